@@ -1,0 +1,17 @@
+//! Muster's vocabulary: what the sensors saw, as plain data. No I/O, no clock, no async.
+
+#![forbid(unsafe_code)]
+
+mod kind;
+mod process;
+mod redact;
+mod sanitize;
+
+pub use kind::{Access, Address, Identity, Kind, MemoryOp, SignalTarget};
+pub use process::{Attribution, Event, Lost, ProbeState, ProcessKey, Queue, Snapshot};
+pub use redact::{redact, redact_bytes, redact_argv, redact_url};
+pub use sanitize::{escape_bytes, sanitize};
+
+/// Nanoseconds. Which clock is in the field's name: `time_ns` is wall-clock time since the Unix epoch,
+/// `boot_ns` is `CLOCK_BOOTTIME`.
+pub type Nanos = u64;
