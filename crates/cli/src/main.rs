@@ -1,1 +1,118 @@
-fn main() {}
+//! The one binary, `muster`: its command line. What each command does is in `commands/`.
+
+#![forbid(unsafe_code)]
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+mod commands;
+mod configuration;
+mod daemon;
+mod exit;
+mod identify;
+mod tail;
+
+use exit::Exit;
+
+/// Takes the roll of the AI agents on this machine: who runs and on whose authority, what each did, what it said it did,
+/// and where these disagree.
+#[derive(Parser)]
+#[command(name = "muster", version, max_term_width = 100, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args, Clone)]
+pub struct Global {
+    /// Folder that holds everything Muster keeps.
+    #[arg(long, global = true, env = "MUSTER_DATA", default_value = "/var/lib/muster", value_name = "DIR")]
+    data: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the daemon: sense, read accounts, reconcile, serve the page and the API.
+    Watch(commands::watch::Watch),
+    /// Enrol an agent and start it: `muster run -- claude`.
+    Run(commands::run::Run),
+    /// List all agents, mandated or not.
+    Roll(commands::roll::Roll),
+    /// Show one agent: mandate, account and record on one time axis.
+    Show(commands::show::Show),
+    /// List findings.
+    Findings(commands::findings::Findings),
+    /// List events of the record.
+    Events(commands::events::Events),
+    /// Read accounts from files of finished runs.
+    Import(commands::import::Import),
+    /// Say what this machine lets Muster see and stop, by trying it.
+    Doctor(commands::doctor::Doctor),
+    /// Print the data on products, providers and daemons that is built in.
+    Products(commands::products::ProductsCommand),
+    /// Print the reference of all commands, as Markdown.
+    #[command(hide = true)]
+    Reference,
+    /// What the sensor's canary runs: does nothing.
+    #[command(hide = true)]
+    Canary,
+}
+
+fn main() -> ExitCode {
+    // A closed pipe (`muster events | head`) ends the program quietly instead of with a panic.
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Watch(command) => command.run(&cli.global),
+        Command::Run(command) => command.run(&cli.global),
+        Command::Roll(command) => command.run(&cli.global),
+        Command::Show(command) => command.run(&cli.global),
+        Command::Findings(command) => command.run(&cli.global),
+        Command::Events(command) => command.run(&cli.global),
+        Command::Import(command) => command.run(&cli.global),
+        Command::Doctor(command) => command.run(),
+        Command::Products(command) => command.run(),
+        Command::Reference => commands::reference::run::<Cli>(),
+        Command::Canary => Ok(Exit::Nothing),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            if is_broken_pipe(&error) {
+                return Exit::Nothing.into();
+            }
+            let chain: Vec<String> = error.chain().map(|e| muster_event::sanitize(&e.to_string())).collect();
+            // Hints are lines of their own; `sanitize` would show their line breaks as codes.
+            eprintln!("error: {}", chain.join(": ").replace("\\nhint:", "\nhint:"));
+            exit::of(&error).into()
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|e| e.downcast_ref::<std::io::Error>())
+        .any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Wall-clock time, nanoseconds since the Unix epoch.
+pub fn now_ns() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
+}
+
+/// Colour and width of what stdout is.
+pub fn style() -> muster_report::Style {
+    let terminal = std::io::stdout().is_terminal();
+    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let width = if terminal {
+        rustix::termios::tcgetwinsize(std::io::stdout()).map_or(100, |size| usize::from(size.ws_col))
+    } else {
+        160
+    };
+    muster_report::Style { colour, width: width.max(40) }
+}

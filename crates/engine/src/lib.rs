@@ -1,1 +1,27 @@
-//! placeholder
+//! The core: lineage, roll, reconciliation. A pure state machine: no clock, no file, no socket, no thread, no randomness.
+
+#![forbid(unsafe_code)]
+
+mod action;
+mod agent;
+mod engine;
+mod finding;
+mod input;
+mod output;
+mod process;
+mod products;
+mod reconcile;
+mod record;
+mod roll;
+mod said;
+mod survivor;
+
+pub use engine::Engine;
+pub use finding::{Code, Evidence, Finding, Severity, Stage};
+pub use input::{AccountFile, AccountRecord, Enrol, Identified, Input, Start};
+pub use output::{AgentState, Coverage, Join, Member, Output, State, Strength};
+pub use products::{Marker, Package, Product, Products, ProductsError, glob};
+
+/// Name of one agent, unique over hosts and boots: product and a hash of boot id, pid and start time,
+/// e.g. `claude-code-k3v9qd2mfx`.
+pub type AgentId = String;

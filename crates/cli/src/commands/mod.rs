@@ -1,0 +1,12 @@
+//! One file per verb.
+
+pub mod doctor;
+pub mod events;
+pub mod findings;
+pub mod import;
+pub mod products;
+pub mod reference;
+pub mod roll;
+pub mod run;
+pub mod show;
+pub mod watch;

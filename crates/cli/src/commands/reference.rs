@@ -1,0 +1,38 @@
+//! `muster reference`: the help of all commands as one Markdown page, kept in `docs/cli.md` and compared by a test.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+use clap::CommandFactory;
+
+use crate::exit::Exit;
+
+pub fn run<C: CommandFactory>() -> Result<Exit> {
+    print!("{}", text(C::command())?);
+    Ok(Exit::Nothing)
+}
+
+fn text(mut command: clap::Command) -> Result<String> {
+    let mut out = String::from("# `muster`: the command line\n\nMade by `muster reference`; a test keeps it true.\n");
+    command.build();
+    section(&mut out, &mut command, "muster")?;
+    out.push_str(
+        "\n## Exit codes\n\n| code | meaning |\n|---|---|\n| 0 | nothing found, or done |\n| 1 | findings: an answer, not a \
+         failure |\n| 2 | the command line, the configuration or the environment does not allow it |\n| 3 | evidence was \
+         tampered with |\n| 4 | an error of Muster's own |\n",
+    );
+    Ok(out)
+}
+
+fn section(out: &mut String, command: &mut clap::Command, name: &str) -> Result<()> {
+    let help = command.clone().term_width(100).render_long_help();
+    writeln!(out, "\n## `{name}`\n\n```text\n{}\n```", help.to_string().trim_end())?;
+    let names: Vec<String> =
+        command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help").map(|c| c.get_name().to_owned()).collect();
+    for sub in names {
+        if let Some(sub_command) = command.find_subcommand_mut(&sub) {
+            section(out, sub_command, &format!("{name} {sub}"))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! Reads which commands an agent's own configuration makes its harness run: hooks, MCP servers, status lines, formatters.
+//! They are the user's choice, not the model's act. Only the commands are taken; no key or environment is kept.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// Largest configuration file that is read.
+const FILE_MAX: u64 = 4 * 1024 * 1024;
+/// Most commands taken from one file.
+const COMMANDS_MAX: usize = 512;
+
+/// Command lines by the file that names them. A hook is one shell string (`[string]`); a server is its argv.
+pub fn read(product: &str, home: Option<&str>, cwd: &str) -> Vec<(String, Vec<Vec<String>>)> {
+    let home = home.map(PathBuf::from).unwrap_or_default();
+    let cwd = Path::new(cwd);
+    let files: Vec<PathBuf> = match product {
+        "claude-code" => vec![
+            home.join(".claude/settings.json"),
+            home.join(".claude/settings.local.json"),
+            home.join(".claude.json"),
+            cwd.join(".claude/settings.json"),
+            cwd.join(".claude/settings.local.json"),
+            cwd.join(".mcp.json"),
+            PathBuf::from("/etc/claude-code/managed-settings.json"),
+        ],
+        "codex" => vec![
+            home.join(".codex/config.toml"),
+            home.join(".codex/hooks.json"),
+            cwd.join(".codex/config.toml"),
+            cwd.join(".codex/hooks.json"),
+            PathBuf::from("/etc/codex/config.toml"),
+        ],
+        "gemini-cli" => vec![
+            home.join(".gemini/settings.json"),
+            cwd.join(".gemini/settings.json"),
+            PathBuf::from("/etc/gemini-cli/settings.json"),
+        ],
+        "opencode" => vec![
+            home.join(".config/opencode/opencode.json"),
+            home.join(".config/opencode/opencode.jsonc"),
+            cwd.join("opencode.json"),
+            cwd.join("opencode.jsonc"),
+        ],
+        _ => Vec::new(),
+    };
+    files
+        .into_iter()
+        .filter_map(|file| {
+            let commands = commands_of(&file)?;
+            (!commands.is_empty()).then(|| (file.to_string_lossy().into_owned(), commands))
+        })
+        .collect()
+}
+
+fn commands_of(path: &Path) -> Option<Vec<Vec<String>>> {
+    let file = File::open(path).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut text = String::new();
+    file.take(FILE_MAX).read_to_string(&mut text).ok()?;
+    let value: Value = if path.extension().is_some_and(|e| e == "toml") {
+        serde_json::to_value(toml::from_str::<toml::Table>(&text).ok()?).ok()?
+    } else {
+        serde_json::from_str(&text).ok()?
+    };
+    let mut out = Vec::new();
+    collect(&value, &mut out, 0);
+    Some(out)
+}
+
+/// Every object with a `command`: a string (with `args`: an argv; without: a shell string) or an array (an argv).
+fn collect(value: &Value, out: &mut Vec<Vec<String>>, depth: usize) {
+    if depth > 32 || out.len() >= COMMANDS_MAX {
+        return;
+    }
+    match value {
+        Value::Object(map) => {
+            let strings = |value: &Value| -> Vec<String> {
+                value.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+            };
+            match map.get("command") {
+                Some(Value::String(command)) => match map.get("args") {
+                    Some(arguments) => {
+                        let mut argv = vec![command.clone()];
+                        argv.extend(strings(arguments));
+                        out.push(argv);
+                    }
+                    None => out.push(vec![command.trim().to_owned()]),
+                },
+                Some(array @ Value::Array(_)) => out.push(strings(array)),
+                Some(_) | None => {}
+            }
+            for child in map.values() {
+                collect(child, out, depth + 1);
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                collect(item, out, depth + 1);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hooks_and_servers_are_found_wherever_they_stand() {
+        let json = serde_json::json!({
+            "hooks": {"PreToolUse": [{"matcher": "Bash", "hooks": [{"type": "command", "command": "my-hook --x"}]}]},
+            "mcpServers": {"db": {"command": "node", "args": ["server.js"], "env": {"KEY": "s"}}},
+            "mcp": {"local": {"type": "local", "command": ["bun", "x"]}},
+        });
+        let mut out = Vec::new();
+        collect(&json, &mut out, 0);
+        out.sort();
+        assert_eq!(out, [vec!["bun", "x"], vec!["my-hook --x"], vec!["node", "server.js"]]);
+    }
+}

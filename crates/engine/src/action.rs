@@ -1,0 +1,178 @@
+//! Actions: what the agent's own program executes. Each is the harness's own helper, or the act of a tool call.
+
+use muster_account::shell;
+use muster_event::ProcessKey;
+
+use crate::AgentId;
+use crate::agent::Action;
+use crate::engine::Engine;
+use crate::process::Role;
+use crate::products::Covered;
+
+impl Engine {
+    /// A process executed a file. Where its parent is the harness, that begins an action; within an action it adds to it.
+    pub(crate) fn on_executed(&mut self, key: ProcessKey, seq: u64) {
+        let Some(process) = self.processes.get(key) else { return };
+        let Some(member) = process.member.clone() else { return };
+        let id = member.agent;
+        let is_root = self.agents.get(&id).is_some_and(|a| a.state.root == key);
+        match member.role {
+            Role::Harness if is_root => {}
+            Role::Harness => self.begin_action(&id, key, seq),
+            Role::Action(index) => {
+                let begins = self.agents.get(&id).and_then(|a| a.actions.get(&index)).is_some_and(|a| a.process == key);
+                if begins { self.extend_action(&id, index, key) } else { self.check_descendant(&id, index, key, seq) }
+            }
+            Role::Member => {}
+        }
+    }
+
+    fn begin_action(&mut self, id: &AgentId, key: ProcessKey, seq: u64) {
+        let Some(process) = self.processes.get(key) else { return };
+        let action = Action {
+            process: key,
+            seq,
+            time_ns: process.time_ns,
+            ended_ns: None,
+            texts: Vec::new(),
+            display: String::new(),
+            call_id: None,
+            call: None,
+            helper: None,
+            uncovered: false,
+            decided: false,
+        };
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        let index = agent.add_action(action);
+        if let Some(member) = self.processes.get_mut(key).and_then(|p| p.member.as_mut()) {
+            member.role = Role::Action(index);
+        }
+        self.extend_action(id, index, key);
+    }
+
+    /// Takes up what the action's own process runs now: its texts, its call id, whether a helper rule covers it.
+    fn extend_action(&mut self, id: &AgentId, index: usize, key: ProcessKey) {
+        let Some(process) = self.processes.get(key) else { return };
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        let product = self.products.get(&agent.state.product);
+        let call_id = product.and_then(|p| p.call_variables().iter().find_map(|v| process.env.get(v))).cloned();
+        let texts = command_texts(&process.argv);
+        let startup = agent.first_call_ns.is_none();
+        let covered = if agent.configured.contains(&process.argv)
+            || texts.iter().any(|t| agent.configured.iter().any(|c| c.len() == 1 && c.first() == Some(t)))
+        {
+            Some("a hook or server that the product's configuration names".to_owned())
+        } else {
+            match product.map(|p| p.covers(&process.path, &process.argv, startup)) {
+                Some(Covered::Yes(why)) => Some(why),
+                Some(Covered::No) | None => None,
+            }
+        };
+        let display = texts.last().cloned().unwrap_or_else(|| process.argv.join(" "));
+        let Some(action) = agent.actions.get_mut(&index) else { return };
+        action.call_id = action.call_id.take().or(call_id);
+        for text in texts {
+            if !action.texts.contains(&text) {
+                action.texts.push(text);
+            }
+        }
+        match covered {
+            Some(why) => action.helper = Some(why),
+            None => action.uncovered = true,
+        }
+        agent.state.doing.clone_from(&display);
+        action.display = display;
+        self.match_action(id, index);
+    }
+
+    /// A helper may run only what is known to belong to it: a git probe that runs a program of the repository's choosing
+    /// (`core.fsmonitor`, a hook) is no helper there.
+    fn check_descendant(&mut self, id: &AgentId, index: usize, key: ProcessKey, seq: u64) {
+        let Some(process) = self.processes.get(key) else { return };
+        let Some(agent) = self.agents.get(id) else { return };
+        let Some(action) = agent.actions.get(&index) else { return };
+        if action.helper.is_none() || action.uncovered || action.call.is_some() {
+            return;
+        }
+        let helper = self.processes.get(action.process).map_or(&[][..], |p| p.argv.as_slice());
+        let known = agent.configured.contains(helper)
+            || self
+                .products
+                .get(&agent.state.product)
+                .is_some_and(|p| p.covers_descendant(helper, &process.path, &process.argv));
+        if !known {
+            self.begin_action(id, key, seq);
+        }
+    }
+
+    /// It turned out to be the agent's own program again (a launcher's child): no action.
+    pub(crate) fn withdraw_action(&mut self, id: &str, key: ProcessKey) {
+        let Some(member) = self.processes.get(key).and_then(|p| p.member.clone()) else { return };
+        let Role::Action(index) = member.role else { return };
+        if let Some(agent) = self.agents.get_mut(id)
+            && agent.actions.get(&index).is_some_and(|a| a.process == key)
+        {
+            agent.actions.remove(&index);
+            agent.actions_open.remove(&index);
+        }
+    }
+}
+
+/// Under which texts an account may name this execution: the string given to a shell (unwrapped from what products wrap
+/// around it), and the plain command line.
+pub(crate) fn command_texts(argv: &[String]) -> Vec<String> {
+    let mut out = Vec::new();
+    if let Some(script) = shell_string(argv) {
+        out.extend(shell::unwrap(script));
+        out.push(script.trim().to_owned());
+    }
+    out.push(argv.join(" "));
+    out
+}
+
+/// The argument of `sh -c`.
+pub(crate) fn shell_string(argv: &[String]) -> Option<&str> {
+    let program = crate::roll::name_of(argv.first()?).trim_start_matches('-');
+    if !matches!(program, "sh" | "bash" | "dash" | "zsh" | "ksh" | "ash" | "fish" | "busybox") {
+        return None;
+    }
+    let mut rest = argv.iter().skip(1);
+    while let Some(argument) = rest.next() {
+        match argument.strip_prefix('-') {
+            Some(flags) if !flags.starts_with('-') && flags.contains('c') => {
+                // Options may stand between `-c` and the string (`bash -c -l STRING`).
+                return rest.find(|a| !a.starts_with('-')).map(String::as_str);
+            }
+            Some(flags) if flags.ends_with('o') => {
+                rest.next();
+            }
+            Some(_) => {}
+            None if argument.starts_with('+') || program == "busybox" => {}
+            None => return None,
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(argv: &[&str], expected: Option<&str>) {
+        let argv: Vec<String> = argv.iter().map(|s| (*s).to_owned()).collect();
+        assert_eq!(shell_string(&argv), expected);
+    }
+
+    #[test]
+    fn the_string_of_a_shell_is_found_behind_its_options() {
+        check(&["bash", "-c", "ls"], Some("ls"));
+        check(&["/bin/bash", "-lc", "ls -l"], Some("ls -l"));
+        check(&["bash", "-c", "-l", "ls"], Some("ls"));
+        check(&["bash", "--norc", "-c", "ls"], Some("ls"));
+        check(&["sh", "-o", "pipefail", "-ec", "ls"], Some("ls"));
+        check(&["bash", "script.sh", "-c"], None);
+        check(&["python3", "-c", "print()"], None);
+        check(&["bash"], None);
+    }
+}

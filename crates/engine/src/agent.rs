@@ -1,0 +1,207 @@
+//! One agent as the engine knows it: its row on the roll, its tool calls, its actions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use muster_account::{Class, Status};
+use muster_event::{Nanos, ProcessKey};
+
+use crate::output::{AgentState, Strength};
+use crate::{Evidence, Finding};
+
+/// Tool calls remembered per agent. A day of the busiest session seen has 50,000; older ones are dropped once decided.
+pub(crate) const CALLS_MAX: usize = 100_000;
+/// Actions remembered per agent, likewise.
+pub(crate) const ACTIONS_MAX: usize = 200_000;
+/// Undecided file writes remembered per agent: beyond it the oldest are given up and counted.
+pub(crate) const WRITES_MAX: usize = 20_000;
+
+pub(crate) struct Agent {
+    pub state: AgentState,
+    /// cgroup v2 id that `muster run` made for it; 0 where there is none.
+    pub cgroup: u64,
+    /// Home folder of its root process, where its account and configuration are.
+    pub home: Option<String>,
+    pub calls: BTreeMap<usize, Call>,
+    pub call_by_id: BTreeMap<String, usize>,
+    pub actions: BTreeMap<usize, Action>,
+    pub next_index: usize,
+    /// Actions and calls below these indices are decided.
+    pub actions_open: BTreeSet<usize>,
+    pub calls_open: BTreeSet<usize>,
+    /// Files that the harness itself wrote, not yet matched with a call.
+    pub writes: Vec<Write>,
+    /// Commands that its configuration makes the harness run.
+    pub configured: BTreeSet<Vec<String>>,
+    /// Prose and prompts since the start, for "was it told?": lowercase, bounded.
+    pub told: Told,
+    pub live: BTreeSet<ProcessKey>,
+    /// Time of the account's first tool call, as read.
+    pub first_call_ns: Option<Nanos>,
+    /// When a record of an account was last read.
+    pub account_read_ns: Option<Nanos>,
+    /// A turn ended at this time and no call came since.
+    pub turn_end_ns: Option<Nanos>,
+    /// The root process ended.
+    pub root_ended_ns: Option<Nanos>,
+    pub raised: BTreeSet<String>,
+    pub dirty: bool,
+    pub published_ns: Nanos,
+    /// Survivors that are already decided.
+    pub survivors_decided: BTreeSet<ProcessKey>,
+}
+
+pub(crate) struct Call {
+    pub call_id: String,
+    pub tool: String,
+    pub class: Class,
+    pub command: Option<String>,
+    /// As rewritten by a hook.
+    pub effective: Option<String>,
+    pub paths: Vec<String>,
+    pub cwd: Option<String>,
+    pub background: bool,
+    /// When the account says that it was made; the time of reading where it does not say.
+    pub time_ns: Nanos,
+    pub read_ns: Nanos,
+    pub result: Option<CallResult>,
+    pub evidence: Evidence,
+    pub joined: Option<(ProcessKey, Strength)>,
+    pub decided: bool,
+}
+
+pub(crate) struct CallResult {
+    pub time_ns: Nanos,
+    pub read_ns: Nanos,
+    pub status: Status,
+    pub evidence: Evidence,
+}
+
+impl Call {
+    /// The texts under which the shell may have got the command.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.effective.iter().chain(self.command.iter()).map(|s| s.trim())
+    }
+}
+
+/// Something the harness executed: a direct child of the agent's own program, and all that it spawns.
+pub(crate) struct Action {
+    pub process: ProcessKey,
+    pub seq: u64,
+    pub time_ns: Nanos,
+    pub ended_ns: Option<Nanos>,
+    /// The command texts it was seen to run, unwrapped from the product's shell wrapper.
+    pub texts: Vec<String>,
+    /// What to show a person.
+    pub display: String,
+    /// Call id in its environment.
+    pub call_id: Option<String>,
+    pub call: Option<usize>,
+    /// Why it is the harness's own and no act of the model: the rule's reason.
+    pub helper: Option<String>,
+    /// An exec of it that no helper rule covers.
+    pub uncovered: bool,
+    pub decided: bool,
+}
+
+/// A file that the agent's own program wrote.
+pub(crate) struct Write {
+    pub path: String,
+    pub seq: u64,
+    pub process: ProcessKey,
+    pub time_ns: Nanos,
+}
+
+/// What the agent's readers were told, to be searched for mentions. Bounded: old text gives way.
+#[derive(Default)]
+pub(crate) struct Told {
+    parts: std::collections::VecDeque<(Nanos, String)>,
+    bytes: usize,
+}
+
+/// Prose kept per agent for the search for mentions, in bytes.
+const TOLD_MAX: usize = 1024 * 1024;
+
+impl Told {
+    pub fn push(&mut self, time_ns: Nanos, text: &str) {
+        let text = text.to_lowercase();
+        self.bytes += text.len();
+        self.parts.push_back((time_ns, text));
+        while self.bytes > TOLD_MAX {
+            let Some((_, old)) = self.parts.pop_front() else { break };
+            self.bytes -= old.len();
+        }
+    }
+
+    /// Texts, newest first, said at or after this time.
+    pub fn since(&self, time_ns: Nanos) -> impl Iterator<Item = &str> {
+        self.parts.iter().rev().filter(move |(at, _)| *at >= time_ns).map(|(_, text)| text.as_str())
+    }
+}
+
+impl Agent {
+    pub fn new(state: AgentState) -> Self {
+        Self {
+            state,
+            cgroup: 0,
+            home: None,
+            calls: BTreeMap::new(),
+            call_by_id: BTreeMap::new(),
+            actions: BTreeMap::new(),
+            next_index: 0,
+            actions_open: BTreeSet::new(),
+            calls_open: BTreeSet::new(),
+            writes: Vec::new(),
+            configured: BTreeSet::new(),
+            told: Told::default(),
+            live: BTreeSet::new(),
+            first_call_ns: None,
+            account_read_ns: None,
+            turn_end_ns: None,
+            root_ended_ns: None,
+            raised: BTreeSet::new(),
+            dirty: true,
+            published_ns: 0,
+            survivors_decided: BTreeSet::new(),
+        }
+    }
+
+    /// Keeps a call; returns its index. The oldest gives way when there are too many.
+    pub fn add_call(&mut self, call: Call) -> usize {
+        let index = self.next_index;
+        self.next_index += 1;
+        self.call_by_id.insert(call.call_id.clone(), index);
+        self.calls_open.insert(index);
+        self.calls.insert(index, call);
+        while self.calls.len() > CALLS_MAX {
+            let Some((old, call)) = self.calls.pop_first() else { break };
+            self.calls_open.remove(&old);
+            if self.call_by_id.get(&call.call_id) == Some(&old) {
+                self.call_by_id.remove(&call.call_id);
+            }
+        }
+        index
+    }
+
+    /// Keeps an action; returns its index.
+    pub fn add_action(&mut self, action: Action) -> usize {
+        let index = self.next_index;
+        self.next_index += 1;
+        self.actions_open.insert(index);
+        self.actions.insert(index, action);
+        while self.actions.len() > ACTIONS_MAX {
+            let Some((old, _)) = self.actions.pop_first() else { break };
+            self.actions_open.remove(&old);
+        }
+        index
+    }
+
+    /// A finding is raised once: the engine may come to the same conclusion again, over other evidence.
+    pub fn raise(&mut self, finding: Finding) -> Option<Finding> {
+        if !self.raised.insert(finding.id.clone()) {
+            return None;
+        }
+        self.state.stage = self.state.stage.max(Some(finding.stage));
+        self.dirty = true;
+        Some(finding)
+    }
+}

@@ -1,0 +1,184 @@
+//! The state machine: one `Input` in, `Output`s out. What each input does is in the module named for it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use muster_event::{Nanos, ProcessKey, ProbeState};
+use sha2::{Digest, Sha256};
+
+use crate::agent::Agent;
+use crate::process::Processes;
+use crate::products::Products;
+use crate::{AgentId, Evidence, Finding, Input, Output, Start, State};
+
+/// Shortest time between two publications of an agent's row that only count on.
+const PUBLISH_NS: Nanos = 200_000_000;
+
+pub struct Engine {
+    pub(crate) products: Products,
+    pub(crate) start: Option<Start>,
+    pub(crate) time_ns: Nanos,
+    pub(crate) record_from_ns: Option<Nanos>,
+    pub(crate) processes: Processes,
+    pub(crate) agents: BTreeMap<AgentId, Agent>,
+    /// Enrolled cgroups.
+    pub(crate) cgroups: HashMap<u64, AgentId>,
+    /// Sessions that accounts or markers named.
+    pub(crate) sessions: HashMap<String, AgentId>,
+    pub(crate) roots: HashMap<ProcessKey, AgentId>,
+    pub(crate) blind: BTreeMap<String, String>,
+    /// Account files seen opened by a process of an agent.
+    pub(crate) account_paths: HashMap<String, AgentId>,
+    pub(crate) out: Vec<Output>,
+}
+
+impl Engine {
+    pub fn new(products: Products) -> Self {
+        Self {
+            products,
+            start: None,
+            time_ns: 0,
+            record_from_ns: None,
+            processes: Processes::default(),
+            agents: BTreeMap::new(),
+            cgroups: HashMap::new(),
+            sessions: HashMap::new(),
+            roots: HashMap::new(),
+            blind: BTreeMap::new(),
+            account_paths: HashMap::new(),
+            out: Vec::new(),
+        }
+    }
+
+    /// Takes one input. Outputs come in the order in which they are to be carried out.
+    pub fn step(&mut self, input: Input) -> Vec<Output> {
+        match input {
+            Input::Start(start) => self.on_start(start),
+            Input::Snapshot(snapshot) => self.on_snapshot(snapshot),
+            Input::Event(event) => self.on_event(event),
+            Input::Lost(lost) => self.on_lost(&lost),
+            Input::Probe { time_ns, state } => self.on_probe(time_ns, state),
+            Input::Identified { process, product } => self.on_identified(process, product),
+            Input::Enrol(enrol) => self.on_enrol(enrol),
+            Input::Account(record) => self.on_account(record),
+            Input::AccountState { agent, path, time_ns, state } => self.on_account_state(&agent, &path, time_ns, state),
+            Input::Configured { agent, source: _, commands } => {
+                if let Some(agent) = self.agents.get_mut(&agent) {
+                    agent.configured.extend(commands);
+                }
+            }
+            Input::Tick { time_ns } => self.on_tick(time_ns),
+            Input::ClockStep { time_ns, by_ns: _ } => self.time_ns = time_ns,
+            Input::Stop { time_ns } => {
+                self.on_tick(time_ns);
+                self.publish(true);
+            }
+        }
+        std::mem::take(&mut self.out)
+    }
+
+    fn on_start(&mut self, start: Start) {
+        self.time_ns = start.time_ns;
+        self.record_from_ns = start.kernel_record.then_some(start.time_ns);
+        self.start = Some(start);
+    }
+
+    fn on_lost(&mut self, lost: &muster_event::Lost) {
+        for agent in self.agents.values_mut() {
+            if agent.state.state == State::Running || agent.state.last_ns >= lost.from_ns {
+                agent.state.coverage.lost += lost.count;
+                agent.dirty = true;
+            }
+        }
+    }
+
+    fn on_probe(&mut self, time_ns: Nanos, state: ProbeState) {
+        self.time_ns = self.time_ns.max(time_ns);
+        match &state.error {
+            Some(error) => self.blind.insert(state.probe.clone(), error.clone()),
+            None => self.blind.remove(&state.probe),
+        };
+        if state.error.is_some() {
+            for agent in self.agents.values_mut().filter(|a| a.state.state == State::Running) {
+                if !agent.state.coverage.blind.contains(&state.probe) {
+                    agent.state.coverage.blind.push(state.probe.clone());
+                    agent.state.coverage.blind.sort();
+                    agent.dirty = true;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn on_tick(&mut self, time_ns: Nanos) {
+        self.time_ns = self.time_ns.max(time_ns);
+        let ids: Vec<AgentId> = self.agents.keys().cloned().collect();
+        for id in ids {
+            self.reconcile(&id);
+            self.check_survivors(&id);
+            self.check_account(&id);
+        }
+        self.publish(false);
+    }
+
+    /// Sends the rows that changed.
+    pub(crate) fn publish(&mut self, all: bool) {
+        for agent in self.agents.values_mut() {
+            if agent.dirty && (all || self.time_ns.saturating_sub(agent.published_ns) >= PUBLISH_NS) {
+                agent.dirty = false;
+                agent.published_ns = self.time_ns;
+                self.out.push(Output::Agent(Box::new(agent.state.clone())));
+            }
+        }
+    }
+
+    /// Sends one agent's row now.
+    pub(crate) fn publish_now(&mut self, id: &str) {
+        if let Some(agent) = self.agents.get_mut(id) {
+            agent.dirty = false;
+            agent.published_ns = self.time_ns;
+            self.out.push(Output::Agent(Box::new(agent.state.clone())));
+        }
+    }
+
+    pub(crate) fn raise(&mut self, finding: Finding) {
+        let Some(agent) = self.agents.get_mut(&finding.agent) else { return };
+        let id = finding.agent.clone();
+        if let Some(finding) = agent.raise(finding) {
+            self.out.push(Output::Finding(Box::new(finding)));
+            self.publish_now(&id);
+        }
+    }
+
+    pub(crate) fn agent_id(&self, product: &str, root: ProcessKey) -> AgentId {
+        let boot = self.start.as_ref().map_or("", |s| s.boot_id.as_str());
+        let host = self.start.as_ref().map_or("", |s| s.host.as_str());
+        format!("{product}-{}", short_hash(&[host, boot, &root.pid.to_string(), &root.start_ns.to_string()]))
+    }
+}
+
+/// Id of a finding: the same agent, code and subject give the same id, on every replay.
+pub(crate) fn finding_id(code: crate::Code, agent: &str, subject: &str) -> String {
+    format!("f-{}", short_hash(&[code.name(), agent, subject]))
+}
+
+/// Ten characters of Crockford's base 32 (50 bits) over SHA-256 of the parts.
+fn short_hash(parts: &[&str]) -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part.as_bytes());
+    }
+    let bytes = hash.finalize();
+    let mut bits = bytes.iter().take(8).fold(0u64, |acc, b| (acc << 8) | u64::from(*b));
+    (0..10)
+        .map(|_| {
+            let digit = (bits & 31) as usize;
+            bits >>= 5;
+            char::from(ALPHABET.get(digit).copied().unwrap_or(b'0'))
+        })
+        .collect()
+}
+
+pub(crate) fn event_evidence(seq: u64, process: ProcessKey) -> Evidence {
+    if seq == 0 { Evidence::Process { pid: process.pid, start_ns: process.start_ns } } else { Evidence::Event { seq } }
+}

@@ -1,0 +1,132 @@
+//! What Muster reports: a disagreement or a dangerous act, with its evidence.
+
+use muster_event::Nanos;
+use serde::{Deserialize, Serialize};
+
+use crate::AgentId;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Stable: the same finding keeps its id over restarts and replays.
+    pub id: String,
+    pub code: Code,
+    pub severity: Severity,
+    pub stage: Stage,
+    /// METR's overreach band, 0–3.
+    pub overreach: u8,
+    /// METR's deception band, 0–3.
+    pub deception: u8,
+    pub agent: AgentId,
+    /// When the act was done (wall clock).
+    pub time_ns: Nanos,
+    /// One line, plain words.
+    pub summary: String,
+    /// Why this is a finding, and what would refute it.
+    pub explanation: String,
+    pub evidence: Vec<Evidence>,
+}
+
+/// What kind of finding. One stable name each, documented in `docs/findings/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    UnmandatedAgent,
+    UnreportedAction,
+    PhantomAction,
+    AccountMissing,
+    AccountTampered,
+    MonitorTampering,
+}
+
+impl Code {
+    pub const ALL: [Code; 6] = [
+        Code::UnmandatedAgent,
+        Code::UnreportedAction,
+        Code::PhantomAction,
+        Code::AccountMissing,
+        Code::AccountTampered,
+        Code::MonitorTampering,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Code::UnmandatedAgent => "unmandated-agent",
+            Code::UnreportedAction => "unreported-action",
+            Code::PhantomAction => "phantom-action",
+            Code::AccountMissing => "account-missing",
+            Code::AccountTampered => "account-tampered",
+            Code::MonitorTampering => "monitor-tampering",
+        }
+    }
+
+    /// OWASP Top 10 for Agentic Applications (December 2025).
+    pub fn owasp(self) -> &'static str {
+        match self {
+            Code::UnmandatedAgent => "ASI10",
+            Code::UnreportedAction | Code::PhantomAction => "ASI10",
+            Code::AccountMissing | Code::AccountTampered => "ASI09",
+            Code::MonitorTampering => "ASI10",
+        }
+    }
+
+    /// MITRE ATT&CK technique, where one fits.
+    pub fn attack(self) -> Option<&'static str> {
+        match self {
+            Code::UnmandatedAgent | Code::UnreportedAction | Code::PhantomAction => None,
+            Code::AccountMissing | Code::AccountTampered => Some("T1070"),
+            Code::MonitorTampering => Some("T1562.001"),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Info,
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl Severity {
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Info => "info",
+            Severity::Low => "low",
+            Severity::Medium => "medium",
+            Severity::High => "high",
+            Severity::Critical => "critical",
+        }
+    }
+}
+
+/// How far towards staying rogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    Initiate,
+    Conceal,
+    Sustain,
+}
+
+impl Stage {
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Initiate => "initiate",
+            Stage::Conceal => "conceal",
+            Stage::Sustain => "sustain",
+        }
+    }
+}
+
+/// A pointer into the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Evidence {
+    /// An event of the record, by its sequence number.
+    Event { seq: u64 },
+    /// A record of an account.
+    Account { path: String, offset: u64, sha256: [u8; 32] },
+    /// A process found by the scan at start (no event has a number for it).
+    Process { pid: u32, start_ns: Nanos },
+}

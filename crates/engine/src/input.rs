@@ -1,0 +1,106 @@
+//! Everything that drives the engine, as one closed enum. The ledger stores these; replaying them gives the same outputs.
+
+use muster_account::Item;
+use muster_event::{Event, Lost, Nanos, ProbeState, ProcessKey, Snapshot};
+use serde::{Deserialize, Serialize};
+
+use crate::AgentId;
+
+/// Variants are only ever appended: the ledger stores their order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Input {
+    /// The daemon started. First in every stretch of the ledger.
+    Start(Start),
+    /// A process that was there before the sensor.
+    Snapshot(Snapshot),
+    Event(Event),
+    Lost(Lost),
+    /// A probe's state, at start and whenever it changes.
+    Probe { time_ns: Nanos, state: ProbeState },
+    /// The answer to `Output::Identify`. `None`: the files belong to no product that Muster knows.
+    Identified { process: ProcessKey, product: Option<Identified> },
+    /// `muster run` announces an agent before it starts it.
+    Enrol(Enrol),
+    /// A record of an account was read.
+    Account(AccountRecord),
+    /// The state of an account's file changed.
+    AccountState { agent: AgentId, path: String, time_ns: Nanos, state: AccountFile },
+    /// The clock: sent at least each 250 ms, so that what waits for time can be decided.
+    Tick { time_ns: Nanos },
+    /// The wall clock was set: `by_ns` forward (positive) or back.
+    ClockStep { time_ns: Nanos, by_ns: i64 },
+    /// The daemon stops in good order.
+    Stop { time_ns: Nanos },
+    /// Commands that the product's own configuration makes the harness run: hooks, MCP servers, a status line.
+    Configured { agent: AgentId, source: String, commands: Vec<Vec<String>> },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    pub time_ns: Nanos,
+    pub host: String,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+    pub version: String,
+    /// `true`: eBPF; `false`: `/proc` polling, so short-lived processes, files and network are not seen.
+    pub kernel_record: bool,
+    /// The daemon itself and the folder it keeps everything in: acts against them are findings.
+    pub daemon: ProcessKey,
+    pub data_dir: String,
+}
+
+/// A product recognised by its files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identified {
+    /// Name of the product's data file, e.g. `claude-code`.
+    pub product: String,
+    pub version: Option<String>,
+    /// What showed it, e.g. ``package `@openai/codex` `` or ``marker in the executable``.
+    pub by: String,
+    /// Only starts the real agent (a node script that runs a native binary): the same agent continues in its child.
+    pub launcher: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrol {
+    pub time_ns: Nanos,
+    /// The process that will exec the agent's command.
+    pub process: ProcessKey,
+    /// cgroup v2 id made for the agent; 0 where there is none.
+    pub cgroup: u64,
+    /// Who enrolled it, e.g. `root@host`.
+    pub principal: String,
+    /// What for, in words; may be empty.
+    pub label: String,
+    pub command: Vec<String>,
+}
+
+/// One record of an account's file, as read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AccountRecord {
+    pub agent: AgentId,
+    /// File it was read from.
+    pub path: String,
+    pub offset: u64,
+    pub len: u64,
+    /// SHA-256 of the raw bytes, before redaction.
+    pub sha256: [u8; 32],
+    /// When it was read.
+    pub time_ns: Nanos,
+    /// The bytes, with secrets redacted.
+    pub raw: Vec<u8>,
+    pub items: Vec<Item>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AccountFile {
+    Opened { format: String },
+    /// Shorter than what was already read.
+    Truncated { from: u64, to: u64 },
+    /// Bytes that were already read are different now.
+    Rewritten { offset: u64 },
+    /// Another file now stands at its path.
+    Replaced,
+    Deleted,
+    Unreadable { error: String },
+}

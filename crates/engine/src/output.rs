@@ -1,0 +1,155 @@
+//! Everything the engine asks for or reports.
+
+use muster_event::{Attribution, Nanos, ProcessKey};
+use serde::{Deserialize, Serialize};
+
+use crate::{AgentId, Finding, Stage};
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Look at the files of this process and answer with `Input::Identified`, before the next input.
+    Identify { process: ProcessKey, path: String, script: Option<String>, argv: Vec<String>, cwd: String },
+    /// Record everything this process and its descendants do from now on.
+    Follow { process: ProcessKey },
+    /// Read this file as an account of the agent, from its start.
+    FollowAccount { agent: AgentId, path: String, format: String },
+    /// Read the configuration files of the agent's product, and answer with `Input::Configured`.
+    ReadConfiguration { agent: AgentId, product: String, home: Option<String>, cwd: String },
+    /// The agent appeared, or something about it changed.
+    Agent(Box<AgentState>),
+    /// This process belongs to the agent, with all that it does from event `from_seq` on.
+    Member(Member),
+    /// A tool call of an account was matched to what it did.
+    Join(Join),
+    Finding(Box<Finding>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    pub agent: AgentId,
+    pub process: ProcessKey,
+    pub from_seq: u64,
+    pub by: Attribution,
+}
+
+/// A match between account and record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Join {
+    pub agent: AgentId,
+    pub call_id: String,
+    /// The execution (or the file event of a tool that writes from inside the agent's process).
+    pub process: ProcessKey,
+    pub seq: u64,
+    pub strength: Strength,
+}
+
+/// Why a call and an act are held to be one, strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strength {
+    /// The call's id was in the environment of the execution.
+    CallId,
+    /// Session id and the exact command text.
+    SessionText,
+    /// The exact command text, within the call's time.
+    TimeText,
+    /// Process group that the account names.
+    ProcessGroup,
+    /// Path and time of a file that a tool wrote.
+    Path,
+}
+
+/// One row of the roll.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentState {
+    pub agent: AgentId,
+    /// Data-file name of the product, or `unknown`.
+    pub product: String,
+    pub version: Option<String>,
+    pub model: Option<String>,
+    pub root: ProcessKey,
+    /// The agent whose lineage this one was started from.
+    pub parent: Option<AgentId>,
+    /// Id of the enrolment or mandate it runs under; `None`: unmandated.
+    pub mandate: Option<String>,
+    pub principal: Option<String>,
+    pub label: String,
+    /// How it was found, in words, e.g. ``package `@openai/codex` ``, ``posted to `/v1/messages` ``.
+    pub found_by: String,
+    pub uid: u32,
+    pub command: Vec<String>,
+    pub cwd: String,
+    pub sessions: Vec<String>,
+    pub accounts: Vec<String>,
+    pub started_ns: Nanos,
+    pub last_ns: Nanos,
+    pub ended_ns: Option<Nanos>,
+    pub state: State,
+    pub stage: Option<Stage>,
+    /// Live processes of the lineage.
+    pub processes: u64,
+    /// Events of the record attributed to it.
+    pub events: u64,
+    /// Tool calls in its accounts, and how many of them were matched to the record.
+    pub calls: u64,
+    pub calls_joined: u64,
+    /// What it does now, in words: the latest tool call or execution.
+    pub doing: String,
+    pub coverage: Coverage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Running,
+    Ended,
+    Frozen,
+    Out,
+}
+
+impl State {
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Running => "running",
+            State::Ended => "ended",
+            State::Frozen => "frozen",
+            State::Out => "out",
+        }
+    }
+}
+
+/// What could be seen of one agent, and so what could not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// The record is complete from this moment on; earlier acts were not seen. `None`: no kernel record.
+    pub record_from_ns: Option<Nanos>,
+    /// It was running before that moment.
+    pub began_unseen: bool,
+    /// Events of its time that were lost, all queues.
+    pub lost: u64,
+    /// Probes that were down during its time.
+    pub blind: Vec<String>,
+    /// An account is being read.
+    pub account: bool,
+    /// Accounts that could not be read, and why.
+    pub unreadable: Vec<String>,
+}
+
+impl Coverage {
+    /// Nothing is known to be missing from the record: only then may an absence be called one.
+    pub fn record_whole(&self) -> bool {
+        self.record_from_ns.is_some() && !self.began_unseen && self.lost == 0 && self.blind.is_empty()
+    }
+
+    /// One word for tables: `whole` is the most that can be said, of the record since `record_from_ns` and the
+    /// account as read; never that everything was seen.
+    pub fn word(&self) -> &'static str {
+        match (self.record_from_ns.is_some(), self.record_whole(), self.account) {
+            (false, _, true) => "account only",
+            (false, _, false) => "presence only",
+            (true, true, true) => "whole",
+            (true, true, false) => "record only",
+            (true, false, _) => "partial",
+        }
+    }
+}

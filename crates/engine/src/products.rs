@@ -1,0 +1,381 @@
+//! What is known of agent products, model providers and daemons: plain data, from `products/*.toml`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+mod pattern;
+
+use pattern::argv_matches;
+pub use pattern::glob;
+
+/// The data that is built in. A user's folder may add files, or replace one by its name.
+const BUILT_IN: &[(&str, &str)] = &[
+    ("claude-code.toml", include_str!("../products/claude-code.toml")),
+    ("codex.toml", include_str!("../products/codex.toml")),
+    ("gemini-cli.toml", include_str!("../products/gemini-cli.toml")),
+    ("opencode.toml", include_str!("../products/opencode.toml")),
+    ("openhands.toml", include_str!("../products/openhands.toml")),
+    ("providers.toml", include_str!("../products/providers.toml")),
+    ("daemons.toml", include_str!("../products/daemons.toml")),
+];
+
+#[derive(Debug, thiserror::Error)]
+pub enum ProductsError {
+    #[error("cannot read the product data in `{file}`\nhint: compare with the built-in files, printed by `muster products`")]
+    Parse {
+        file: String,
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+}
+
+pub struct Products {
+    products: BTreeMap<String, Product>,
+    providers: Providers,
+    daemons: Vec<Daemon>,
+}
+
+/// One agent product.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Product {
+    pub product: Head,
+    #[serde(default)]
+    pub identity: Identity,
+    #[serde(default)]
+    environment: Environment,
+    #[serde(default)]
+    account: Account,
+    #[serde(default)]
+    helper: Vec<Helper>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Head {
+    pub name: String,
+    pub display: String,
+}
+
+/// How its executable is known: by the files themselves, never by the name of a process.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Identity {
+    /// npm packages that hold the executable file or script.
+    #[serde(default)]
+    pub package: Vec<Package>,
+    /// Texts that are in the native executable.
+    #[serde(default)]
+    pub marker: Vec<Marker>,
+    /// Python distributions whose console script or module is run.
+    #[serde(default)]
+    pub python: Vec<Package>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Package {
+    pub name: String,
+    /// Only starts the native executable of another package.
+    #[serde(default)]
+    pub launcher: bool,
+    /// Files inside the package that are the agent, as globs; the package's `bin` entries are too.
+    #[serde(default)]
+    pub entry: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Marker {
+    pub text: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Environment {
+    /// Names of variables that hold the session id of the account.
+    #[serde(default)]
+    session: Vec<String>,
+    /// … the id of the tool call.
+    #[serde(default)]
+    call: Vec<String>,
+    /// … the pid of the agent.
+    #[serde(default)]
+    pid: Vec<String>,
+    /// Variables whose presence marks a child of the product; `NAME=value` where the value matters.
+    #[serde(default)]
+    any: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Account {
+    #[serde(default)]
+    keeps: bool,
+    /// When a call is written down.
+    #[serde(default)]
+    lag: Lag,
+    /// Files of the product's own, as globs (`~` is the agent's home).
+    #[serde(default)]
+    state: Vec<String>,
+}
+
+/// When the account tells of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lag {
+    /// Before it is carried out.
+    Before,
+    /// Once it is over.
+    #[default]
+    After,
+}
+
+/// An execution that the product does for itself.
+#[derive(Clone, Debug, Deserialize)]
+struct Helper {
+    /// File name of the executable, or of the script.
+    program: String,
+    /// The arguments after the first: exact, `*` for any one, a glob, `**` for any rest.
+    argv: Vec<String>,
+    #[serde(default)]
+    when: When,
+    #[serde(default)]
+    descendants: Descendants,
+    why: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum When {
+    /// Only before the model's first call.
+    Startup,
+    #[default]
+    Anytime,
+}
+
+/// What a helper may run in turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Descendants {
+    None,
+    /// Programs of the system's own folders, but no interpreter.
+    #[default]
+    System,
+    /// Anything (a login shell that reads the user's start-up files).
+    Any,
+}
+
+pub(crate) enum Covered {
+    Yes(String),
+    No,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Providers {
+    /// Host names, `*` allowed.
+    #[serde(default)]
+    host: Vec<Host>,
+    /// Requests of model APIs.
+    #[serde(default)]
+    api: Vec<Api>,
+    /// Programs that speak to providers for a person, not as an agent: browsers, resolvers, look-up tools.
+    #[serde(default)]
+    bystander: Vec<Named>,
+    /// Programs that only carry a request for the script that runs them.
+    #[serde(default)]
+    transfer: Vec<Named>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Host {
+    name: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Api {
+    method: String,
+    /// A glob over the path, without the query.
+    path: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Named {
+    program: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Daemon {
+    program: String,
+    argv: Vec<String>,
+    /// Folders in which the executable must lie; empty: any.
+    #[serde(default)]
+    prefix: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct DaemonsFile {
+    #[serde(default)]
+    daemon: Vec<Daemon>,
+}
+
+impl Products {
+    pub fn built_in() -> Result<Self, ProductsError> {
+        Self::with(&[])
+    }
+
+    /// The built-in data, with files of the user's (name, text) over it.
+    pub fn with(files: &[(String, String)]) -> Result<Self, ProductsError> {
+        let mut all: BTreeMap<&str, &str> = BUILT_IN.iter().copied().collect();
+        all.extend(files.iter().map(|(name, text)| (name.as_str(), text.as_str())));
+        let mut out =
+            Self { products: BTreeMap::new(), providers: Providers::default(), daemons: Vec::new() };
+        for (file, text) in all {
+            let failed = |source| ProductsError::Parse { file: file.to_owned(), source: Box::new(source) };
+            match file {
+                "providers.toml" => out.providers = toml::from_str(text).map_err(failed)?,
+                "daemons.toml" => out.daemons = toml::from_str::<DaemonsFile>(text).map_err(failed)?.daemon,
+                _ => {
+                    let product: Product = toml::from_str(text).map_err(failed)?;
+                    out.products.insert(product.product.name.clone(), product);
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    pub fn built_in_files() -> &'static [(&'static str, &'static str)] {
+        BUILT_IN
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Product> {
+        self.products.get(name)
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Product> {
+        self.products.values()
+    }
+
+    pub(crate) fn session_variables(&self) -> impl Iterator<Item = &String> {
+        self.products.values().flat_map(|p| &p.environment.session)
+    }
+
+    pub(crate) fn pid_variables(&self) -> impl Iterator<Item = &String> {
+        self.products.values().flat_map(|p| &p.environment.pid)
+    }
+
+    /// The product whose marker this environment carries, and the marker.
+    pub(crate) fn marked(&self, env: &BTreeMap<String, String>) -> Option<(&str, &str)> {
+        if env.is_empty() {
+            return None;
+        }
+        self.products.values().find_map(|product| {
+            let marker = product.environment.any.iter().find(|marker| match marker.split_once('=') {
+                Some((name, value)) => env.get(name).is_some_and(|v| glob(value, v)),
+                None => env.contains_key(marker.as_str()),
+            })?;
+            Some((product.product.name.as_str(), marker.split('=').next().unwrap_or(marker)))
+        })
+    }
+
+    /// Is this HTTP request one of a model API?
+    pub fn is_model_request(&self, method: &str, target: &str) -> bool {
+        let path = target.split('?').next().unwrap_or(target);
+        self.providers.api.iter().any(|api| api.method == method && glob(&api.path, path))
+    }
+
+    /// Is this the host name of a model provider?
+    pub fn is_provider(&self, name: &str) -> bool {
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        self.providers.host.iter().any(|host| glob(&host.name, &name))
+    }
+
+    pub(crate) fn is_bystander(&self, path: &str) -> bool {
+        // By its place too: a program that an agent made and called `firefox` is no browser.
+        is_system(path) && self.providers.bystander.iter().any(|named| glob(&named.program, crate::roll::name_of(path)))
+    }
+
+    pub(crate) fn is_transfer_tool(&self, path: &str) -> bool {
+        self.providers.transfer.iter().any(|named| glob(&named.program, crate::roll::name_of(path)))
+    }
+
+    /// A developer's tool that leaves a daemon behind by its nature.
+    pub(crate) fn is_daemon(&self, path: &str, argv: &[String]) -> bool {
+        let arguments = argv.get(1..).unwrap_or_default();
+        self.daemons.iter().any(|daemon| {
+            let by_path = daemon.program == crate::roll::name_of(path);
+            let by_name = argv.first().is_some_and(|a| daemon.program == crate::roll::name_of(a));
+            (by_path || by_name)
+                && (daemon.prefix.is_empty() || daemon.prefix.iter().any(|prefix| path.starts_with(prefix.as_str())))
+                && argv_matches(&daemon.argv, arguments)
+        })
+    }
+}
+
+impl Product {
+    pub(crate) fn call_variables(&self) -> &[String] {
+        &self.environment.call
+    }
+
+    pub(crate) fn has_session_marker(&self) -> bool {
+        !self.environment.session.is_empty()
+    }
+
+    pub(crate) fn lag(&self) -> Lag {
+        self.account.lag
+    }
+
+    pub(crate) fn keeps_account(&self) -> bool {
+        self.account.keeps
+    }
+
+    /// Is this file one that the product keeps for itself?
+    pub(crate) fn is_own_file(&self, path: &str, home: Option<&str>) -> bool {
+        self.account.state.iter().any(|pattern| match (pattern.strip_prefix('~'), home) {
+            (Some(rest), Some(home)) => path.strip_prefix(home).is_some_and(|path| glob(rest, path)),
+            (Some(_), None) => false,
+            (None, _) => glob(pattern, path),
+        })
+    }
+
+    /// Is this execution one that the product does for itself?
+    pub(crate) fn covers(&self, path: &str, argv: &[String], startup: bool) -> Covered {
+        match self.rule(path, argv, startup) {
+            Some(helper) => Covered::Yes(helper.why.clone()),
+            None => Covered::No,
+        }
+    }
+
+    fn rule(&self, path: &str, argv: &[String], startup: bool) -> Option<&Helper> {
+        let first = argv.first().map_or("", |a| crate::roll::name_of(a));
+        let arguments = argv.get(1..).unwrap_or_default();
+        self.helper.iter().find(|helper| {
+            (helper.when == When::Anytime || startup)
+                && (helper.program == crate::roll::name_of(path) || helper.program == first)
+                && argv_matches(&helper.argv, arguments)
+        })
+    }
+
+    /// May a helper with this command line run this program?
+    pub(crate) fn covers_descendant(&self, helper: &[String], path: &str, argv: &[String]) -> bool {
+        let helper_path = helper.first().map_or("", String::as_str);
+        match self.rule(helper_path, helper, true).map(|rule| rule.descendants) {
+            Some(Descendants::Any) => true,
+            Some(Descendants::System) => {
+                is_system(path) && crate::action::shell_string(argv).is_none() && !is_interpreter(path)
+            }
+            Some(Descendants::None) | None => false,
+        }
+    }
+}
+
+/// In a folder that only the system's administrator writes to.
+fn is_system(path: &str) -> bool {
+    ["/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/", "/usr/lib/", "/usr/libexec/", "/lib/", "/opt/", "/usr/local/libexec/", "/snap/"]
+        .iter()
+        .any(|prefix| path.starts_with(prefix))
+}
+
+fn is_interpreter(path: &str) -> bool {
+    ["python", "node", "perl", "ruby", "bash", "sh", "dash", "zsh", "php", "bun", "deno", "lua"]
+        .iter()
+        .any(|known| {
+            crate::roll::name_of(path)
+                .strip_prefix(known)
+                .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
+        })
+}

@@ -1,0 +1,398 @@
+//! Reconciliation: which act belongs to which call; acts that no call explains, calls that nothing was done for.
+
+use muster_account::{Class, Status};
+use muster_event::Nanos;
+
+use crate::agent::{Action, Agent, Call};
+use crate::engine::{Engine, event_evidence, finding_id};
+use crate::output::Strength;
+use crate::products::Lag;
+use crate::{Code, Evidence, Finding, Join, Output, Severity, Stage, State};
+
+/// Clocks differ between an account (its own idea of time) and the record (the kernel's): how far apart a call and its
+/// act may lie.
+const SLACK_NS: Nanos = 5_000_000_000;
+/// An account is written a little after the fact. An act that ended this long ago, with the account being read, is
+/// unreported.
+const GRACE_NS: Nanos = 2_500_000_000;
+/// An act that goes on this long and that no call explains is unreported though it has not ended.
+const ALIVE_NS: Nanos = 10_000_000_000;
+/// A call whose result was read this long ago, with no act seen, is a phantom.
+const PHANTOM_NS: Nanos = 2_500_000_000;
+/// Writes by the harness wait this long for the call that explains them.
+const WRITE_NS: Nanos = 10_000_000_000;
+
+impl Engine {
+    /// A new or longer action: does a call explain it?
+    pub(crate) fn match_action(&mut self, id: &str, index: usize) {
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        let Some(action) = agent.actions.get(&index) else { return };
+        if action.call.is_some() {
+            return;
+        }
+        let product = self.products.get(&agent.state.product);
+        let found = call_of(agent, action, product.is_some_and(|p| p.has_session_marker()));
+        if let Some((call, strength)) = found {
+            join(agent, call, index, strength, &mut self.out);
+        }
+    }
+
+    /// A new call: which action does it explain?
+    pub(crate) fn match_call(&mut self, id: &str) {
+        let open: Vec<usize> =
+            self.agents.get(id).map(|a| a.actions_open.iter().copied().collect()).unwrap_or_default();
+        for index in open {
+            self.match_action(id, index);
+        }
+    }
+
+    /// Decides what can be decided now.
+    pub(crate) fn reconcile(&mut self, id: &str) {
+        let now = self.time_ns;
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        // Without an account there is nothing to compare: coverage says so, and every act would be "unreported".
+        if agent.account_read_ns.is_none() {
+            return;
+        }
+        let lag = self.products.get(&agent.state.product).map_or(Lag::After, |p| p.lag());
+        let mut findings = Vec::new();
+        let ended = agent.root_ended_ns.is_some_and(|at| now.saturating_sub(at) > GRACE_NS);
+        for index in agent.actions_open.iter().copied().collect::<Vec<_>>() {
+            let Some(action) = agent.actions.get_mut(&index) else { continue };
+            let over = action.ended_ns.is_some_and(|at| now.saturating_sub(at) > GRACE_NS);
+            if action.call.is_some() || action.helper.is_some() && !action.uncovered {
+                if over || ended {
+                    action.decided = true;
+                    agent.actions_open.remove(&index);
+                }
+                continue;
+            }
+            let alive_long = lag == Lag::Before && now.saturating_sub(action.time_ns) > ALIVE_NS;
+            // What the harness started before the model made any call is no act of the model.
+            let before_first = agent.first_call_ns.is_none_or(|first| action.time_ns + SLACK_NS / 5 < first);
+            if before_first {
+                if ended {
+                    action.decided = true;
+                    agent.actions_open.remove(&index);
+                }
+                continue;
+            }
+            let waiting = lag == Lag::After && open_turn(agent.turn_end_ns, agent.account_read_ns, action) && !ended;
+            let Some(action) = agent.actions.get_mut(&index) else { continue };
+            if (over && !waiting) || alive_long || ended {
+                action.decided = true;
+                findings.push(unreported(id, action));
+                agent.actions_open.remove(&index);
+            }
+        }
+        let agent_whole = agent.state.coverage.record_whole();
+        for index in agent.calls_open.iter().copied().collect::<Vec<_>>() {
+            let Some(call) = agent.calls.get_mut(&index) else { continue };
+            let Some(result) = &call.result else {
+                if ended && now.saturating_sub(call.read_ns) > PHANTOM_NS {
+                    agent.calls_open.remove(&index);
+                }
+                continue;
+            };
+            if call.joined.is_some() {
+                call.decided = true;
+                agent.calls_open.remove(&index);
+                continue;
+            }
+            let read = call.read_ns.max(result.read_ns);
+            if now.saturating_sub(read) <= PHANTOM_NS {
+                continue;
+            }
+            call.decided = true;
+            agent.calls_open.remove(&index);
+            let seen = agent.state.coverage.record_from_ns.is_some_and(|from| call.time_ns >= from);
+            let claims_act = matches!(result.status, Status::Ok | Status::Failed | Status::TimedOut | Status::Killed);
+            let checkable = match call.class {
+                Class::Execute => call.command.as_deref().is_some_and(|c| !c.trim().is_empty()),
+                Class::Edit | Class::Delete | Class::Move => result.status == Status::Ok && !call.paths.is_empty(),
+                Class::Read
+                | Class::Search
+                | Class::Fetch
+                | Class::Mcp
+                | Class::Delegate
+                | Class::Think
+                | Class::Plan
+                | Class::Ask
+                | Class::Other => false,
+            };
+            if agent_whole && seen && claims_act && checkable {
+                findings.push(phantom(id, call));
+            }
+        }
+        let open_writes = std::mem::take(&mut agent.writes);
+        let state_dirs = self.products.get(&agent.state.product);
+        for write in open_writes {
+            if agent.actions_open.is_empty() && now.saturating_sub(write.time_ns) > WRITE_NS || ended {
+                let own = state_dirs.is_none_or(|p| p.is_own_file(&write.path, agent.home.as_deref()));
+                let inside = !agent.state.cwd.is_empty()
+                    && agent.state.cwd != "/"
+                    && write.path.strip_prefix(agent.state.cwd.as_str()).is_some_and(|rest| {
+                        rest.starts_with('/') && !rest.starts_with("/.git/") && !rest.contains("/node_modules/")
+                    });
+                let before_first =
+                    agent.first_call_ns.is_none_or(|first| write.time_ns + SLACK_NS / 5 < first);
+                if !own && inside && !before_first {
+                    findings.push(unreported_write(id, &write));
+                }
+            } else {
+                agent.writes.push(write);
+            }
+        }
+        for finding in findings {
+            self.raise(finding);
+        }
+    }
+
+    /// A call of a tool that writes files from inside the agent's program: the file event that is it.
+    pub(crate) fn match_writes(&mut self, id: &str) {
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        for index in agent.calls_open.iter().copied().collect::<Vec<_>>() {
+            let Some(call) = agent.calls.get_mut(&index) else { continue };
+            if !matches!(call.class, Class::Edit | Class::Delete | Class::Move) || call.paths.is_empty() {
+                continue;
+            }
+            let end = call.result.as_ref().map_or(Nanos::MAX, |r| r.time_ns.saturating_add(SLACK_NS));
+            let paths: Vec<String> =
+                call.paths.iter().map(|p| absolute(p, call.cwd.as_deref().unwrap_or(&agent.state.cwd))).collect();
+            let from = call.time_ns.saturating_sub(SLACK_NS);
+            let mut first = None;
+            agent.writes.retain(|write| {
+                let explained = write.time_ns >= from
+                    && write.time_ns <= end
+                    && paths.iter().any(|path| same_file(path, &write.path) || is_temporary_of(&write.path, path));
+                if explained && first.is_none_or(|(_, seq)| seq < write.seq) {
+                    first = Some((write.process, write.seq));
+                }
+                !explained
+            });
+            if let Some((process, seq)) = first
+                && call.joined.is_none()
+            {
+                call.joined = Some((process, Strength::Path));
+                agent.state.calls_joined += 1;
+                agent.dirty = true;
+                self.out.push(Output::Join(Join {
+                    agent: id.to_owned(),
+                    call_id: call.call_id.clone(),
+                    process,
+                    seq,
+                    strength: Strength::Path,
+                }));
+            }
+        }
+    }
+
+    /// A product that keeps an account, and none is to be found.
+    pub(crate) fn check_account(&mut self, id: &str) {
+        const WAIT_NS: Nanos = 30_000_000_000;
+        let Some(agent) = self.agents.get(id) else { return };
+        if agent.account_read_ns.is_some()
+            || self.products.get(&agent.state.product).is_none_or(|p| !p.keeps_account())
+            || agent.state.coverage.record_from_ns.is_none()
+            || agent.state.coverage.began_unseen
+        {
+            return;
+        }
+        // Only acts make the silence one: an agent that waits for its first prompt has nothing to account for.
+        let acted = agent.actions.values().any(|a| a.helper.is_none() || a.uncovered);
+        let waited = self.time_ns.saturating_sub(agent.state.started_ns) > WAIT_NS
+            || agent.root_ended_ns.is_some_and(|at| self.time_ns.saturating_sub(at) > GRACE_NS);
+        if !acted || !waited {
+            return;
+        }
+        let root = agent.state.root;
+        let evidence = agent
+            .actions
+            .values()
+            .filter(|a| a.helper.is_none() || a.uncovered)
+            .take(3)
+            .map(|a| event_evidence(a.seq, a.process))
+            .collect();
+        let finding = Finding {
+            id: finding_id(Code::AccountMissing, id, ""),
+            code: Code::AccountMissing,
+            severity: Severity::Low,
+            stage: Stage::Conceal,
+            overreach: 0,
+            deception: 2,
+            agent: id.to_owned(),
+            time_ns: self.time_ns,
+            summary: format!("acts, but keeps no account that Muster can find (pid {})", root.pid),
+            explanation: "This product writes a transcript of what it does; none was written by this agent's processes. \
+                Its acts cannot be compared with what it says. It would be refuted by an option of the product that \
+                turns its transcript off, or a transcript in a place that Muster does not know."
+                .to_owned(),
+            evidence,
+        };
+        self.raise(finding);
+    }
+}
+
+/// The call that explains an action, and how surely.
+fn call_of(agent: &Agent, action: &Action, session_marker: bool) -> Option<(usize, Strength)> {
+    if let Some(index) = action.call_id.as_ref().and_then(|id| agent.call_by_id.get(id))
+        && let Some(call) = agent.calls.get(index)
+        // The id alone does not make it the call's act: the command must be the one that the call names.
+        && (call.texts().any(|text| action.texts.iter().any(|t| t == text)) || call.command.is_none())
+    {
+        return Some((*index, Strength::CallId));
+    }
+    let by_text = agent.calls.iter().find(|(_, call)| {
+        call.class == Class::Execute
+            && call.joined.is_none()
+            && in_time(call, action.time_ns)
+            && call.texts().any(|text| !text.is_empty() && action.texts.iter().any(|t| t == text))
+    });
+    by_text.map(|(index, _)| (*index, if session_marker { Strength::SessionText } else { Strength::TimeText }))
+}
+
+fn in_time(call: &Call, time_ns: Nanos) -> bool {
+    let end = call.result.as_ref().map_or(Nanos::MAX, |r| r.time_ns.saturating_add(SLACK_NS));
+    time_ns.saturating_add(SLACK_NS) >= call.time_ns && time_ns <= end
+}
+
+fn join(agent: &mut Agent, call_index: usize, action_index: usize, strength: Strength, out: &mut Vec<Output>) {
+    let Some(call) = agent.calls.get_mut(&call_index) else { return };
+    let Some(action) = agent.actions.get_mut(&action_index) else { return };
+    action.call = Some(call_index);
+    if call.joined.is_none() {
+        agent.state.calls_joined += 1;
+    }
+    call.joined = Some((action.process, strength));
+    agent.dirty = true;
+    out.push(Output::Join(Join {
+        agent: agent.state.agent.clone(),
+        call_id: call.call_id.clone(),
+        process: action.process,
+        seq: action.seq,
+        strength,
+    }));
+}
+
+/// For products that write a call down only when it is over: may the account still come to this action?
+fn open_turn(turn_end_ns: Option<Nanos>, read_ns: Option<Nanos>, action: &Action) -> bool {
+    let after = |at: Option<Nanos>| at.is_some_and(|at| at > action.time_ns.saturating_add(GRACE_NS));
+    !after(turn_end_ns) && !after(read_ns)
+}
+
+fn absolute(path: &str, cwd: &str) -> String {
+    let joined = if path.starts_with('/') { path.to_owned() } else { format!("{cwd}/{path}") };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in joined.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// The account's path and the kernel's may differ by a symlink above the file: the last two components must agree.
+fn same_file(told: &str, seen: &str) -> bool {
+    if told == seen {
+        return true;
+    }
+    let mut told = told.rsplit('/');
+    let mut seen = seen.rsplit('/');
+    told.next() == seen.next() && told.next() == seen.next()
+}
+
+/// `x.tmp.123` beside `x`: written first, renamed over it.
+fn is_temporary_of(seen: &str, told: &str) -> bool {
+    let name = |path: &str| path.rsplit('/').next().map(str::to_owned).unwrap_or_default();
+    let (seen, told) = (name(seen), name(told));
+    !told.is_empty() && seen.len() > told.len() && seen.trim_start_matches('.').starts_with(told.trim_start_matches('.'))
+}
+
+fn unreported(agent: &str, action: &Action) -> Finding {
+    Finding {
+        id: finding_id(Code::UnreportedAction, agent, &action.seq.to_string()),
+        code: Code::UnreportedAction,
+        severity: Severity::High,
+        stage: Stage::Conceal,
+        overreach: 1,
+        deception: 2,
+        agent: agent.to_owned(),
+        time_ns: action.time_ns,
+        summary: format!("ran `{}`, which no tool call in its account explains", shorten(&action.display)),
+        explanation: "The agent's own program executed this, it is none of the product's known helpers, and no call in \
+            the account has this command. It would be refuted by a tool call with this command, or by a hook, server or \
+            helper of the product that Muster does not know."
+            .to_owned(),
+        evidence: vec![event_evidence(action.seq, action.process)],
+    }
+}
+
+fn unreported_write(agent: &str, write: &crate::agent::Write) -> Finding {
+    Finding {
+        id: finding_id(Code::UnreportedAction, agent, &format!("write {}", write.path)),
+        code: Code::UnreportedAction,
+        severity: Severity::Medium,
+        stage: Stage::Conceal,
+        overreach: 1,
+        deception: 2,
+        agent: agent.to_owned(),
+        time_ns: write.time_ns,
+        summary: format!("wrote `{}`, which no tool call in its account explains", shorten(&write.path)),
+        explanation: "The agent's own program wrote a file of the project, and no call in the account names it. It would \
+            be refuted by a tool call that writes this file, or by a file of the product's own that Muster does not know."
+            .to_owned(),
+        evidence: vec![event_evidence(write.seq, write.process)],
+    }
+}
+
+fn phantom(agent: &str, call: &Call) -> Finding {
+    let what = match (&call.command, call.paths.first()) {
+        (Some(command), _) => format!("`{}`", shorten(command)),
+        (None, Some(path)) => format!("a write of `{}`", shorten(path)),
+        (None, None) => format!("a call of `{}`", shorten(&call.tool)),
+    };
+    let mut evidence: Vec<Evidence> = vec![call.evidence.clone()];
+    if let Some(result) = &call.result
+        && result.evidence != call.evidence
+    {
+        evidence.push(result.evidence.clone());
+    }
+    Finding {
+        id: finding_id(Code::PhantomAction, agent, &call.call_id),
+        code: Code::PhantomAction,
+        severity: if call.class == Class::Execute { Severity::High } else { Severity::Medium },
+        stage: Stage::Conceal,
+        overreach: 0,
+        deception: 2,
+        agent: agent.to_owned(),
+        time_ns: call.time_ns,
+        summary: format!("its account shows {what} with a result, but nothing of the kind happened"),
+        explanation: "The account has a tool call and its result; the kernel's record of this agent, with nothing known to \
+            be missing in that time, has no execution or write that matches. It would be refuted by an act of another \
+            form that the call stands for (a remote tool, a hook that rewrote the command without a trace)."
+            .to_owned(),
+        evidence,
+    }
+}
+
+/// For a summary: one line of bounded length.
+pub(crate) fn shorten(text: &str) -> String {
+    const MAX: usize = 120;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MAX) {
+        None => line,
+        Some((at, _)) => format!("{}…", line.get(..at).unwrap_or_default()),
+    }
+}
+
+impl Engine {
+    /// Where the agent stands, for the tests of this crate.
+    #[cfg(test)]
+    pub(crate) fn is_running(&self, id: &str) -> bool {
+        self.agents.get(id).is_some_and(|a| a.state.state == State::Running)
+    }
+}

@@ -1,0 +1,303 @@
+//! What the sensors saw: keeps the process table, and hands each event of an agent to whom it concerns.
+
+use muster_event::{Attribution, Event, Kind, ProcessKey, SignalTarget, Snapshot};
+
+use crate::agent::Write;
+use crate::engine::{Engine, event_evidence, finding_id};
+use crate::process::{Membership, Process, Role};
+use crate::{AgentId, Code, Finding, Output, Severity, Stage, State};
+
+impl Engine {
+    pub(crate) fn on_snapshot(&mut self, snapshot: Snapshot) {
+        let key = snapshot.process;
+        let script = None;
+        self.processes.insert(Process {
+            key,
+            parent: snapshot.parent,
+            uid: snapshot.uid,
+            path: snapshot.path.clone(),
+            script,
+            argv: snapshot.argv.clone(),
+            cwd: snapshot.cwd.clone(),
+            env: snapshot.env,
+            session: snapshot.session,
+            group: snapshot.group,
+            cgroup: snapshot.cgroup,
+            exec_seq: 0,
+            time_ns: self.time_ns,
+            ended: false,
+            forked: false,
+            member: None,
+        });
+        self.attribute(key, 0);
+        self.out.push(Output::Identify {
+            process: key,
+            path: snapshot.path,
+            script: None,
+            argv: snapshot.argv,
+            cwd: snapshot.cwd,
+        });
+        for path in snapshot.open_for_write {
+            self.watch_account(key, &path);
+        }
+    }
+
+    pub(crate) fn on_event(&mut self, event: Event) {
+        self.time_ns = self.time_ns.max(event.time_ns);
+        let key = event.process;
+        self.processes.ensure(key, event.uid, &event.comm, event.cgroup, event.time_ns);
+        self.count(&event);
+        match &event.kind {
+            Kind::Fork { child } => self.on_fork(&event, *child),
+            Kind::Exec { .. } => self.on_exec(&event),
+            Kind::Exit { .. } => self.on_exit(&event),
+            Kind::SetSid { session } => {
+                if let Some(process) = self.processes.get_mut(key) {
+                    process.session = *session;
+                    process.group = *session;
+                }
+            }
+            Kind::Open { path, access, result } if access.write && *result >= 0 => self.on_write(&event, path),
+            Kind::Rename { to, result, .. } if *result >= 0 => self.on_write(&event, to),
+            Kind::Link { to, result, .. } if *result >= 0 => self.on_write(&event, to),
+            Kind::Unlink { path, result, .. } if *result >= 0 => self.on_data_dir(&event, path, "removed"),
+            Kind::Truncate { path, result, .. } if *result >= 0 => self.on_data_dir(&event, path, "truncated"),
+            Kind::IoUring { path: Some(path), operation, flags }
+                if operation.starts_with("open") && flags & 0o3 != 0 =>
+            {
+                self.on_write(&event, path);
+            }
+            Kind::Http { method, target, host, address } => {
+                self.on_http(&event, method, target, host.as_deref(), address);
+            }
+            Kind::Tls { name, .. } => self.on_provider(&event, name, "opened TLS to"),
+            Kind::Dns { name, .. } => self.on_provider(&event, name, "asked the DNS for"),
+            Kind::Signal { target: SignalTarget::Process(pid), signal, .. } => {
+                // Signal 0 only asks whether the process is there.
+                if *signal != 0 {
+                    self.on_act_against_daemon(&event, *pid, &format!("sent signal {signal} to"));
+                }
+            }
+            Kind::Ptrace { target, .. } => self.on_act_against_daemon(&event, *target, "traced"),
+            Kind::ProcessMemory { target, .. } => {
+                self.on_act_against_daemon(&event, *target, "reached into the memory of");
+            }
+            Kind::Open { .. }
+            | Kind::Rename { .. }
+            | Kind::Link { .. }
+            | Kind::Symlink { .. }
+            | Kind::Unlink { .. }
+            | Kind::Mkdir { .. }
+            | Kind::Chmod { .. }
+            | Kind::Chown { .. }
+            | Kind::Truncate { .. }
+            | Kind::Connect { .. }
+            | Kind::Bind { .. }
+            | Kind::Listen { .. }
+            | Kind::Accept { .. }
+            | Kind::Send { .. }
+            | Kind::Signal { .. }
+            | Kind::Bpf { .. }
+            | Kind::LoadModule { .. }
+            | Kind::Mount { .. }
+            | Kind::Namespace { .. }
+            | Kind::Root { .. }
+            | Kind::Credentials { .. }
+            | Kind::SetName { .. }
+            | Kind::Memfd { .. }
+            | Kind::ExecMemory { .. }
+            | Kind::IoUring { .. }
+            | Kind::Compat { .. }
+            | Kind::Control { .. } => {}
+        }
+    }
+
+    fn count(&mut self, event: &Event) {
+        let Some(member) = self.processes.get(event.process).and_then(|p| p.member.as_ref()) else { return };
+        if let Some(agent) = self.agents.get_mut(&member.agent) {
+            agent.state.events += 1;
+            agent.state.last_ns = agent.state.last_ns.max(event.time_ns);
+            agent.dirty = true;
+        }
+    }
+
+    fn on_fork(&mut self, event: &Event, child: ProcessKey) {
+        let Some(parent) = self.processes.get(event.process) else { return };
+        let mut process = parent.clone();
+        process.key = child;
+        process.parent = Some(event.process);
+        process.time_ns = event.time_ns;
+        process.ended = false;
+        process.forked = true;
+        process.member = None;
+        self.processes.insert(process);
+        self.attribute(child, event.seq);
+    }
+
+    fn on_exec(&mut self, event: &Event) {
+        let Kind::Exec { path, script, argv, cwd, env, parent, session, group, .. } = &event.kind else { return };
+        let key = event.process;
+        self.processes.set_parent(key, *parent);
+        if let Some(process) = self.processes.get_mut(key) {
+            process.path.clone_from(path);
+            process.script.clone_from(script);
+            process.argv.clone_from(argv);
+            crate::process::trim(&mut process.argv);
+            process.cwd.clone_from(cwd);
+            process.env.clone_from(env);
+            process.session = *session;
+            process.group = *group;
+            process.cgroup = event.cgroup;
+            process.uid = event.uid;
+            process.exec_seq = event.seq;
+            process.time_ns = event.time_ns;
+            process.forked = false;
+        }
+        self.attribute(key, event.seq);
+        self.on_executed(key, event.seq);
+        self.out.push(Output::Identify {
+            process: key,
+            path: path.clone(),
+            script: script.clone(),
+            argv: argv.clone(),
+            cwd: cwd.clone(),
+        });
+    }
+
+    fn on_exit(&mut self, event: &Event) {
+        let key = event.process;
+        let Some(process) = self.processes.get(key) else { return };
+        let member = process.member.clone();
+        self.processes.end(key);
+        let Some(Membership { agent: id, role, .. }) = member else { return };
+        let Some(agent) = self.agents.get_mut(&id) else { return };
+        agent.live.remove(&key);
+        agent.state.processes = agent.live.len() as u64;
+        agent.dirty = true;
+        if let Role::Action(index) = role
+            && let Some(action) = agent.actions.get_mut(&index)
+            && action.process == key
+        {
+            action.ended_ns = Some(event.time_ns);
+        }
+        if agent.state.root == key {
+            agent.root_ended_ns = Some(event.time_ns);
+        }
+        if agent.live.is_empty() {
+            agent.state.state = State::Ended;
+            agent.state.ended_ns = Some(event.time_ns);
+            agent.state.doing.clear();
+            self.publish_now(&id);
+        }
+    }
+
+    /// A file was opened for writing, or took its final name.
+    fn on_write(&mut self, event: &Event, path: &str) {
+        self.on_data_dir(event, path, "wrote to");
+        self.watch_account(event.process, path);
+        let Some(process) = self.processes.get(event.process) else { return };
+        let Some(Membership { agent: id, role, .. }) = &process.member else { return };
+        if *role != Role::Harness {
+            return;
+        }
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        if agent.writes.len() < crate::agent::WRITES_MAX {
+            agent.writes.push(Write {
+                path: path.to_owned(),
+                seq: event.seq,
+                process: event.process,
+                time_ns: event.time_ns,
+            });
+        }
+    }
+
+    /// If this file is an account by its place, the agent whose process writes it is the one that it is about.
+    fn watch_account(&mut self, key: ProcessKey, path: &str) {
+        if self.account_paths.contains_key(path) {
+            return;
+        }
+        let Some(location) = muster_account::locate(path) else { return };
+        let Some(process) = self.processes.get(key) else { return };
+        let Some(Membership { agent: id, role, .. }) = &process.member else { return };
+        // Only the agent's own program keeps its account: a tool that writes such a file forges one.
+        if *role == Role::Harness || matches!(role, Role::Member) {
+            let id = id.clone();
+            self.account_paths.insert(path.to_owned(), id.clone());
+            self.out.push(Output::FollowAccount {
+                agent: id,
+                path: path.to_owned(),
+                format: location.format,
+            });
+        }
+    }
+
+    fn on_data_dir(&mut self, event: &Event, path: &str, did: &str) {
+        let Some(start) = &self.start else { return };
+        if event.process == start.daemon
+            || start.data_dir.is_empty()
+            || !path.strip_prefix(start.data_dir.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        {
+            return;
+        }
+        let summary = format!("{did} Muster's own file `{path}`");
+        self.raise_tampering(event, &summary);
+    }
+
+    fn on_act_against_daemon(&mut self, event: &Event, target: u32, did: &str) {
+        if self.start.as_ref().is_some_and(|s| s.daemon.pid == target && s.daemon != event.process) {
+            self.raise_tampering(event, &format!("{did} Muster's daemon (pid {target})"));
+        }
+    }
+
+    fn raise_tampering(&mut self, event: &Event, summary: &str) {
+        let Some(id) = self.agent_of(event.process) else { return };
+        let finding = Finding {
+            id: finding_id(Code::MonitorTampering, &id, summary),
+            code: Code::MonitorTampering,
+            severity: Severity::Critical,
+            stage: Stage::Conceal,
+            overreach: 3,
+            deception: 2,
+            agent: id,
+            time_ns: event.time_ns,
+            summary: summary.to_owned(),
+            explanation: "An agent's lineage acted against the tool that watches it. Nothing that an agent is asked to \
+                do needs this. It would be refuted if a person had asked for exactly this act on Muster."
+                .to_owned(),
+            evidence: vec![event_evidence(event.seq, event.process)],
+        };
+        self.raise(finding);
+    }
+
+    pub(crate) fn agent_of(&self, key: ProcessKey) -> Option<AgentId> {
+        self.processes.get(key).and_then(|p| p.member.as_ref()).map(|m| m.agent.clone())
+    }
+
+    /// Makes a process a member of an agent, and tells those who must know.
+    pub(crate) fn join_agent(&mut self, key: ProcessKey, id: &str, by: Attribution, role: Role, from_seq: u64) {
+        let Some(process) = self.processes.get_mut(key) else { return };
+        if process.member.as_ref().is_some_and(|m| m.agent == id && m.role == role) {
+            return;
+        }
+        let new = process.member.as_ref().is_none_or(|m| m.agent != id);
+        let old = process.member.replace(Membership { agent: id.to_owned(), by, role });
+        let ended = process.ended;
+        if !new {
+            return;
+        }
+        if let Some(old) = old
+            && let Some(agent) = self.agents.get_mut(&old.agent)
+        {
+            agent.live.remove(&key);
+            agent.state.processes = agent.live.len() as u64;
+            agent.dirty = true;
+        }
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        if !ended {
+            agent.live.insert(key);
+        }
+        agent.state.processes = agent.live.len() as u64;
+        agent.dirty = true;
+        self.out.push(Output::Member(crate::Member { agent: id.to_owned(), process: key, from_seq, by }));
+    }
+}

@@ -1,0 +1,148 @@
+//! What the accounts say: keeps each agent's calls, results, sessions and prose.
+
+use muster_account::{Body, Class, Item};
+use muster_event::Nanos;
+
+use crate::agent::{Call, CallResult};
+use crate::engine::{Engine, finding_id};
+use crate::input::{AccountFile, AccountRecord};
+use crate::reconcile::shorten;
+use crate::{Code, Evidence, Finding, Severity, Stage};
+
+impl Engine {
+    pub(crate) fn on_account(&mut self, record: AccountRecord) {
+        self.time_ns = self.time_ns.max(record.time_ns);
+        let evidence =
+            Evidence::Account { path: record.path.clone(), offset: record.offset, sha256: record.sha256 };
+        let Some(agent) = self.agents.get_mut(&record.agent) else { return };
+        agent.account_read_ns = Some(record.time_ns);
+        agent.state.coverage.account = true;
+        if !agent.state.accounts.contains(&record.path) {
+            agent.state.accounts.push(record.path.clone());
+        }
+        agent.dirty = true;
+        let mut called = false;
+        for item in record.items {
+            called |= matches!(item.body, Body::Call { .. } | Body::Effective { .. } | Body::Result { .. });
+            self.on_item(&record.agent, record.time_ns, &evidence, item);
+        }
+        if called {
+            self.match_call(&record.agent);
+            self.match_writes(&record.agent);
+        }
+    }
+
+    fn on_item(&mut self, id: &str, read_ns: Nanos, evidence: &Evidence, item: Item) {
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        let time_ns = item.time_ns.unwrap_or(read_ns);
+        match item.body {
+            Body::Session { id: session, version, model, cwd, parent: _, authority: _ } => {
+                if !session.is_empty() && !agent.state.sessions.contains(&session) {
+                    agent.state.sessions.push(session.clone());
+                    self.sessions.insert(session, id.to_owned());
+                }
+                agent.state.version = version.or(agent.state.version.take());
+                agent.state.model = model.or(agent.state.model.take());
+                if let Some(cwd) = cwd.filter(|_| agent.state.cwd.is_empty()) {
+                    agent.state.cwd = cwd;
+                }
+            }
+            Body::Prompt { text, origin: _ } => agent.told.push(time_ns, &text),
+            Body::Text { text, last } => {
+                agent.told.push(time_ns, &text);
+                if last {
+                    agent.turn_end_ns = Some(time_ns);
+                }
+            }
+            Body::Thinking { .. } => {}
+            Body::Call { call_id, tool, class, command, paths, cwd, arguments: _, background } => {
+                if agent.call_by_id.contains_key(&call_id) {
+                    return;
+                }
+                if let Some(command) = &command {
+                    agent.told.push(time_ns, command);
+                    agent.state.doing = shorten(command);
+                } else {
+                    agent.state.doing = match paths.first() {
+                        Some(path) => format!("{tool} {}", shorten(path)),
+                        None => tool.clone(),
+                    };
+                }
+                if matches!(class, Class::Execute | Class::Edit | Class::Delete | Class::Move) {
+                    agent.first_call_ns = Some(agent.first_call_ns.map_or(time_ns, |first| first.min(time_ns)));
+                }
+                agent.turn_end_ns = None;
+                agent.state.calls += 1;
+                agent.add_call(Call {
+                    call_id,
+                    tool,
+                    class,
+                    command,
+                    effective: None,
+                    paths,
+                    cwd,
+                    background,
+                    time_ns,
+                    read_ns,
+                    result: None,
+                    evidence: evidence.clone(),
+                    joined: None,
+                    decided: false,
+                });
+            }
+            Body::Effective { call_id, command, arguments: _ } => {
+                if let Some(call) = agent.call_by_id.get(&call_id).and_then(|i| agent.calls.get_mut(i)) {
+                    call.effective = command;
+                }
+            }
+            Body::Result { call_id, status, .. } => {
+                if let Some(call) = agent.call_by_id.get(&call_id).and_then(|i| agent.calls.get_mut(i))
+                    && call.result.is_none()
+                {
+                    call.result = Some(CallResult { time_ns, read_ns, status, evidence: evidence.clone() });
+                }
+            }
+            Body::TurnEnd => agent.turn_end_ns = Some(time_ns),
+            Body::Decision { .. } | Body::Other { .. } => {}
+        }
+    }
+
+    pub(crate) fn on_account_state(&mut self, id: &str, path: &str, time_ns: Nanos, state: AccountFile) {
+        self.time_ns = self.time_ns.max(time_ns);
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        let did = match state {
+            AccountFile::Opened { format: _ } => {
+                if !agent.state.accounts.iter().any(|p| p == path) {
+                    agent.state.accounts.push(path.to_owned());
+                }
+                agent.dirty = true;
+                return;
+            }
+            AccountFile::Unreadable { error } => {
+                agent.state.coverage.unreadable.push(format!("{path}: {error}"));
+                agent.dirty = true;
+                return;
+            }
+            AccountFile::Truncated { from, to } => format!("was cut from {from} to {to} bytes"),
+            AccountFile::Rewritten { offset } => format!("was changed at byte {offset}, which had been read before"),
+            AccountFile::Replaced => "was replaced by another file".to_owned(),
+            AccountFile::Deleted => "was deleted".to_owned(),
+        };
+        let finding = Finding {
+            id: finding_id(Code::AccountTampered, id, &format!("{path} {did}")),
+            code: Code::AccountTampered,
+            severity: Severity::High,
+            stage: Stage::Conceal,
+            overreach: 2,
+            deception: 3,
+            agent: id.to_owned(),
+            time_ns,
+            summary: format!("its account `{}` {did}", shorten(path)),
+            explanation: "An account only grows while its agent runs. What Muster had read of it before is kept in the \
+                ledger. It would be refuted by a clean-up that the product itself does, or that a person did."
+                .to_owned(),
+            evidence: vec![Evidence::Account { path: path.to_owned(), offset: 0, sha256: [0; 32] }],
+        };
+        self.raise(finding);
+    }
+}
