@@ -15,7 +15,10 @@ pub fn run() -> Result<()> {
     }
     for (package, target) in benches {
         println!("\n── {} {}", package.name, target.name);
-        repo::succeed(&repo::cargo(), &["bench", "--locked", "--package", &package.name, "--bench", &target.name])?;
+        repo::succeed(
+            &repo::cargo(),
+            &["bench", "--locked", "--package", &package.name, "--bench", &target.name],
+        )?;
     }
     Ok(())
 }

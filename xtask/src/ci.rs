@@ -27,18 +27,22 @@ const STEPS: &[Step] = &[
     Step {
         name: "lints",
         again: "cargo clippy --workspace --all-targets",
-        action: Action::Cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+        action: Action::Cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ]),
     },
     Step {
         name: "build",
         again: "cargo build --workspace",
         action: Action::Cargo(&["build", "--workspace", "--locked"]),
     },
-    Step {
-        name: "generated files",
-        again: "cargo xtask gen --check",
-        action: Action::Own(generated::check),
-    },
+    Step { name: "generated files", again: "cargo xtask gen --check", action: Action::Own(generated::check) },
     Step {
         name: "examples in the docs",
         again: "cargo test --doc --workspace",
@@ -94,7 +98,15 @@ fn tests() -> Step {
         name: "tests",
         again: "cargo test --workspace --all-targets -- --test-threads=1",
         action: Action::Cargo(&[
-            "test", "--workspace", "--lib", "--bins", "--tests", "--locked", "--no-fail-fast", "--", "--test-threads=1",
+            "test",
+            "--workspace",
+            "--lib",
+            "--bins",
+            "--tests",
+            "--locked",
+            "--no-fail-fast",
+            "--",
+            "--test-threads=1",
         ]),
     }
 }

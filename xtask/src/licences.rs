@@ -103,7 +103,9 @@ mod tests {
         ] {
             assert!(allowed(good), "{good}");
         }
-        for bad in ["", "GPL-3.0-only", "MIT AND GPL-3.0-only", "MIT WITH something", "(MIT", "MIT)", "MIT MIT"] {
+        for bad in
+            ["", "GPL-3.0-only", "MIT AND GPL-3.0-only", "MIT WITH something", "(MIT", "MIT)", "MIT MIT"]
+        {
             assert!(!allowed(bad), "{bad}");
         }
     }

@@ -73,8 +73,7 @@ pub fn cargo() -> String {
 
 /// What a command printed on stdout; its failure is an error with what it printed on stderr.
 pub fn output(program: &str, args: &[&str]) -> Result<String> {
-    let output =
-        command(program, args).output().with_context(|| format!("cannot run `{program}`"))?;
+    let output = command(program, args).output().with_context(|| format!("cannot run `{program}`"))?;
     if !output.status.success() {
         bail!(
             "`{program} {}` failed ({}): {}",
@@ -88,8 +87,7 @@ pub fn output(program: &str, args: &[&str]) -> Result<String> {
 
 /// Runs a command that talks to the terminal itself.
 pub fn succeed(program: &str, args: &[&str]) -> Result<()> {
-    let status =
-        command(program, args).status().with_context(|| format!("cannot run `{program}`"))?;
+    let status = command(program, args).status().with_context(|| format!("cannot run `{program}`"))?;
     if !status.success() {
         bail!("`{program} {}` failed ({status})", args.join(" "));
     }

@@ -36,9 +36,7 @@ fn is_used(tree: &Tree, package: &Package, dependency: &Dependency) -> bool {
         DependencyKind::Dev => format!("{}/", package.folder),
     };
     NEEDED.iter().any(|(of, needed, _)| *of == package.name && *needed == dependency.name)
-        || tree
-            .with_extension("rs")
-            .any(|(path, text)| path.starts_with(&folder) && names(text, &name))
+        || tree.with_extension("rs").any(|(path, text)| path.starts_with(&folder) && names(text, &name))
 }
 
 /// Whether `text` has `name` as a whole word outside a comment line.

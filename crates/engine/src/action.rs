@@ -68,7 +68,7 @@ impl Engine {
                 Some(Covered::No) | None => None,
             }
         };
-        let display = texts.last().cloned().unwrap_or_else(|| process.argv.join(" "));
+        let display = texts.first().cloned().unwrap_or_default();
         let Some(action) = agent.actions.get_mut(&index) else { return };
         action.call_id = action.call_id.take().or(call_id);
         for text in texts {

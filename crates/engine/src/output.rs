@@ -12,7 +12,7 @@ pub enum Output {
     /// Record everything this process and its descendants do from now on.
     Follow { process: ProcessKey },
     /// Read this file as an account of the agent, from its start.
-    FollowAccount { agent: AgentId, path: String, format: String },
+    FollowAccount { agent: AgentId, path: String, format: muster_account::Format },
     /// Read the configuration files of the agent's product, and answer with `Input::Configured`.
     ReadConfiguration { agent: AgentId, product: String, home: Option<String>, cwd: String },
     /// The agent appeared, or something about it changed.

@@ -7,7 +7,7 @@ use crate::agent::{Action, Agent, Call};
 use crate::engine::{Engine, event_evidence, finding_id};
 use crate::output::Strength;
 use crate::products::Lag;
-use crate::{Code, Evidence, Finding, Join, Output, Severity, Stage, State};
+use crate::{Code, Evidence, Finding, Join, Output, Severity, Stage};
 
 /// Clocks differ between an account (its own idea of time) and the record (the kernel's): how far apart a call and its
 /// act may lie.
@@ -386,13 +386,5 @@ pub(crate) fn shorten(text: &str) -> String {
     match line.char_indices().nth(MAX) {
         None => line,
         Some((at, _)) => format!("{}…", line.get(..at).unwrap_or_default()),
-    }
-}
-
-impl Engine {
-    /// Where the agent stands, for the tests of this crate.
-    #[cfg(test)]
-    pub(crate) fn is_running(&self, id: &str) -> bool {
-        self.agents.get(id).is_some_and(|a| a.state.state == State::Running)
     }
 }

@@ -68,7 +68,9 @@ impl Engine {
                         None => tool.clone(),
                     };
                 }
-                if matches!(class, Class::Execute | Class::Edit | Class::Delete | Class::Move) {
+                // Calls of an earlier run (a resumed session) are older than the agent.
+                let of_this_run = time_ns.saturating_add(1_000_000_000) >= agent.state.started_ns;
+                if of_this_run && matches!(class, Class::Execute | Class::Edit | Class::Delete | Class::Move) {
                     agent.first_call_ns = Some(agent.first_call_ns.map_or(time_ns, |first| first.min(time_ns)));
                 }
                 agent.turn_end_ns = None;

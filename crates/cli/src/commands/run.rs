@@ -1,0 +1,62 @@
+//! `muster run -- COMMAND`: enrols itself with the daemon, then becomes the command.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use crate::exit::{Exit, usage};
+use crate::{Global, client};
+
+#[derive(Args)]
+pub struct Run {
+    /// What the agent is to do, in words, for those who read the roll.
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    label: String,
+    /// Who answers for it. Default: the user who runs this.
+    #[arg(long, value_name = "NAME")]
+    principal: Option<String>,
+    /// The agent's command and its arguments.
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+impl Run {
+    pub fn run(self, global: &Global) -> Result<Exit> {
+        let mut command = self.command.into_iter();
+        let program = command.next().context("a command is required")?;
+        let arguments: Vec<OsString> = command.collect();
+        let principal = self.principal.unwrap_or_else(user);
+        let shown: Vec<String> =
+            std::iter::once(&program).chain(&arguments).map(|a| a.to_string_lossy().into_owned()).collect();
+        let answer = client::post(
+            &global.data,
+            "/api/v1/runs",
+            &serde_json::json!({
+                "pid": std::process::id(),
+                "principal": principal,
+                "label": self.label,
+                "command": muster_event::redact_argv(&shown),
+            }),
+        )?;
+        let agent = answer.get("agent").and_then(|a| a.as_str()).unwrap_or_default();
+        // The same process goes on as the agent: it is in its cgroup and followed before its first instruction.
+        let error = std::process::Command::new(&program)
+            .args(&arguments)
+            .env("MUSTER_AGENT", agent)
+            .exec();
+        Err(usage(format!(
+            "cannot start `{}`: {error}\nhint: give the command as you would type it: `muster run -- claude`",
+            program.to_string_lossy()
+        )))
+    }
+}
+
+/// The user who asks: behind sudo, the one who typed it.
+fn user() -> String {
+    let name = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).or_else(|_| std::env::var("LOGNAME"));
+    let name = name.unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()));
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{name}@{}", host.trim())
+}

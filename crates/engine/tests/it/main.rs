@@ -1,0 +1,7 @@
+//! The engine from outside: what goes in, what comes out.
+
+mod reconcile;
+mod replay;
+mod rig;
+mod roll;
+mod survivor;

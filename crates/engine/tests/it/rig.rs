@@ -1,0 +1,353 @@
+//! A small language for scenarios, so that a case is a few lines of text.
+//!
+//! Each line is one input; time passes only by `wait`. Processes are named by pid.
+//!
+//! ```text
+//! scan 50 parent=1 path=/usr/bin/python3 argv=python3|x.py   a process that was there before
+//! enrol 100                                                  `muster run` with this pid
+//! fork 100 101
+//! exec 101 path=/bin/bash argv=bash|-c|ls cwd=/w CODEX_TOOL_CALL_ID=c1
+//! product 101 codex                                          the answer about its files
+//! open 100 /w/a.txt                                          opened for writing
+//! http 101 POST /v1/messages
+//! call 100 c1 execute ls                                     account of the agent with this root
+//! write 100 c2 /w/a.txt
+//! result 100 c1 ok
+//! say 100 All done.
+//! exit 101 0
+//! wait 3
+//! ```
+
+use std::collections::BTreeMap;
+
+use muster_account::{Actor, Body, Class, Item, Origin, Status};
+use muster_engine::{AccountRecord, Engine, Enrol, Identified, Input, Output, Products, Start};
+use muster_event::{Access, Address, Event, Identity, Kind, Lost, ProcessKey, Queue, Snapshot};
+
+/// 1 January 2026.
+pub const T0: u64 = 1_767_225_600_000_000_000;
+const SECOND: u64 = 1_000_000_000;
+
+pub struct Rig {
+    pub engine: Engine,
+    pub outputs: Vec<Output>,
+    pub inputs: Vec<Input>,
+    time_ns: u64,
+    seq: u64,
+    parents: BTreeMap<u32, u32>,
+    roots: BTreeMap<u32, String>,
+    offset: u64,
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        let mut rig = Self {
+            engine: Engine::new(Products::built_in().unwrap()),
+            outputs: Vec::new(),
+            inputs: Vec::new(),
+            time_ns: T0,
+            seq: 0,
+            parents: BTreeMap::new(),
+            roots: BTreeMap::new(),
+            offset: 0,
+        };
+        rig.give(Input::Start(Start {
+            time_ns: T0,
+            host: "host".into(),
+            boot_id: "boot".into(),
+            version: "test".into(),
+            kernel_record: true,
+            daemon: key(7),
+            data_dir: "/var/lib/muster".into(),
+        }));
+        rig
+    }
+
+    pub fn give(&mut self, input: Input) {
+        self.inputs.push(input.clone());
+        for output in self.engine.step(input) {
+            if let Output::Agent(state) = &output {
+                self.roots.insert(state.root.pid, state.agent.clone());
+            }
+            self.outputs.push(output);
+        }
+    }
+
+    pub fn run(&mut self, script: &str) -> &mut Self {
+        for line in script.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
+            self.line(line);
+        }
+        self
+    }
+
+    fn line(&mut self, line: &str) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let pid = |at: usize| -> u32 { words[at].parse().unwrap_or_else(|_| panic!("a pid in `{line}`")) };
+        let rest = |at: usize| words[at..].join(" ");
+        // A millisecond between any two inputs, as in life.
+        self.time_ns += 1_000_000;
+        match words[0] {
+            "wait" => {
+                let seconds: u64 = words[1].parse().unwrap();
+                for _ in 0..seconds * 5 {
+                    self.time_ns += SECOND / 5;
+                    self.give(Input::Tick { time_ns: self.time_ns });
+                }
+            }
+            "scan" => {
+                let (fields, env) = fields(&words[2..]);
+                let parent = fields.get("parent").map(|p| key(p.parse().unwrap()));
+                self.give(Input::Snapshot(Snapshot {
+                    process: key(pid(1)),
+                    parent,
+                    uid: 0,
+                    comm: "x".into(),
+                    cgroup: 0,
+                    session: 0,
+                    group: 0,
+                    path: fields["path"].clone(),
+                    argv: argv(&fields),
+                    cwd: fields.get("cwd").cloned().unwrap_or_else(|| "/w".into()),
+                    env,
+                    open_for_write: Vec::new(),
+                }));
+            }
+            "enrol" => self.give(Input::Enrol(Enrol {
+                time_ns: self.time_ns,
+                process: key(pid(1)),
+                cgroup: 0,
+                principal: "ann@host".into(),
+                label: String::new(),
+                command: vec!["agent".into()],
+            })),
+            "fork" => {
+                self.parents.insert(pid(2), pid(1));
+                self.event(pid(1), Kind::Fork { child: key(pid(2)) });
+            }
+            "exec" => {
+                let (fields, env) = fields(&words[2..]);
+                let parent = self.parents.get(&pid(1)).copied().unwrap_or(1);
+                let parent = fields.get("parent").map_or(parent, |p| p.parse().unwrap());
+                self.event(
+                    pid(1),
+                    Kind::Exec {
+                        path: fields["path"].clone(),
+                        script: fields.get("script").cloned(),
+                        argv: argv(&fields),
+                        argv_truncated: false,
+                        cwd: fields.get("cwd").cloned().unwrap_or_else(|| "/w".into()),
+                        env,
+                        parent: key(parent),
+                        session: 1,
+                        group: pid(1),
+                        file: Identity { device: 1, inode: 1 },
+                        anonymous: false,
+                    },
+                );
+            }
+            "product" => self.give(Input::Identified {
+                process: key(pid(1)),
+                product: Some(Identified {
+                    product: words[2].into(),
+                    version: None,
+                    by: "test".into(),
+                    launcher: words.get(3) == Some(&"launcher"),
+                }),
+            }),
+            "stranger" => self.give(Input::Identified { process: key(pid(1)), product: None }),
+            "exit" => self.event(pid(1), Kind::Exit { code: words.get(2).map(|c| c.parse().unwrap()), signal: None }),
+            "open" => self.event(
+                pid(1),
+                Kind::Open {
+                    path: rest(2),
+                    access: Access { read: false, write: true, create: true, truncate: true, append: false },
+                    result: 3,
+                },
+            ),
+            "rename" => self.event(pid(1), Kind::Rename { from: words[2].into(), to: words[3].into(), result: 0 }),
+            "http" => self.event(
+                pid(1),
+                Kind::Http { method: words[2].into(), target: words[3].into(), host: None, address: loopback() },
+            ),
+            "tls" => self.event(pid(1), Kind::Tls { name: words[2].into(), address: loopback() }),
+            "dns" => self.event(
+                pid(1),
+                Kind::Dns { name: words[2].into(), record_type: "A".into(), server: loopback() },
+            ),
+            "kill" => self.event(
+                pid(1),
+                Kind::Signal { target: muster_event::SignalTarget::Process(pid(2)), signal: 9, result: 0 },
+            ),
+            "lost" => self.give(Input::Lost(Lost {
+                queue: Queue::Lineage,
+                count: words[1].parse().unwrap(),
+                from_ns: self.time_ns - 1,
+                to_ns: self.time_ns,
+            })),
+            "call" => self.said(
+                pid(1),
+                Body::Call {
+                    call_id: words[2].into(),
+                    tool: words[3].into(),
+                    class: Class::Execute,
+                    command: Some(rest(4)),
+                    paths: vec![],
+                    cwd: None,
+                    arguments: String::new(),
+                    background: words[3] == "background",
+                },
+            ),
+            "oldcall" => {
+                let now = self.time_ns;
+                self.time_ns = T0 - 3600 * SECOND;
+                self.line(&line.replacen("oldcall", "call", 1));
+                self.time_ns = now;
+            }
+            "write" => self.said(
+                pid(1),
+                Body::Call {
+                    call_id: words[2].into(),
+                    tool: "Write".into(),
+                    class: Class::Edit,
+                    command: None,
+                    paths: vec![rest(3)],
+                    cwd: None,
+                    arguments: String::new(),
+                    background: false,
+                },
+            ),
+            "result" => self.said(
+                pid(1),
+                Body::Result {
+                    call_id: words[2].into(),
+                    status: match words[3] {
+                        "ok" => Status::Ok,
+                        "failed" => Status::Failed,
+                        "denied" => Status::Denied,
+                        other => panic!("status `{other}`"),
+                    },
+                    exit_code: None,
+                    output: String::new(),
+                    output_len: 0,
+                    process_group: None,
+                },
+            ),
+            "say" => self.said(pid(1), Body::Text { text: rest(2), last: true }),
+            "prompt" => self.said(pid(1), Body::Prompt { text: rest(2), origin: Origin::User }),
+            "session" => self.said(
+                pid(1),
+                Body::Session {
+                    id: words[2].into(),
+                    version: None,
+                    model: None,
+                    cwd: None,
+                    parent: None,
+                    authority: None,
+                },
+            ),
+            other => panic!("no such line: {other}"),
+        }
+    }
+
+    fn event(&mut self, pid: u32, kind: Kind) {
+        self.seq += 1;
+        let event = Event {
+            seq: self.seq,
+            time_ns: self.time_ns,
+            boot_ns: self.time_ns - T0,
+            process: key(pid),
+            thread: pid,
+            uid: 1000,
+            comm: "x".into(),
+            cgroup: 0,
+            kind,
+        };
+        self.give(Input::Event(event));
+    }
+
+    fn said(&mut self, root: u32, body: Body) {
+        self.offset += 100;
+        let agent = self.roots.get(&root).unwrap_or_else(|| panic!("no agent has root {root}")).clone();
+        self.give(Input::Account(AccountRecord {
+            agent,
+            path: "/h/account.jsonl".into(),
+            offset: self.offset,
+            len: 100,
+            sha256: [1; 32],
+            time_ns: self.time_ns,
+            raw: Vec::new(),
+            items: vec![Item { time_ns: Some(self.time_ns), actor: Actor::Main, body }],
+        }));
+    }
+
+    /// All findings, a line each.
+    pub fn findings(&self) -> String {
+        let mut out = String::new();
+        for output in &self.outputs {
+            if let Output::Finding(finding) = output {
+                out.push_str(&format!("{} {}: {}\n", finding.severity.name(), finding.code.name(), finding.summary));
+            }
+        }
+        out
+    }
+
+    /// The roll at the end: product, root pid, state, members.
+    pub fn roll(&self) -> String {
+        let mut last = BTreeMap::new();
+        for output in &self.outputs {
+            if let Output::Agent(state) = output {
+                last.insert(state.root.pid, state.clone());
+            }
+        }
+        let mut out = String::new();
+        for state in last.values() {
+            let mandate = if state.mandate.is_some() { "mandated" } else { "unmandated" };
+            out.push_str(&format!(
+                "{} {} {mandate} {} processes={}\n",
+                state.product,
+                state.root.pid,
+                state.state.name(),
+                state.processes
+            ));
+        }
+        out
+    }
+}
+
+fn loopback() -> Address {
+    Address::Ip { ip: "127.0.0.1".parse().unwrap(), port: 80 }
+}
+
+fn key(pid: u32) -> ProcessKey {
+    ProcessKey { pid, start_ns: u64::from(pid) * 10_000_000 }
+}
+
+/// `name=value` words; upper-case names are environment.
+fn fields(words: &[&str]) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+    words
+        .iter()
+        .filter_map(|w| w.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.replace('~', " ")))
+        .partition(|(name, _)| !name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
+}
+
+fn argv(fields: &BTreeMap<String, String>) -> Vec<String> {
+    fields.get("argv").map(|a| a.split('|').map(str::to_owned).collect()).unwrap_or_default()
+}
+
+/// Runs a scenario and compares its findings, whatever lies between `wait`s.
+#[track_caller]
+pub fn check(script: &str, expected: &str) {
+    let mut rig = Rig::new();
+    rig.run(script);
+    let expected: String = expected.lines().map(str::trim).filter(|l| !l.is_empty()).map(|l| format!("{l}\n")).collect();
+    assert_eq!(rig.findings(), expected);
+}
+
+#[track_caller]
+pub fn check_roll(script: &str, expected: &str) {
+    let mut rig = Rig::new();
+    rig.run(script).run("wait 1");
+    let expected: String = expected.lines().map(str::trim).filter(|l| !l.is_empty()).map(|l| format!("{l}\n")).collect();
+    assert_eq!(rig.roll(), expected);
+}
