@@ -2,6 +2,17 @@
 
 #![forbid(unsafe_code)]
 
+mod claude;
+mod codex;
+mod format;
+mod gemini;
 mod item;
+mod json;
+mod opencode;
+mod openhands;
+mod reader;
+pub mod shell;
 
+pub use format::{Format, Framing, Location, UnknownFormat, detect, locate};
 pub use item::{Actor, Body, Class, Decision, Item, Origin, Status};
+pub use reader::{Reader, Record};

@@ -1,0 +1,14 @@
+//! TODO
+
+use serde_json::Value;
+
+use crate::Item;
+
+#[derive(Default)]
+pub(crate) struct Gemini {}
+
+impl Gemini {
+    pub(crate) fn items(&mut self, _record: &Value) -> Vec<Item> {
+        Vec::new()
+    }
+}
