@@ -15,4 +15,5 @@ pub mod shell;
 
 pub use format::{Format, Framing, Location, UnknownFormat, detect, locate};
 pub use item::{Actor, Body, Class, Decision, Item, Origin, Status};
+pub use opencode::{QUERIES as OPENCODE_QUERIES, RowsQuery};
 pub use reader::{Reader, Record};

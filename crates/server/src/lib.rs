@@ -1,1 +1,18 @@
-//! placeholder
+//! The record on disk (ledger and index), and what is shown of it.
+
+#![forbid(unsafe_code)]
+
+mod entry;
+mod error;
+mod index;
+mod reader;
+mod store;
+pub mod views;
+
+pub use entry::{Dropped, Entry, EvidenceCopy, Kept, KeptMember, StoredOutput};
+pub use error::StoreError;
+pub use reader::{
+    AccountItem, AttributedEvent, EventFilter, FindingDetail, FindingFilter, Health, LAST_MAX, StoreReader,
+    TimeRange,
+};
+pub use store::{Retention, Store};

@@ -1,0 +1,40 @@
+//! What can go wrong with the store.
+
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(transparent)]
+    Ledger(#[from] muster_ledger::Error),
+    #[error("the index `index.db`: {0}")]
+    Index(#[from] rusqlite::Error),
+    #[error("cannot {action} `{}`: {source}", path.display())]
+    Io { path: PathBuf, action: &'static str, source: std::io::Error },
+    #[error("cannot write an entry of the ledger: {0}")]
+    Encode(postcard::Error),
+    #[error("the index holds a row that cannot be read: {0}")]
+    Row(#[from] serde_json::Error),
+    #[error(
+        "no record in `{}`\nhint: start `muster watch`, or name its folder with --data",
+        dir.display()
+    )]
+    NoRecord { dir: PathBuf },
+    #[error(
+        "the record in `{}` cannot be read by this user\nhint: run the same command as root (`sudo`)",
+        dir.display()
+    )]
+    NotAllowed { dir: PathBuf },
+}
+
+impl StoreError {
+    /// There is no room left on the device.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            StoreError::Ledger(error) => error.is_disk_full(),
+            StoreError::Index(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            _ => false,
+        }
+    }
+}
+
+pub(crate) type Result<T> = std::result::Result<T, StoreError>;

@@ -1,0 +1,826 @@
+//! The index: SQLite tables made from the ledger's entries, one after the other. It holds nothing that the ledger does
+//! not, so it can be thrown away at any time.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use muster_engine::{AccountRecord, AgentState, Evidence, Finding, Input, Join, Member, Start};
+use muster_event::{Attribution, Nanos, ProbeState, ProcessKey, Snapshot};
+use muster_ledger::{Reader, SegmentInfo};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::entry::{self, Dropped, Entry, EvidenceCopy, Kept, KeptMember, StoredOutput};
+use crate::error::Result;
+use crate::{StoreError, views};
+
+pub(crate) const FILE: &str = "index.db";
+pub(crate) const SCHEMA_VERSION: i64 = 1;
+const SCHEMA: &str = include_str!("schema.sql");
+
+/// Entries that are held in memory because findings mostly point to what was just done, in bytes.
+const RECENT_BYTES: usize = 4 * 1024 * 1024;
+/// Ended processes that are still known: their last events may come from another queue than their exit.
+const ENDED_MAX: usize = 65_536;
+/// Live members that are known at once: pids end at 4 million, a machine's memory long before.
+const MEMBERS_MAX: usize = 1_000_000;
+/// Pieces of evidence that are copied per finding.
+const EVIDENCE_MAX: usize = 256;
+/// Entries that are projected in one transaction when the index is made anew.
+const BATCH: u64 = 100_000;
+/// Damaged entries that are told of one by one.
+const WARNINGS_MAX: usize = 20;
+
+pub(crate) struct Index {
+    pub conn: Connection,
+    reader: Reader,
+    /// A transaction is open.
+    writing: bool,
+    /// Index of the first ledger entry that is not projected.
+    pub next: u64,
+    pub last_seq: u64,
+    pub last_ns: Nanos,
+    /// First sequence number of this boot.
+    boot_seq: u64,
+    /// The ledger is read, not written.
+    catching_up: bool,
+    /// All segments that hold events, by first index; the last one grows.
+    segments: BTreeMap<u64, Segment>,
+    segment: u64,
+    segment_dirty: bool,
+    /// What agents did in the current segment.
+    ranges: HashMap<Arc<str>, Range>,
+    members: HashMap<ProcessKey, (Arc<str>, u64)>,
+    ended: VecDeque<ProcessKey>,
+    recent: VecDeque<(u64, Box<[u8]>)>,
+    recent_bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Segment {
+    pub seqs: Option<(u64, u64)>,
+    pub times: Option<(Nanos, Nanos)>,
+    pub events: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Range {
+    min: u64,
+    max: u64,
+    dirty: bool,
+}
+
+/// SQLite's integers are signed: what is larger is held to be the largest.
+pub(crate) fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn uint(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+fn widen(range: &mut Option<(u64, u64)>, value: u64) {
+    *range = Some(range.map_or((value, value), |(min, max)| (min.min(value), max.max(value))));
+}
+
+pub(crate) fn attribution(name: &str) -> Attribution {
+    match name {
+        "cgroup" => Attribution::Cgroup,
+        "marker" => Attribution::Marker,
+        "text" => Attribution::Text,
+        _ => Attribution::Ancestry,
+    }
+}
+
+/// The schema's version; 0 for a new file.
+pub(crate) fn version(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// Opens the file for writing; makes it, readable for its owner only, where it is missing.
+pub(crate) fn open_file(path: &Path) -> Result<Connection> {
+    std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|source| StoreError::Io { path: path.to_owned(), action: "open", source })?;
+    let conn = Connection::open(path)?;
+    conn.busy_timeout(std::time::Duration::from_secs(5))?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.pragma_update(None, "synchronous", "NORMAL")?;
+    Ok(conn)
+}
+
+impl Index {
+    /// Takes an open database: one of this schema, or an empty one.
+    pub fn new(conn: Connection, reader: Reader) -> Result<Index> {
+        conn.set_prepared_statement_cache_capacity(64);
+        if version(&conn)? == 0 {
+            conn.execute_batch(&format!(
+                "BEGIN;\n{SCHEMA}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
+            ))?;
+        }
+        let mut index = Index {
+            conn,
+            reader,
+            writing: false,
+            next: 0,
+            last_seq: 0,
+            last_ns: 0,
+            boot_seq: 0,
+            catching_up: false,
+            segments: BTreeMap::new(),
+            segment: 0,
+            segment_dirty: false,
+            ranges: HashMap::new(),
+            members: HashMap::new(),
+            ended: VecDeque::new(),
+            recent: VecDeque::new(),
+            recent_bytes: 0,
+        };
+        index.load()?;
+        Ok(index)
+    }
+
+    /// Reads back what is held in memory.
+    fn load(&mut self) -> Result<()> {
+        self.next = meta(&self.conn, "next")?;
+        self.last_seq = meta(&self.conn, "last_seq")?;
+        self.last_ns = meta(&self.conn, "last_ns")?;
+        self.boot_seq = meta(&self.conn, "boot_seq")?;
+        self.segments = segments(&self.conn)?;
+        self.segment = self.segments.last_key_value().map_or(0, |(first, _)| *first);
+        self.segment_dirty = false;
+        self.ranges.clear();
+        let mut statement =
+            self.conn.prepare("SELECT agent, min_seq, max_seq FROM ranges WHERE segment = ?1")?;
+        let mut rows = statement.query([int(self.segment)])?;
+        while let Some(row) = rows.next()? {
+            let agent: String = row.get(0)?;
+            let range = Range { min: uint(row.get(1)?), max: uint(row.get(2)?), dirty: false };
+            self.ranges.insert(agent.into(), range);
+        }
+        self.members.clear();
+        self.ended.clear();
+        let mut statement = self.conn.prepare(
+            "SELECT pid, start_ns, agent, made FROM members WHERE ended_seq IS NULL AND until_seq IS NULL ORDER BY made",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if self.members.len() >= MEMBERS_MAX {
+                break;
+            }
+            let key = ProcessKey { pid: row.get(0)?, start_ns: uint(row.get(1)?) };
+            let agent: String = row.get(2)?;
+            self.members.insert(key, (self.ranges_key(&agent), uint(row.get(3)?)));
+        }
+        self.recent.clear();
+        self.recent_bytes = 0;
+        Ok(())
+    }
+
+    fn ranges_key(&self, agent: &str) -> Arc<str> {
+        self.ranges.get_key_value(agent).map_or_else(|| agent.into(), |(key, _)| key.clone())
+    }
+
+    pub fn begin(&mut self) -> Result<()> {
+        if !self.writing {
+            self.conn.execute_batch("BEGIN IMMEDIATE")?;
+            self.writing = true;
+        }
+        Ok(())
+    }
+
+    /// Makes everything up to `next` visible to readers.
+    pub fn commit(&mut self) -> Result<()> {
+        self.begin()?;
+        self.write_segment()?;
+        for (key, value) in [
+            ("next", self.next),
+            ("last_seq", self.last_seq),
+            ("last_ns", self.last_ns),
+            ("boot_seq", self.boot_seq),
+        ] {
+            self.conn
+                .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?
+                .execute(params![key, int(value)])?;
+        }
+        self.conn.execute_batch("COMMIT")?;
+        self.writing = false;
+        Ok(())
+    }
+
+    /// Forgets what was not committed, and goes back to what was.
+    pub fn reset(&mut self) -> Result<()> {
+        if !self.conn.is_autocommit() {
+            self.conn.execute_batch("ROLLBACK")?;
+        }
+        self.writing = false;
+        self.load()
+    }
+
+    fn write_segment(&mut self) -> Result<()> {
+        if self.segment_dirty {
+            let row = self.segments.get(&self.segment).copied().unwrap_or_default();
+            self.conn
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO segments (first, min_seq, max_seq, min_ns, max_ns, events)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                )?
+                .execute(params![
+                    int(self.segment),
+                    row.seqs.map(|(min, _)| int(min)),
+                    row.seqs.map(|(_, max)| int(max)),
+                    row.times.map(|(min, _)| int(min)),
+                    row.times.map(|(_, max)| int(max)),
+                    int(row.events),
+                ])?;
+            self.segment_dirty = false;
+        }
+        let segment = self.segment;
+        for (agent, range) in self.ranges.iter_mut().filter(|(_, range)| range.dirty) {
+            range.dirty = false;
+            write_range(&self.conn, agent, segment, (range.min, range.max))?;
+        }
+        Ok(())
+    }
+
+    /// Told before each entry: where it stands.
+    pub fn enter(&mut self, at: u64, segment: u64) -> Result<()> {
+        self.begin()?;
+        if segment != self.segment || self.segments.is_empty() {
+            self.write_segment()?;
+            self.ranges.clear();
+            self.segment = segment;
+            self.segments.entry(segment).or_default();
+            self.segment_dirty = true;
+        }
+        self.next = at + 1;
+        Ok(())
+    }
+
+    fn saw_time(&mut self, time_ns: Nanos) {
+        self.last_ns = time_ns;
+        self.segment_dirty = true;
+        widen(&mut self.segments.entry(self.segment).or_default().times, time_ns);
+    }
+
+    /// An event, of which the index keeps only where it is.
+    pub fn event(
+        &mut self,
+        seq: u64,
+        time_ns: Nanos,
+        process: ProcessKey,
+        exit: bool,
+        bytes: &[u8],
+    ) -> Result<()> {
+        self.last_seq = self.last_seq.max(seq);
+        self.saw_time(time_ns);
+        let segment = self.segments.entry(self.segment).or_default();
+        segment.events += 1;
+        widen(&mut segment.seqs, seq);
+        if let Some((agent, _)) = self.members.get(&process) {
+            match self.ranges.get_mut(agent) {
+                Some(range) => {
+                    range.min = range.min.min(seq);
+                    range.max = range.max.max(seq);
+                    range.dirty = true;
+                }
+                None => {
+                    self.ranges.insert(agent.clone(), Range { min: seq, max: seq, dirty: true });
+                }
+            }
+            if exit {
+                self.exit(seq, process)?;
+            }
+        }
+        self.recent_bytes += bytes.len();
+        self.recent.push_back((seq, bytes.into()));
+        while self.recent_bytes > RECENT_BYTES {
+            let Some((_, old)) = self.recent.pop_front() else { break };
+            self.recent_bytes -= old.len();
+        }
+        Ok(())
+    }
+
+    fn exit(&mut self, seq: u64, process: ProcessKey) -> Result<()> {
+        self.conn
+            .prepare_cached(
+                "UPDATE members SET ended_seq = ?1 WHERE pid = ?2 AND start_ns = ?3 AND ended_seq IS NULL",
+            )?
+            .execute(params![int(seq), process.pid, int(process.start_ns)])?;
+        self.ended.push_back(process);
+        if self.ended.len() > ENDED_MAX
+            && let Some(old) = self.ended.pop_front()
+        {
+            self.members.remove(&old);
+        }
+        Ok(())
+    }
+
+    /// An input that is no event.
+    pub fn input(&mut self, at: u64, input: &Input) -> Result<()> {
+        if let Some(time_ns) = entry::input_time(input) {
+            self.saw_time(time_ns);
+        }
+        match input {
+            Input::Start(start) => self.start(at, start)?,
+            Input::Snapshot(snapshot) => self.snapshot(at, snapshot)?,
+            Input::Lost(lost) => {
+                self.conn
+                    .prepare_cached("INSERT OR REPLACE INTO losses (at, json) VALUES (?1, ?2)")?
+                    .execute(params![int(at), serde_json::to_string(lost)?])?;
+            }
+            Input::Probe { time_ns, state } => self.probe(at, *time_ns, state)?,
+            Input::Account(record) => self.account(at, record)?,
+            Input::Stop { time_ns } => {
+                self.conn
+                    .prepare_cached(
+                        "UPDATE starts SET stopped_ns = ?1 WHERE at = (SELECT MAX(at) FROM starts)",
+                    )?
+                    .execute([int(*time_ns)])?;
+            }
+            Input::Event(_)
+            | Input::Identified { .. }
+            | Input::Enrol(_)
+            | Input::AccountState { .. }
+            | Input::Tick { .. }
+            | Input::ClockStep { .. }
+            | Input::Configured { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, at: u64, start: &Start) -> Result<()> {
+        let before: Option<String> = self
+            .conn
+            .query_row("SELECT boot_id FROM starts ORDER BY at DESC LIMIT 1", [], |row| row.get(0))
+            .optional()?;
+        if before.is_some_and(|boot_id| boot_id != start.boot_id) {
+            // No process of another boot is here any more, whatever its pid.
+            self.conn
+                .execute("UPDATE members SET until_seq = ?1 WHERE until_seq IS NULL", [int(self.last_seq)])?;
+            self.conn.execute("DELETE FROM snapshots", [])?;
+            self.members.clear();
+            self.ended.clear();
+            self.boot_seq = self.last_seq + 1;
+        }
+        self.conn.execute("DELETE FROM probes", [])?;
+        self.conn.execute(
+            "INSERT OR REPLACE INTO starts (at, json, boot_id, stopped_ns) VALUES (?1, ?2, ?3, NULL)",
+            params![int(at), serde_json::to_string(start)?, start.boot_id],
+        )?;
+        Ok(())
+    }
+
+    fn snapshot(&mut self, at: u64, snapshot: &Snapshot) -> Result<()> {
+        self.conn
+            .prepare_cached("INSERT OR REPLACE INTO snapshots (pid, start_ns, at) VALUES (?1, ?2, ?3)")?
+            .execute(params![snapshot.process.pid, int(snapshot.process.start_ns), int(at)])?;
+        Ok(())
+    }
+
+    fn probe(&mut self, at: u64, time_ns: Nanos, state: &ProbeState) -> Result<()> {
+        self.conn
+            .prepare_cached(
+                "INSERT OR REPLACE INTO probes (probe, at, time_ns, error) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![state.probe, int(at), int(time_ns), state.error])?;
+        Ok(())
+    }
+
+    fn account(&mut self, at: u64, record: &AccountRecord) -> Result<()> {
+        let mut times = None;
+        for item in &record.items {
+            widen(&mut times, entry::item_time(item, record.time_ns));
+        }
+        let (min, max) = times.unwrap_or((record.time_ns, record.time_ns));
+        self.conn
+            .prepare_cached(
+                "INSERT OR REPLACE INTO accounts (at, agent, path, offset, len, sha256, time_ns, min_ns, max_ns)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?
+            .execute(params![
+                int(at),
+                record.agent,
+                record.path,
+                int(record.offset),
+                int(record.len),
+                record.sha256,
+                int(record.time_ns),
+                int(min),
+                int(max),
+            ])?;
+        Ok(())
+    }
+
+    pub fn output(&mut self, at: u64, output: &StoredOutput) -> Result<()> {
+        match output {
+            StoredOutput::Agent(state) => self.agent(at, state),
+            StoredOutput::Member(member) => {
+                let mut member = member.clone();
+                // It cannot have acted before its boot: an equal pid and start time there was another process.
+                member.from_seq = member.from_seq.max(self.boot_seq);
+                self.member(at, &KeptMember { member, made: at, ended_seq: None, until_seq: None })
+            }
+            StoredOutput::Join(join) => self.join(at, join),
+            StoredOutput::Finding { finding, evidence } => self.finding(at, finding, evidence),
+        }
+    }
+
+    pub fn kept(&mut self, at: u64, kept: &Kept) -> Result<()> {
+        match kept {
+            Kept::Member(member) => self.member(at, member),
+            Kept::Probe { time_ns, state } => self.probe(at, *time_ns, state),
+            Kept::Start(start) => {
+                // A newer one may be there: then this is history.
+                let newer: bool =
+                    self.conn.query_row("SELECT EXISTS (SELECT 1 FROM starts)", [], |row| row.get(0))?;
+                if !newer {
+                    self.conn.execute(
+                        "INSERT INTO starts (at, json, boot_id, stopped_ns) VALUES (?1, ?2, ?3, NULL)",
+                        params![int(at), serde_json::to_string(start)?, start.boot_id],
+                    )?;
+                }
+                Ok(())
+            }
+            Kept::Snapshot(snapshot) => self.snapshot(at, snapshot),
+            Kept::Dropped(dropped) => {
+                self.conn.execute(
+                    "INSERT OR REPLACE INTO dropped (one, at, from_ns, to_ns, events, bytes, through)
+                     VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)",
+                    params![
+                        int(at),
+                        int(dropped.from_ns),
+                        int(dropped.to_ns),
+                        int(dropped.events),
+                        int(dropped.bytes),
+                        int(dropped.through)
+                    ],
+                )?;
+                Ok(())
+            }
+        }
+    }
+
+    /// The agent's row, as of this ledger entry.
+    fn agent(&mut self, at: u64, state: &AgentState) -> Result<()> {
+        self.conn
+            .prepare_cached(
+                "INSERT OR REPLACE INTO agents (id, at, product, state, started_ns, ended_ns, last_ns, json)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute(params![
+                state.agent,
+                int(at),
+                state.product,
+                state.state.name(),
+                int(state.started_ns),
+                state.ended_ns.map(int),
+                int(state.last_ns),
+                serde_json::to_string(state)?,
+            ])?;
+        Ok(())
+    }
+
+    /// The agent's row alone, which the ledger will get later.
+    pub fn agent_meanwhile(&mut self, state: &AgentState) -> Result<()> {
+        self.begin()?;
+        self.conn
+            .prepare_cached("UPDATE agents SET last_ns = ?2, json = ?3 WHERE id = ?1")?
+            .execute(params![state.agent, int(state.last_ns), serde_json::to_string(state)?])?;
+        Ok(())
+    }
+
+    fn member(&mut self, at: u64, kept: &KeptMember) -> Result<()> {
+        let KeptMember { member, made, ended_seq, until_seq } = kept;
+        let Member { agent, process, from_seq, by } = member;
+        self.conn
+            .prepare_cached(
+                "INSERT INTO members (pid, start_ns, agent, from_seq, by, at, made, ended_seq, until_seq)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                 ON CONFLICT DO UPDATE SET by = excluded.by, at = excluded.at, made = excluded.made,
+                    ended_seq = COALESCE(excluded.ended_seq, ended_seq),
+                    until_seq = COALESCE(excluded.until_seq, until_seq)",
+            )?
+            .execute(params![
+                process.pid,
+                int(process.start_ns),
+                agent,
+                int(*from_seq),
+                views::attribution_name(*by),
+                int(at),
+                int(*made),
+                ended_seq.map(int),
+                until_seq.map(int),
+            ])?;
+        if ended_seq.is_none()
+            && until_seq.is_none()
+            && self.members.get(process).is_none_or(|(_, other)| other <= made)
+            && (self.members.len() < MEMBERS_MAX || self.members.contains_key(process))
+        {
+            let key = self.ranges_key(agent);
+            self.members.insert(*process, (key, *made));
+        }
+        if made < &at && !self.catching_up {
+            // Written again: the ranges are there.
+            return Ok(());
+        }
+        // What it did since then was not known to be the agent's when it was recorded.
+        self.widen_ranges(agent, *from_seq, ended_seq.or(*until_seq).unwrap_or(u64::MAX))
+    }
+
+    fn widen_ranges(&mut self, agent: &str, from: u64, to: u64) -> Result<()> {
+        for (first, segment) in self.segments.range(..self.segment).rev() {
+            let Some((min, max)) = segment.seqs else { continue };
+            if max < from {
+                break;
+            }
+            if min <= to {
+                write_range(&self.conn, agent, *first, (min.max(from), max.min(to)))?;
+            }
+        }
+        if let Some((min, max)) = self.segments.get(&self.segment).and_then(|segment| segment.seqs)
+            && max >= from
+            && min <= to
+        {
+            let (min, max) = (min.max(from), max.min(to));
+            let key = self.ranges_key(agent);
+            let range = self.ranges.entry(key).or_insert(Range { min, max, dirty: true });
+            *range = Range { min: range.min.min(min), max: range.max.max(max), dirty: true };
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, at: u64, join: &Join) -> Result<()> {
+        self.conn
+            .prepare_cached(
+                "INSERT OR REPLACE INTO joins (agent, call_id, pid, start_ns, seq, at, json)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![
+                join.agent,
+                join.call_id,
+                join.process.pid,
+                int(join.process.start_ns),
+                int(join.seq),
+                int(at),
+                serde_json::to_string(join)?,
+            ])?;
+        Ok(())
+    }
+
+    fn finding(&mut self, at: u64, finding: &Finding, copies: &[EvidenceCopy]) -> Result<()> {
+        self.conn
+            .prepare_cached(
+                "INSERT OR REPLACE INTO findings (id, at, agent, code, severity, time_ns, json)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![
+                finding.id,
+                int(at),
+                finding.agent,
+                finding.code.name(),
+                finding.severity as u8,
+                int(finding.time_ns),
+                serde_json::to_string(finding)?,
+            ])?;
+        self.conn.prepare_cached("DELETE FROM evidence WHERE finding = ?1")?.execute([&finding.id])?;
+        for (position, copy) in (0i64..).zip(copies) {
+            let bytes = postcard::to_stdvec(copy).map_err(StoreError::Encode)?;
+            self.conn
+                .prepare_cached("INSERT INTO evidence (finding, position, copy) VALUES (?1, ?2, ?3)")?
+                .execute(params![finding.id, position, bytes])?;
+        }
+        Ok(())
+    }
+
+    /// Copies of what a finding points to.
+    pub fn copies(&self, finding: &Finding) -> Result<Vec<EvidenceCopy>> {
+        finding.evidence.iter().take(EVIDENCE_MAX).map(|evidence| self.copy(evidence)).collect()
+    }
+
+    /// What a pointer points to. What cannot be read is missing: the finding stands all the same.
+    fn copy(&self, evidence: &Evidence) -> Result<EvidenceCopy> {
+        Ok(match evidence {
+            Evidence::Event { seq } => self.copy_event(*seq),
+            Evidence::Account { path, offset, sha256 } => {
+                let at: Option<i64> = self
+                    .conn
+                    .prepare_cached(
+                        "SELECT at FROM accounts WHERE path = ?1 AND offset = ?2 AND sha256 = ?3
+                         ORDER BY at DESC LIMIT 1",
+                    )?
+                    .query_row(params![path, int(*offset), sha256], |row| row.get(0))
+                    .optional()?;
+                match at.map(|at| self.reader.read(uint(at))).and_then(std::result::Result::ok) {
+                    Some(bytes) => match entry::decode(&bytes) {
+                        Ok(Entry::Input(input)) => match *input {
+                            Input::Account(record) => EvidenceCopy::Account(Box::new(record)),
+                            _ => EvidenceCopy::Missing,
+                        },
+                        _ => EvidenceCopy::Missing,
+                    },
+                    None => EvidenceCopy::Missing,
+                }
+            }
+            Evidence::Process { pid, start_ns } => {
+                match self.snapshot_of(ProcessKey { pid: *pid, start_ns: *start_ns })? {
+                    Some(snapshot) => EvidenceCopy::Process(Box::new(snapshot)),
+                    None => EvidenceCopy::Missing,
+                }
+            }
+        })
+    }
+
+    pub fn snapshot_of(&self, process: ProcessKey) -> Result<Option<Snapshot>> {
+        let at: Option<i64> = self
+            .conn
+            .prepare_cached("SELECT at FROM snapshots WHERE pid = ?1 AND start_ns = ?2")?
+            .query_row(params![process.pid, int(process.start_ns)], |row| row.get(0))
+            .optional()?;
+        let bytes = at.map(|at| self.reader.read(uint(at))).and_then(std::result::Result::ok);
+        Ok(bytes.and_then(|bytes| match entry::decode(&bytes) {
+            Ok(Entry::Input(input)) => match *input {
+                Input::Snapshot(snapshot) => Some(snapshot),
+                _ => None,
+            },
+            Ok(Entry::Kept(kept)) => match *kept {
+                Kept::Snapshot(snapshot) => Some(snapshot),
+                _ => None,
+            },
+            _ => None,
+        }))
+    }
+
+    fn copy_event(&self, seq: u64) -> EvidenceCopy {
+        let decode = |bytes: &[u8]| match entry::decode_event(bytes) {
+            Ok(event) => EvidenceCopy::Event(Box::new(event)),
+            Err(_) => EvidenceCopy::Missing,
+        };
+        if let Some((_, bytes)) = self.recent.iter().rev().find(|(at, _)| *at == seq) {
+            return decode(bytes);
+        }
+        let mut end = self.next;
+        for (first, segment) in self.segments.iter().rev() {
+            if segment.seqs.is_some_and(|(min, max)| min <= seq && seq <= max) {
+                let mut entries = self.reader.iter_from(*first);
+                while let Some(entry) = entries.next_entry() {
+                    let Ok((at, bytes)) = entry else { continue };
+                    if at >= end {
+                        break;
+                    }
+                    if entry::event_head(bytes).is_some_and(|head| head.seq == seq) {
+                        return decode(bytes);
+                    }
+                }
+            }
+            end = *first;
+        }
+        EvidenceCopy::Missing
+    }
+
+    /// Projects everything that the ledger has and the index has not. Gives what could not be read.
+    pub fn catch_up(&mut self, reader: &Reader, segments: &[SegmentInfo], end: u64) -> Result<Vec<String>> {
+        self.catching_up = true;
+        let caught_up = self.project_from(reader, segments, end);
+        self.catching_up = false;
+        caught_up
+    }
+
+    fn project_from(&mut self, reader: &Reader, segments: &[SegmentInfo], end: u64) -> Result<Vec<String>> {
+        let mut warnings = Warnings::default();
+        let mut entries = reader.iter_from(self.next);
+        let mut since = 0;
+        while let Some(entry) = entries.next_entry() {
+            let (at, bytes) = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    warnings.push(format!("{error}; what it held is missing from the index"));
+                    continue;
+                }
+            };
+            if at >= end {
+                break;
+            }
+            let segment = segments.partition_point(|segment| segment.first <= at).checked_sub(1);
+            let first = segment.and_then(|n| segments.get(n)).map_or(0, |segment| segment.first);
+            self.enter(at, first)?;
+            if let Some(head) = entry::event_head(bytes) {
+                let exit = head.kind == entry::KIND_EXIT;
+                self.event(head.seq, head.time_ns, head.process, exit, bytes)?;
+            } else {
+                match entry::decode(bytes) {
+                    Ok(Entry::Input(input)) => self.input(at, &input)?,
+                    Ok(Entry::Output(output)) => self.output(at, &output)?,
+                    Ok(Entry::Kept(kept)) => self.kept(at, &kept)?,
+                    Err(error) => {
+                        warnings.push(format!("entry {at} of the ledger cannot be decoded: {error}"))
+                    }
+                }
+            }
+            since += 1;
+            if since >= BATCH {
+                since = 0;
+                self.commit()?;
+            }
+        }
+        self.next = self.next.max(end);
+        self.commit()?;
+        Ok(warnings.take())
+    }
+
+    /// Rows and memory of segments that were removed.
+    pub fn forget_segments(&mut self, removed: &[u64]) -> Result<()> {
+        self.begin()?;
+        for first in removed {
+            self.segments.remove(first);
+            self.conn.execute("DELETE FROM segments WHERE first = ?1", [int(*first)])?;
+            self.conn.execute("DELETE FROM ranges WHERE segment = ?1", [int(*first)])?;
+        }
+        Ok(())
+    }
+
+    pub fn segment_of(&self, first: u64) -> Segment {
+        self.segments.get(&first).copied().unwrap_or_default()
+    }
+
+    pub fn has_uncommitted(&self) -> bool {
+        self.writing
+    }
+}
+
+fn write_range(conn: &Connection, agent: &str, segment: u64, (min, max): (u64, u64)) -> Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO ranges (agent, segment, min_seq, max_seq) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET min_seq = MIN(min_seq, excluded.min_seq), max_seq = MAX(max_seq, excluded.max_seq)",
+    )?
+    .execute(params![agent, int(segment), int(min), int(max)])?;
+    Ok(())
+}
+
+pub(crate) fn meta(conn: &Connection, key: &str) -> Result<u64> {
+    let value: Option<i64> =
+        conn.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()?;
+    Ok(value.map_or(0, uint))
+}
+
+pub(crate) fn segments(conn: &Connection) -> Result<BTreeMap<u64, Segment>> {
+    let mut statement =
+        conn.prepare("SELECT first, min_seq, max_seq, min_ns, max_ns, events FROM segments")?;
+    let rows = statement.query_map([], |row| {
+        let pair = |a: usize, b: usize| -> rusqlite::Result<Option<(u64, u64)>> {
+            let (min, max): (Option<i64>, Option<i64>) = (row.get(a)?, row.get(b)?);
+            Ok(min.zip(max).map(|(min, max)| (uint(min), uint(max))))
+        };
+        let segment = Segment { seqs: pair(1, 2)?, times: pair(3, 4)?, events: uint(row.get(5)?) };
+        Ok((uint(row.get(0)?), segment))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(crate) fn dropped(conn: &Connection) -> Result<Option<Dropped>> {
+    Ok(conn
+        .query_row("SELECT from_ns, to_ns, events, bytes, through FROM dropped", [], |row| {
+            Ok(Dropped {
+                from_ns: uint(row.get(0)?),
+                to_ns: uint(row.get(1)?),
+                events: uint(row.get(2)?),
+                bytes: uint(row.get(3)?),
+                through: uint(row.get(4)?),
+            })
+        })
+        .optional()?)
+}
+
+pub(crate) fn evidence(conn: &Connection, finding: &str) -> Result<Vec<EvidenceCopy>> {
+    let mut statement =
+        conn.prepare_cached("SELECT copy FROM evidence WHERE finding = ?1 ORDER BY position")?;
+    let rows = statement.query_map([finding], |row| {
+        let bytes = row.get_ref(0)?.as_blob()?;
+        Ok(postcard::from_bytes(bytes).unwrap_or(EvidenceCopy::Missing))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+#[derive(Default)]
+pub(crate) struct Warnings {
+    list: Vec<String>,
+    more: u64,
+}
+
+impl Warnings {
+    pub fn push(&mut self, warning: String) {
+        if self.list.len() < WARNINGS_MAX { self.list.push(warning) } else { self.more += 1 }
+    }
+
+    pub fn take(mut self) -> Vec<String> {
+        if self.more > 0 {
+            self.list.push(format!("and {} more places of the ledger that cannot be read", self.more));
+        }
+        self.list
+    }
+}

@@ -1,0 +1,608 @@
+//! What everybody reads: the API, the page, the commands; with the daemon, beside it or without it.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use muster_account::Item;
+use muster_engine::{AgentId, AgentState, Code, Finding, Input, Join, Severity, Start};
+use muster_event::{Attribution, Event, Lost, Nanos, ProbeState, ProcessKey};
+use muster_ledger::Reader;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use crate::StoreError;
+use crate::entry::{self, Dropped, Entry, EvidenceCopy};
+use crate::error::Result;
+use crate::index::{self, Index, Warnings, int, uint};
+use crate::store::LEDGER;
+use crate::views::{EVENT_KINDS, EventView, FindingCounts, RollView};
+
+/// Most events that `EventFilter::last` gives: they are held in memory until the first is known.
+pub const LAST_MAX: usize = 100_000;
+/// Processes whose agent is remembered during one scan.
+const KEYS_MAX: usize = 65_536;
+/// Losses that `health` tells of one by one.
+const LOSSES_MAX: i64 = 1000;
+
+pub struct StoreReader {
+    conn: Connection,
+    ledger: Reader,
+    warnings: Vec<String>,
+}
+
+/// Which findings; the newest come first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FindingFilter {
+    pub agent: Option<AgentId>,
+    pub severity_min: Option<Severity>,
+    pub code: Option<Code>,
+    pub since_ns: Option<Nanos>,
+    pub limit: Option<usize>,
+}
+
+/// Which events; all bounds are included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Only events attributed to this agent.
+    pub agent: Option<AgentId>,
+    pub since_seq: Option<u64>,
+    pub until_seq: Option<u64>,
+    pub since_ns: Option<Nanos>,
+    pub until_ns: Option<Nanos>,
+    /// Names of kinds (`views::EVENT_KINDS`); empty: all.
+    pub kinds: Vec<String>,
+    pub pid: Option<u32>,
+    pub limit: Option<usize>,
+    /// The last `limit` events (at most `LAST_MAX`), still in order, not the first ones.
+    pub last: bool,
+}
+
+/// Which items of an account; all bounds are included, and are of the time that the account itself claims.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeRange {
+    pub since_ns: Option<Nanos>,
+    pub until_ns: Option<Nanos>,
+}
+
+/// An event, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttributedEvent {
+    pub event: Event,
+    pub agent: Option<(AgentId, Attribution)>,
+}
+
+/// One thing that an account said, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountItem {
+    pub path: String,
+    pub offset: u64,
+    pub len: u64,
+    pub sha256: [u8; 32],
+    /// When it was read.
+    pub read_ns: Nanos,
+    pub item: Item,
+}
+
+/// A finding with what it rests on; the copies are in the order of `finding.evidence`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FindingDetail {
+    pub finding: Finding,
+    pub evidence: Vec<EvidenceCopy>,
+}
+
+/// How the record itself is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// The daemon's latest start; `None`: it never started.
+    pub start: Option<Start>,
+    pub started_ns: Option<Nanos>,
+    /// It ended in good order at this time.
+    pub stopped_ns: Option<Nanos>,
+    pub version: Option<String>,
+    pub host: Option<String>,
+    pub probes: Vec<ProbeState>,
+    /// The latest losses that are still on record, oldest first.
+    pub losses: Vec<Lost>,
+    /// Events lost since the daemon's latest start.
+    pub lost: u64,
+    pub last_seq: u64,
+    /// Time of the latest input: while the daemon lives, less than a second ago.
+    pub last_ns: Nanos,
+    pub ledger_bytes: u64,
+    /// What retention removed.
+    pub dropped: Option<Dropped>,
+}
+
+impl StoreReader {
+    /// Opens a record for reading. Where the index is missing or of another version, it is made anew for this reader
+    /// alone, which takes time with a large ledger.
+    pub fn open(data_dir: &Path) -> Result<StoreReader> {
+        let folder = data_dir.join(LEDGER);
+        let ledger = match std::fs::read_dir(&folder) {
+            Ok(_) => Reader::open(&folder)?,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Err(StoreError::NoRecord { dir: data_dir.to_owned() });
+            }
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                return Err(StoreError::NotAllowed { dir: data_dir.to_owned() });
+            }
+            Err(source) => return Err(StoreError::Io { path: folder, action: "read the folder", source }),
+        };
+        let path = data_dir.join(index::FILE);
+        if path.exists()
+            && let Some(conn) = open_read_only(&path)?
+        {
+            conn.busy_timeout(std::time::Duration::from_secs(5))?;
+            conn.set_prepared_statement_cache_capacity(64);
+            return Ok(StoreReader { conn, ledger, warnings: Vec::new() });
+        }
+        // A database without a name: on disk, private, gone with the connection.
+        let mut index = Index::new(Connection::open("")?, Reader::open(&folder)?)?;
+        let segments = ledger.segments()?;
+        let end = segments.last().map_or(0, |segment| segment.last.map_or(segment.first, |last| last + 1));
+        let warnings = index.catch_up(&ledger, &segments, end)?;
+        Ok(StoreReader { conn: index.conn, ledger, warnings })
+    }
+
+    /// What was wrong with the record when it was opened.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// All agents on record, by start, then name.
+    pub fn roll(&self) -> Result<Vec<AgentState>> {
+        self.rows("SELECT json FROM agents ORDER BY started_ns, id", [])
+    }
+
+    /// The roll as scripts see it.
+    pub fn roll_views(&self) -> Result<Vec<RollView>> {
+        let counts = self.finding_counts()?;
+        let views = self.roll()?;
+        Ok(views
+            .iter()
+            .map(|state| RollView::new(state, counts.get(&state.agent).copied().unwrap_or_default()))
+            .collect())
+    }
+
+    pub fn agent(&self, id: &str) -> Result<Option<AgentState>> {
+        Ok(self.rows("SELECT json FROM agents WHERE id = ?1", [id])?.pop())
+    }
+
+    /// Number of findings of each agent that has one.
+    pub fn finding_counts(&self) -> Result<BTreeMap<AgentId, FindingCounts>> {
+        let mut counts: BTreeMap<AgentId, FindingCounts> = BTreeMap::new();
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT agent, severity, COUNT(*) FROM findings GROUP BY agent, severity")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let severity = severity(row.get(1)?);
+            counts.entry(row.get(0)?).or_default().add(severity, uint(row.get(2)?));
+        }
+        Ok(counts)
+    }
+
+    pub fn findings(&self, filter: &FindingFilter) -> Result<Vec<Finding>> {
+        self.rows(
+            "SELECT json FROM findings
+             WHERE (?1 IS NULL OR agent = ?1) AND severity >= ?2 AND (?3 IS NULL OR code = ?3) AND time_ns >= ?4
+             ORDER BY time_ns DESC, id LIMIT ?5",
+            params![
+                filter.agent,
+                filter.severity_min.map_or(0, |severity| severity as u8),
+                filter.code.map(Code::name),
+                int(filter.since_ns.unwrap_or(0)),
+                limit(filter.limit),
+            ],
+        )
+    }
+
+    pub fn finding(&self, id: &str) -> Result<Option<FindingDetail>> {
+        let found: Option<Finding> = self.rows("SELECT json FROM findings WHERE id = ?1", [id])?.pop();
+        found
+            .map(|finding| Ok(FindingDetail { evidence: index::evidence(&self.conn, &finding.id)?, finding }))
+            .transpose()
+    }
+
+    pub fn joins(&self, agent: &str) -> Result<Vec<Join>> {
+        self.rows("SELECT json FROM joins WHERE agent = ?1 ORDER BY seq, call_id", [agent])
+    }
+
+    /// What the agent said, in the order in which it was read.
+    pub fn account_items(
+        &self,
+        agent: &str,
+        range: TimeRange,
+        limit: Option<usize>,
+    ) -> Result<Vec<AccountItem>> {
+        let limit = limit.unwrap_or(usize::MAX);
+        let (since, until) = (range.since_ns.unwrap_or(0), range.until_ns.unwrap_or(u64::MAX));
+        let mut statement = self.conn.prepare_cached(
+            "SELECT at FROM accounts WHERE agent = ?1 AND max_ns >= ?2 AND min_ns <= ?3 ORDER BY at",
+        )?;
+        let mut rows = statement.query(params![agent, int(since), int(until)])?;
+        let mut items = Vec::new();
+        while let Some(row) = rows.next()? {
+            let bytes = match self.ledger.read(uint(row.get(0)?)) {
+                Ok(bytes) => bytes,
+                // Removed by retention since.
+                Err(muster_ledger::Error::NotFound { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let Ok(Entry::Input(input)) = entry::decode(&bytes) else { continue };
+            let Input::Account(record) = *input else { continue };
+            for item in record.items {
+                if items.len() >= limit {
+                    return Ok(items);
+                }
+                let time_ns = entry::item_time(&item, record.time_ns);
+                if since <= time_ns && time_ns <= until {
+                    items.push(AccountItem {
+                        path: record.path.clone(),
+                        offset: record.offset,
+                        len: record.len,
+                        sha256: record.sha256,
+                        read_ns: record.time_ns,
+                        item,
+                    });
+                }
+            }
+        }
+        Ok(items)
+    }
+
+    pub fn health(&self) -> Result<Health> {
+        let row: Option<(i64, String, Option<i64>)> = self
+            .conn
+            .query_row("SELECT at, json, stopped_ns FROM starts ORDER BY at DESC LIMIT 1", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .optional()?;
+        let (at, start, stopped) = match row {
+            Some((at, json, stopped)) => (at, Some(serde_json::from_str::<Start>(&json)?), stopped),
+            None => (0, None, None),
+        };
+        let since: Vec<Lost> = self.rows("SELECT json FROM losses WHERE at > ?1", [at])?;
+        let mut losses: Vec<Lost> =
+            self.rows("SELECT json FROM losses ORDER BY at DESC LIMIT ?1", [LOSSES_MAX])?;
+        losses.reverse();
+        let mut probes = self.conn.prepare_cached("SELECT probe, error FROM probes ORDER BY probe")?;
+        let probes = probes
+            .query_map([], |row| Ok(ProbeState { probe: row.get(0)?, error: row.get(1)? }))?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(Health {
+            started_ns: start.as_ref().map(|start| start.time_ns),
+            stopped_ns: stopped.map(uint),
+            version: start.as_ref().map(|start| start.version.clone()),
+            host: start.as_ref().map(|start| start.host.clone()),
+            start,
+            probes,
+            losses,
+            lost: since.iter().fold(0, |sum, lost| sum.saturating_add(lost.count)),
+            last_seq: index::meta(&self.conn, "last_seq")?,
+            last_ns: index::meta(&self.conn, "last_ns")?,
+            ledger_bytes: self.ledger.bytes()?,
+            dropped: index::dropped(&self.conn)?,
+        })
+    }
+
+    /// The event with this number, from the ledger.
+    pub fn event(&self, seq: u64) -> Result<Option<AttributedEvent>> {
+        let filter = EventFilter { since_seq: Some(seq), until_seq: Some(seq), ..EventFilter::default() };
+        let mut found = None;
+        self.records(&filter, &mut |record| {
+            found = Some(record);
+            false
+        })?;
+        Ok(found)
+    }
+
+    /// Calls `visit` with each event that the filter lets through, in order, until it returns `false`. Memory does not
+    /// grow with the record. Gives the places of the ledger that could not be read: what was there is not told of.
+    pub fn events(
+        &self,
+        filter: &EventFilter,
+        visit: &mut dyn FnMut(EventView) -> bool,
+    ) -> Result<Vec<String>> {
+        self.records(filter, &mut |AttributedEvent { event, agent }| {
+            visit(EventView::new(&event, agent.as_ref().map(|(id, by)| (id.as_str(), *by))))
+        })
+    }
+
+    /// As `events`, with the events themselves.
+    pub fn records(
+        &self,
+        filter: &EventFilter,
+        visit: &mut dyn FnMut(AttributedEvent) -> bool,
+    ) -> Result<Vec<String>> {
+        let scan = Scan {
+            reader: self,
+            filter,
+            kinds: kinds(&filter.kinds),
+            keys: RefCell::default(),
+            warnings: RefCell::default(),
+        };
+        let limit = filter.limit.unwrap_or(usize::MAX);
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let segments = self.segments(filter)?;
+        if filter.last {
+            scan.last(&segments, limit.min(LAST_MAX), visit)?;
+        } else {
+            let mut given = 0;
+            for segment in segments {
+                let mut go_on = true;
+                scan.segment(segment, &mut |record| {
+                    given += 1;
+                    go_on = visit(record) && given < limit;
+                    Ok(go_on)
+                })?;
+                if !go_on {
+                    break;
+                }
+            }
+        }
+        Ok(scan.warnings.into_inner().take())
+    }
+
+    /// The segments in which such events can be, as ranges of ledger indices.
+    fn segments(&self, filter: &EventFilter) -> Result<Vec<(u64, u64)>> {
+        // One moment of the index, for both questions.
+        let moment = self.conn.unchecked_transaction()?;
+        let end = index::meta(&moment, "next")?;
+        let all = index::segments(&moment)?;
+        let ranges = match &filter.agent {
+            None => None,
+            Some(agent) => {
+                let mut statement =
+                    moment.prepare_cached("SELECT segment, min_seq, max_seq FROM ranges WHERE agent = ?1")?;
+                let rows = statement.query_map([agent], |row| {
+                    Ok((uint(row.get(0)?), (uint(row.get(1)?), uint(row.get(2)?))))
+                })?;
+                Some(rows.collect::<rusqlite::Result<BTreeMap<u64, (u64, u64)>>>()?)
+            }
+        };
+        drop(moment);
+        let meets = |range: Option<(u64, u64)>, since: Option<u64>, until: Option<u64>| {
+            range.is_some_and(|(min, max)| max >= since.unwrap_or(0) && min <= until.unwrap_or(u64::MAX))
+        };
+        let mut found = Vec::new();
+        let mut firsts = all.keys().skip(1).copied().chain([end]);
+        for (first, segment) in &all {
+            let next = firsts.next().unwrap_or(end);
+            let seqs = match &ranges {
+                None => segment.seqs,
+                Some(ranges) => ranges.get(first).copied(),
+            };
+            if meets(seqs, filter.since_seq, filter.until_seq)
+                && meets(segment.times, filter.since_ns, filter.until_ns)
+            {
+                found.push((*first, next));
+            }
+        }
+        Ok(found)
+    }
+
+    fn rows<T: serde::de::DeserializeOwned>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+    ) -> Result<Vec<T>> {
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let mut rows = statement.query(params)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(serde_json::from_slice(row.get_ref(0)?.as_bytes().map_err(rusqlite::Error::from)?)?);
+        }
+        Ok(found)
+    }
+}
+
+#[derive(Clone)]
+struct Membership {
+    agent: AgentId,
+    from_seq: u64,
+    until_seq: Option<u64>,
+    by: Attribution,
+}
+
+/// One pass over the ledger.
+struct Scan<'a> {
+    reader: &'a StoreReader,
+    filter: &'a EventFilter,
+    /// Positions of the wanted kinds; `None`: all.
+    kinds: Option<Vec<u32>>,
+    /// Memberships by process, oldest first.
+    keys: RefCell<HashMap<ProcessKey, Rc<[Membership]>>>,
+    warnings: RefCell<Warnings>,
+}
+
+impl Scan<'_> {
+    /// Visits what one segment has. `visit` ends it with `false`.
+    fn segment(
+        &self,
+        (first, end): (u64, u64),
+        visit: &mut dyn FnMut(AttributedEvent) -> Result<bool>,
+    ) -> Result<()> {
+        let filter = self.filter;
+        let mut entries = self.reader.ledger.iter_from(first);
+        while let Some(entry) = entries.next_entry() {
+            let (at, bytes) = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    self.warnings.borrow_mut().push(error.to_string());
+                    continue;
+                }
+            };
+            if at >= end {
+                break;
+            }
+            let Some(head) = entry::event_head(bytes) else { continue };
+            if filter.since_seq.is_some_and(|since| head.seq < since)
+                || filter.until_seq.is_some_and(|until| head.seq > until)
+                || filter.since_ns.is_some_and(|since| head.time_ns < since)
+                || filter.until_ns.is_some_and(|until| head.time_ns > until)
+                || filter.pid.is_some_and(|pid| head.process.pid != pid)
+                || self.kinds.as_ref().is_some_and(|kinds| !kinds.contains(&head.kind))
+            {
+                continue;
+            }
+            let agent = self.agent_of(head.process, head.seq)?;
+            if filter.agent.is_some() && filter.agent.as_ref() != agent.as_ref().map(|(id, _)| id) {
+                continue;
+            }
+            match entry::decode_event(bytes) {
+                Ok(event) => {
+                    if !visit(AttributedEvent { event, agent })? {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    self.warnings
+                        .borrow_mut()
+                        .push(format!("entry {at} of the ledger cannot be decoded: {error}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The last events, from the newest segment back until there are enough.
+    fn last(
+        &self,
+        segments: &[(u64, u64)],
+        limit: usize,
+        visit: &mut dyn FnMut(AttributedEvent) -> bool,
+    ) -> Result<()> {
+        let mut parts = Vec::new();
+        let mut missing = limit;
+        for segment in segments.iter().rev() {
+            let mut part = VecDeque::new();
+            self.segment(*segment, &mut |record| {
+                if part.len() >= missing {
+                    part.pop_front();
+                }
+                part.push_back(record);
+                Ok(true)
+            })?;
+            missing -= part.len().min(missing);
+            parts.push(part);
+            if missing == 0 {
+                break;
+            }
+        }
+        for record in parts.into_iter().rev().flatten() {
+            if !visit(record) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn agent_of(&self, process: ProcessKey, seq: u64) -> Result<Option<(AgentId, Attribution)>> {
+        let known = self.keys.borrow().get(&process).cloned();
+        let memberships = match known {
+            Some(memberships) => memberships,
+            None => {
+                let memberships = self.memberships(process)?;
+                let mut keys = self.keys.borrow_mut();
+                if keys.len() >= KEYS_MAX {
+                    keys.clear();
+                }
+                keys.insert(process, memberships.clone());
+                memberships
+            }
+        };
+        let holds = |m: &&Membership| m.from_seq <= seq && m.until_seq.is_none_or(|until| seq <= until);
+        Ok(memberships.iter().rev().find(holds).map(|m| (m.agent.clone(), m.by)))
+    }
+
+    fn memberships(&self, process: ProcessKey) -> Result<Rc<[Membership]>> {
+        let mut statement = self.reader.conn.prepare_cached(
+            "SELECT agent, from_seq, until_seq, by FROM members WHERE pid = ?1 AND start_ns = ?2 ORDER BY made",
+        )?;
+        let rows = statement.query_map(params![process.pid, int(process.start_ns)], |row| {
+            let until: Option<i64> = row.get(2)?;
+            let by: String = row.get(3)?;
+            Ok(Membership {
+                agent: row.get(0)?,
+                from_seq: uint(row.get(1)?),
+                until_seq: until.map(uint),
+                by: index::attribution(&by),
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<Vec<_>>>()?.into())
+    }
+}
+
+fn kinds(names: &[String]) -> Option<Vec<u32>> {
+    if names.is_empty() {
+        return None;
+    }
+    let positions = (0u32..).zip(EVENT_KINDS);
+    Some(
+        positions
+            .filter(|(_, (name, _))| names.iter().any(|wanted| wanted == name))
+            .map(|(at, _)| at)
+            .collect(),
+    )
+}
+
+fn severity(rank: u8) -> Severity {
+    match rank {
+        0 => Severity::Info,
+        1 => Severity::Low,
+        2 => Severity::Medium,
+        3 => Severity::High,
+        _ => Severity::Critical,
+    }
+}
+
+fn limit(limit: Option<usize>) -> i64 {
+    limit.and_then(|limit| i64::try_from(limit).ok()).unwrap_or(i64::MAX)
+}
+
+/// `None`: the index is of another schema, so of no use.
+fn open_read_only(path: &Path) -> Result<Option<Connection>> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let usable = |conn: Connection| {
+        let found = index::version(&conn)?;
+        // Reads a page: where the file is on a read-only medium, this is what fails.
+        conn.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
+        Ok::<_, rusqlite::Error>((found == index::SCHEMA_VERSION).then_some(conn))
+    };
+    match Connection::open_with_flags(path, flags).and_then(usable) {
+        Err(error)
+            if matches!(
+                error.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly)
+            ) =>
+        {
+            let flags = flags | OpenFlags::SQLITE_OPEN_URI;
+            Ok(Connection::open_with_flags(immutable(path), flags).and_then(usable)?)
+        }
+        Err(error) if matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::NotADatabase)) => {
+            Ok(None)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// The file as one that nobody changes.
+fn immutable(path: &Path) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    let escaped: String = path
+        .as_os_str()
+        .as_bytes()
+        .iter()
+        .map(|byte| match byte {
+            b'/' | b'-' | b'_' | b'.' | b'~' => char::from(*byte).to_string(),
+            byte if byte.is_ascii_alphanumeric() => char::from(*byte).to_string(),
+            byte => format!("%{byte:02X}"),
+        })
+        .collect();
+    PathBuf::from(format!("file:{escaped}?immutable=1"))
+}

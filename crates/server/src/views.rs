@@ -1,0 +1,698 @@
+//! What scripts see: the JSON of `roll`, `events` and `findings`. View types of its own, so that the core can change
+//! without breaking a script. Times are RFC 3339 in UTC with nanoseconds. Fields are only ever added.
+
+use std::collections::BTreeMap;
+
+use muster_engine::{AgentState, Coverage, Evidence, Finding, Severity};
+use muster_event::{Access, Attribution, Event, Kind, MemoryOp, Nanos, SignalTarget};
+use serde::{Deserialize, Serialize};
+
+/// One field of the contract: its name and what it holds. The documentation is checked against these.
+pub type Field = (&'static str, &'static str);
+
+/// Wall-clock nanoseconds as `2026-01-02T03:04:05.000000006Z`.
+pub fn time(ns: Nanos) -> String {
+    const PRINTER: jiff::fmt::temporal::DateTimePrinter =
+        jiff::fmt::temporal::DateTimePrinter::new().precision(Some(9));
+    // 64 bits of nanoseconds end in 2554, long before jiff does.
+    let timestamp = jiff::Timestamp::from_nanosecond(i128::from(ns)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    PRINTER.timestamp_to_string(&timestamp)
+}
+
+/// The other way round. `None`: no such time, or one before 1970.
+pub fn parse_time(text: &str) -> Option<Nanos> {
+    let timestamp: jiff::Timestamp = text.parse().ok()?;
+    Nanos::try_from(timestamp.as_nanosecond()).ok()
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A line of the roll: one agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollView {
+    pub agent: String,
+    pub product: String,
+    pub version: Option<String>,
+    pub root_pid: u32,
+    pub mandate: Option<String>,
+    pub principal: Option<String>,
+    pub label: String,
+    pub state: String,
+    pub stage: Option<String>,
+    pub coverage: String,
+    pub coverage_detail: CoverageView,
+    pub found_by: String,
+    pub parent: Option<String>,
+    pub started: String,
+    pub ended: Option<String>,
+    pub processes: u64,
+    pub events: u64,
+    pub calls: u64,
+    pub calls_joined: u64,
+    pub sessions: Vec<String>,
+    pub doing: String,
+    pub findings: FindingCounts,
+}
+
+pub const ROLL_FIELDS: &[Field] = &[
+    ("agent", "name of the agent"),
+    ("product", "data-file name of the product, or `unknown`"),
+    ("version", "version of the product, or null"),
+    ("root_pid", "process id of the agent's first process"),
+    ("mandate", "id of the enrolment it runs under; null: unmandated"),
+    ("principal", "who enrolled it, or null"),
+    ("label", "what it was enrolled for; may be empty"),
+    ("state", "`running`, `ended`, `frozen` or `out`"),
+    ("stage", "`initiate`, `conceal` or `sustain`: the furthest of its findings; null: none"),
+    ("coverage", "one word: `whole`, `record only`, `account only`, `partial` or `presence only`"),
+    ("coverage_detail", "what the word stands for, as an object"),
+    ("found_by", "how it was found, in words"),
+    ("parent", "the agent that started it, or null"),
+    ("started", "when it started"),
+    ("ended", "when its last process ended, or null"),
+    ("processes", "live processes of its lineage"),
+    ("events", "events of the record attributed to it"),
+    ("calls", "tool calls in its accounts"),
+    ("calls_joined", "how many of them were matched to the record"),
+    ("sessions", "session ids that its accounts name"),
+    ("doing", "its latest tool call or execution, in words"),
+    ("findings", "number of its findings by severity, as an object"),
+];
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoverageView {
+    pub record_from: Option<String>,
+    pub record_whole: bool,
+    pub began_unseen: bool,
+    pub lost: u64,
+    pub blind: Vec<String>,
+    pub account: bool,
+    pub unreadable: Vec<String>,
+}
+
+pub const COVERAGE_FIELDS: &[Field] = &[
+    ("record_from", "the record is complete from this moment on; null: no kernel record"),
+    ("record_whole", "nothing is known to be missing from the record"),
+    ("began_unseen", "it was running before that moment"),
+    ("lost", "events of its time that were lost"),
+    ("blind", "probes that were down during its time"),
+    ("account", "an account is being read"),
+    ("unreadable", "accounts that could not be read, and why"),
+];
+
+impl From<&Coverage> for CoverageView {
+    fn from(coverage: &Coverage) -> Self {
+        CoverageView {
+            record_from: coverage.record_from_ns.map(time),
+            record_whole: coverage.record_whole(),
+            began_unseen: coverage.began_unseen,
+            lost: coverage.lost,
+            blind: coverage.blind.clone(),
+            account: coverage.account,
+            unreadable: coverage.unreadable.clone(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingCounts {
+    pub critical: u64,
+    pub high: u64,
+    pub medium: u64,
+    pub low: u64,
+    pub info: u64,
+}
+
+pub const FINDING_COUNTS_FIELDS: &[Field] = &[
+    ("critical", "number of critical findings"),
+    ("high", "number of high findings"),
+    ("medium", "number of medium findings"),
+    ("low", "number of low findings"),
+    ("info", "number of findings for information"),
+];
+
+impl FindingCounts {
+    pub fn add(&mut self, severity: Severity, count: u64) {
+        let slot = match severity {
+            Severity::Critical => &mut self.critical,
+            Severity::High => &mut self.high,
+            Severity::Medium => &mut self.medium,
+            Severity::Low => &mut self.low,
+            Severity::Info => &mut self.info,
+        };
+        *slot = slot.saturating_add(count);
+    }
+
+    pub fn total(&self) -> u64 {
+        self.critical + self.high + self.medium + self.low + self.info
+    }
+}
+
+impl RollView {
+    pub fn new(state: &AgentState, findings: FindingCounts) -> Self {
+        RollView {
+            agent: state.agent.clone(),
+            product: state.product.clone(),
+            version: state.version.clone(),
+            root_pid: state.root.pid,
+            mandate: state.mandate.clone(),
+            principal: state.principal.clone(),
+            label: state.label.clone(),
+            state: state.state.name().to_owned(),
+            stage: state.stage.map(|stage| stage.name().to_owned()),
+            coverage: state.coverage.word().to_owned(),
+            coverage_detail: CoverageView::from(&state.coverage),
+            found_by: state.found_by.clone(),
+            parent: state.parent.clone(),
+            started: time(state.started_ns),
+            ended: state.ended_ns.map(time),
+            processes: state.processes,
+            events: state.events,
+            calls: state.calls,
+            calls_joined: state.calls_joined,
+            sessions: state.sessions.clone(),
+            doing: state.doing.clone(),
+            findings,
+        }
+    }
+}
+
+/// A line of the record: one event, flat. What a kind does not have is left out; the first nine are always there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventView {
+    pub seq: u64,
+    pub time: String,
+    pub agent: Option<String>,
+    pub attribution: Option<String>,
+    pub pid: u32,
+    pub thread: u32,
+    pub uid: u32,
+    pub comm: String,
+    pub kind: String,
+
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_uid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_gid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub argv: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub argv_truncated: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<BTreeMap<String, String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anonymous: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inode: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child_pid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_pid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_pid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_group: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flags: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<Vec<i64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<i64>,
+}
+
+pub const EVENT_FIELDS: &[Field] = &[
+    ("seq", "number of the event on this host, from 1, without holes"),
+    ("time", "when the kernel saw it"),
+    ("agent", "the agent that it is attributed to, or null"),
+    (
+        "attribution",
+        "`cgroup`, `marker`, `ancestry` or `text`: how it was tied to the agent; null without one",
+    ),
+    ("pid", "process id of the acting process"),
+    ("thread", "id of the acting thread"),
+    ("uid", "user id of the acting process"),
+    ("comm", "the task's own name for itself: never trust it"),
+    ("kind", "what was done; which of the fields below are there depends on it"),
+    ("path", "the file, as the kernel resolved it"),
+    ("from", "old path of a rename, existing path of a link, old name of a task"),
+    ("to", "new path of a rename or link, new name of a task"),
+    (
+        "target",
+        "text of a symlink, place of a mount, target of an HTTP request; `everyone` for a signal to all",
+    ),
+    ("source", "what was mounted"),
+    ("access", "how a file was opened: of `read`, `write`, `create`, `truncate`, `append`"),
+    ("directory", "a directory was removed"),
+    ("mode", "permission bits of a chmod, as a decimal number"),
+    ("owner_uid", "new owner of a chown"),
+    ("owner_gid", "new group of a chown"),
+    ("length", "length of a truncate or of memory, in bytes"),
+    ("script", "the script file, where an interpreter runs one"),
+    ("argv", "arguments of an execution"),
+    ("argv_truncated", "there were more arguments than are copied"),
+    ("cwd", "working directory of an execution"),
+    ("env", "environment variables that mark an agent or its account"),
+    ("anonymous", "the executable lives in memory only"),
+    ("device", "device number of the executable"),
+    ("inode", "inode number of the executable"),
+    ("session", "session id of the process"),
+    ("group", "process group of the process"),
+    ("child_pid", "process id of the new process"),
+    ("parent_pid", "process id of the parent"),
+    ("target_pid", "process that was signalled, traced, or whose memory was used"),
+    ("target_group", "process group that was signalled; 0: the sender's own"),
+    ("exit_code", "code that the process ended with"),
+    ("signal", "signal that was sent, or that ended the process"),
+    ("address", "endpoint, as `ip:port`, `[ip]:port`, `unix:path` or `family:number`"),
+    ("server", "DNS server that was asked, likewise"),
+    ("name", "name in a DNS question or TLS hello, of a kernel module or of a memory file"),
+    ("record_type", "record type of a DNS question"),
+    ("method", "method of an HTTP request"),
+    ("host", "host of an HTTP request"),
+    ("call", "name of the system call or setting"),
+    ("operation", "`read` or `write` of a process's memory; name of an io_uring request"),
+    ("request", "number of a ptrace request"),
+    ("command", "number of a bpf command"),
+    ("number", "number of a 32-bit system call"),
+    ("flags", "flags, as a number"),
+    ("arguments", "arguments of the call, as given"),
+    ("result", "0 or a count on success, `-errno` on failure"),
+];
+
+/// Each kind, and the fields that it may have beside those that every event has.
+pub const EVENT_KINDS: &[(&str, &[&str])] = &[
+    ("fork", &["child_pid"]),
+    (
+        "exec",
+        &[
+            "path",
+            "script",
+            "argv",
+            "argv_truncated",
+            "cwd",
+            "env",
+            "parent_pid",
+            "session",
+            "group",
+            "device",
+            "inode",
+            "anonymous",
+        ],
+    ),
+    ("exit", &["exit_code", "signal"]),
+    ("setsid", &["session"]),
+    ("open", &["path", "access", "result"]),
+    ("rename", &["from", "to", "result"]),
+    ("link", &["from", "to", "result"]),
+    ("symlink", &["target", "path", "result"]),
+    ("unlink", &["path", "directory", "result"]),
+    ("mkdir", &["path", "result"]),
+    ("chmod", &["path", "mode", "result"]),
+    ("chown", &["path", "owner_uid", "owner_gid", "result"]),
+    ("truncate", &["path", "length", "result"]),
+    ("connect", &["address", "result"]),
+    ("bind", &["address", "result"]),
+    ("listen", &["address", "result"]),
+    ("accept", &["address", "result"]),
+    ("send", &["address", "result"]),
+    ("dns", &["name", "record_type", "server"]),
+    ("tls", &["name", "address"]),
+    ("http", &["method", "target", "host", "address"]),
+    ("signal", &["target_pid", "target_group", "target", "signal", "result"]),
+    ("ptrace", &["request", "target_pid", "result"]),
+    ("process_memory", &["operation", "target_pid", "result"]),
+    ("bpf", &["command", "result"]),
+    ("load_module", &["name", "result"]),
+    ("mount", &["call", "source", "target", "result"]),
+    ("namespace", &["call", "flags", "result"]),
+    ("root", &["call", "path", "result"]),
+    ("credentials", &["call", "arguments", "result"]),
+    ("set_name", &["from", "to"]),
+    ("memfd", &["name", "result"]),
+    ("exec_memory", &["call", "length", "result"]),
+    ("io_uring", &["operation", "path", "flags"]),
+    ("compat", &["number", "result"]),
+    ("control", &["call", "arguments", "result"]),
+];
+
+impl EventView {
+    pub fn new(event: &Event, agent: Option<(&str, Attribution)>) -> Self {
+        let mut view = EventView {
+            seq: event.seq,
+            time: time(event.time_ns),
+            agent: agent.map(|(id, _)| id.to_owned()),
+            attribution: agent.map(|(_, by)| attribution_name(by).to_owned()),
+            pid: event.process.pid,
+            thread: event.thread,
+            uid: event.uid,
+            comm: event.comm.clone(),
+            kind: event.kind.name().to_owned(),
+            ..EventView::default()
+        };
+        view.set_kind(&event.kind);
+        view
+    }
+
+    fn set_kind(&mut self, kind: &Kind) {
+        match kind {
+            Kind::Fork { child } => self.child_pid = Some(child.pid),
+            Kind::Exec {
+                path,
+                script,
+                argv,
+                argv_truncated,
+                cwd,
+                env,
+                parent,
+                session,
+                group,
+                file,
+                anonymous,
+            } => {
+                self.path = Some(path.clone());
+                self.script.clone_from(script);
+                self.argv = Some(argv.clone());
+                self.argv_truncated = Some(*argv_truncated);
+                self.cwd = Some(cwd.clone());
+                self.env = Some(env.clone());
+                self.parent_pid = Some(parent.pid);
+                self.session = Some(*session);
+                self.group = Some(*group);
+                self.device = Some(file.device);
+                self.inode = Some(file.inode);
+                self.anonymous = Some(*anonymous);
+            }
+            Kind::Exit { code, signal } => {
+                self.exit_code = *code;
+                self.signal = *signal;
+            }
+            Kind::SetSid { session } => self.session = Some(*session),
+            Kind::Open { path, access, result } => {
+                self.path = Some(path.clone());
+                self.access = Some(access_names(*access));
+                self.result = Some(*result);
+            }
+            Kind::Rename { from, to, result } | Kind::Link { from, to, result } => {
+                self.from = Some(from.clone());
+                self.to = Some(to.clone());
+                self.result = Some(*result);
+            }
+            Kind::Symlink { target, path, result } => {
+                self.target = Some(target.clone());
+                self.path = Some(path.clone());
+                self.result = Some(*result);
+            }
+            Kind::Unlink { path, directory, result } => {
+                self.path = Some(path.clone());
+                self.directory = Some(*directory);
+                self.result = Some(*result);
+            }
+            Kind::Mkdir { path, result } => {
+                self.path = Some(path.clone());
+                self.result = Some(*result);
+            }
+            Kind::Chmod { path, mode, result } => {
+                self.path = Some(path.clone());
+                self.mode = Some(*mode);
+                self.result = Some(*result);
+            }
+            Kind::Chown { path, uid, gid, result } => {
+                self.path = Some(path.clone());
+                self.owner_uid = Some(*uid);
+                self.owner_gid = Some(*gid);
+                self.result = Some(*result);
+            }
+            Kind::Truncate { path, length, result } => {
+                self.path = Some(path.clone());
+                self.length = Some(*length);
+                self.result = Some(*result);
+            }
+            Kind::Connect { address, result }
+            | Kind::Bind { address, result }
+            | Kind::Listen { address, result }
+            | Kind::Accept { address, result }
+            | Kind::Send { address, result } => {
+                self.address = Some(address.to_string());
+                self.result = Some(*result);
+            }
+            Kind::Dns { name, record_type, server } => {
+                self.name = Some(name.clone());
+                self.record_type = Some(record_type.clone());
+                self.server = Some(server.to_string());
+            }
+            Kind::Tls { name, address } => {
+                self.name = Some(name.clone());
+                self.address = Some(address.to_string());
+            }
+            Kind::Http { method, target, host, address } => {
+                self.method = Some(method.clone());
+                self.target = Some(target.clone());
+                self.host.clone_from(host);
+                self.address = Some(address.to_string());
+            }
+            Kind::Signal { target, signal, result } => {
+                match target {
+                    SignalTarget::Process(pid) => self.target_pid = Some(*pid),
+                    SignalTarget::Group(group) => self.target_group = Some(*group),
+                    SignalTarget::Everyone => self.target = Some("everyone".to_owned()),
+                }
+                self.signal = Some(*signal);
+                self.result = Some(*result);
+            }
+            Kind::Ptrace { request, target, result } => {
+                self.request = Some(*request);
+                self.target_pid = Some(*target);
+                self.result = Some(*result);
+            }
+            Kind::ProcessMemory { op, target, result } => {
+                let operation = match op {
+                    MemoryOp::Read => "read",
+                    MemoryOp::Write => "write",
+                };
+                self.operation = Some(operation.to_owned());
+                self.target_pid = Some(*target);
+                self.result = Some(*result);
+            }
+            Kind::Bpf { command, result } => {
+                self.command = Some(*command);
+                self.result = Some(*result);
+            }
+            Kind::LoadModule { name, result } | Kind::Memfd { name, result } => {
+                self.name = Some(name.clone());
+                self.result = Some(*result);
+            }
+            Kind::Mount { call, source, target, result } => {
+                self.call = Some(call.clone());
+                self.source = Some(source.clone());
+                self.target = Some(target.clone());
+                self.result = Some(*result);
+            }
+            Kind::Namespace { call, flags, result } => {
+                self.call = Some(call.clone());
+                self.flags = Some(*flags);
+                self.result = Some(*result);
+            }
+            Kind::Root { call, path, result } => {
+                self.call = Some(call.clone());
+                self.path = Some(path.clone());
+                self.result = Some(*result);
+            }
+            Kind::Credentials { call, arguments, result } | Kind::Control { call, arguments, result } => {
+                self.call = Some(call.clone());
+                self.arguments = Some(arguments.clone());
+                self.result = Some(*result);
+            }
+            Kind::SetName { from, to } => {
+                self.from = Some(from.clone());
+                self.to = Some(to.clone());
+            }
+            Kind::ExecMemory { call, length, result } => {
+                self.call = Some(call.clone());
+                self.length = Some(*length);
+                self.result = Some(*result);
+            }
+            Kind::IoUring { operation, path, flags } => {
+                self.operation = Some(operation.clone());
+                self.path.clone_from(path);
+                self.flags = Some(*flags);
+            }
+            Kind::Compat { number, result } => {
+                self.number = Some(*number);
+                self.result = Some(*result);
+            }
+        }
+    }
+}
+
+pub fn attribution_name(by: Attribution) -> &'static str {
+    match by {
+        Attribution::Cgroup => "cgroup",
+        Attribution::Marker => "marker",
+        Attribution::Ancestry => "ancestry",
+        Attribution::Text => "text",
+    }
+}
+
+fn access_names(access: Access) -> Vec<String> {
+    let Access { read, write, create, truncate, append } = access;
+    [(read, "read"), (write, "write"), (create, "create"), (truncate, "truncate"), (append, "append")]
+        .into_iter()
+        .filter(|(set, _)| *set)
+        .map(|(_, name)| name.to_owned())
+        .collect()
+}
+
+/// A finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingView {
+    pub finding: String,
+    pub code: String,
+    pub severity: String,
+    pub stage: String,
+    pub overreach: u8,
+    pub deception: u8,
+    pub owasp: String,
+    pub attack: Option<String>,
+    pub agent: String,
+    pub time: String,
+    pub summary: String,
+    pub explanation: String,
+    pub evidence: Vec<EvidenceView>,
+}
+
+pub const FINDING_FIELDS: &[Field] = &[
+    ("finding", "id of the finding: the same over restarts"),
+    ("code", "what kind of finding"),
+    ("severity", "`critical`, `high`, `medium`, `low` or `info`"),
+    ("stage", "`initiate`, `conceal` or `sustain`"),
+    ("overreach", "METR's overreach band, 0 to 3"),
+    ("deception", "METR's deception band, 0 to 3"),
+    ("owasp", "entry of OWASP's Top 10 for Agentic Applications"),
+    ("attack", "technique of MITRE ATT&CK, or null"),
+    ("agent", "name of the agent"),
+    ("time", "when the act was done"),
+    ("summary", "one line, in plain words"),
+    ("explanation", "why this is a finding, and what would refute it"),
+    ("evidence", "pointers into the record and the account, as objects"),
+];
+
+/// One pointer: exactly one of `event`, `account` and `process` is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum EvidenceView {
+    Event { event: u64 },
+    Account { account: String, offset: u64, sha256: String },
+    Process { process: u32 },
+}
+
+pub const EVIDENCE_FIELDS: &[Field] = &[
+    ("event", "number of an event of the record"),
+    ("account", "file of an account"),
+    ("offset", "place of the record in that file, in bytes"),
+    ("sha256", "SHA-256 of the record's bytes, in hex"),
+    ("process", "process id of a process that was there before Muster"),
+];
+
+impl From<&Evidence> for EvidenceView {
+    fn from(evidence: &Evidence) -> Self {
+        match evidence {
+            Evidence::Event { seq } => EvidenceView::Event { event: *seq },
+            Evidence::Account { path, offset, sha256 } => {
+                EvidenceView::Account { account: path.clone(), offset: *offset, sha256: hex(sha256) }
+            }
+            Evidence::Process { pid, start_ns: _ } => EvidenceView::Process { process: *pid },
+        }
+    }
+}
+
+impl From<&Finding> for FindingView {
+    fn from(finding: &Finding) -> Self {
+        FindingView {
+            finding: finding.id.clone(),
+            code: finding.code.name().to_owned(),
+            severity: finding.severity.name().to_owned(),
+            stage: finding.stage.name().to_owned(),
+            overreach: finding.overreach,
+            deception: finding.deception,
+            owasp: finding.code.owasp().to_owned(),
+            attack: finding.code.attack().map(str::to_owned),
+            agent: finding.agent.clone(),
+            time: time(finding.time_ns),
+            summary: finding.summary.clone(),
+            explanation: finding.explanation.clone(),
+            evidence: finding.evidence.iter().map(EvidenceView::from).collect(),
+        }
+    }
+}
+
+/// Every list of fields, with the name of what it describes.
+pub fn fields() -> Vec<(&'static str, &'static [Field])> {
+    vec![
+        ("roll", ROLL_FIELDS),
+        ("roll.coverage_detail", COVERAGE_FIELDS),
+        ("roll.findings", FINDING_COUNTS_FIELDS),
+        ("events", EVENT_FIELDS),
+        ("findings", FINDING_FIELDS),
+        ("findings.evidence", EVIDENCE_FIELDS),
+    ]
+}
