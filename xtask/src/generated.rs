@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use crate::repo;
 
 /// File, and the arguments with which `muster` prints it.
-const FILES: &[(&str, &[&str])] = &[("docs/cli.md", &["reference"])];
+const FILES: &[(&str, &[&str])] = &[];
 
 pub fn write() -> Result<()> {
     for (file, args) in FILES {

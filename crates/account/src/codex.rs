@@ -41,10 +41,10 @@ impl<V> Recent<V> {
             return;
         }
         self.order.push_back(key);
-        if self.order.len() > self.max {
-            if let Some(oldest) = self.order.pop_front() {
-                self.values.remove(&oldest);
-            }
+        if self.order.len() > self.max
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.values.remove(&oldest);
         }
     }
 
@@ -168,7 +168,10 @@ impl Codex {
             ("event_msg", Some(payload)) => self.event(payload, &mut out),
             // The first rollouts had no envelope: a bare head, then bare items.
             ("", None) if text(record, &["id"]).is_some() => self.session_meta(record, &mut out),
-            ("message" | "reasoning" | "function_call" | "function_call_output" | "local_shell_call", None) => {
+            (
+                "message" | "reasoning" | "function_call" | "function_call_output" | "local_shell_call",
+                None,
+            ) => {
                 self.history(record, &mut out);
             }
             ("", _) => out.other("no type"),
@@ -245,7 +248,9 @@ impl Codex {
             }
             "web_search_call" if self.search_events => {}
             "web_search_call" => self.web_search(payload, out),
-            "function_call_output" | "custom_tool_call_output" | "local_shell_call_output" => self.mirror(payload, out),
+            "function_call_output" | "custom_tool_call_output" | "local_shell_call_output" => {
+                self.mirror(payload, out)
+            }
             kind => out.other(format!("response_item/{kind}")),
         }
     }
@@ -376,7 +381,8 @@ impl Codex {
         if kind == Kind::Input {
             self.process_end(&said, &outcome, out);
             // The exit code is that of the process which the input went to, not of this call.
-            outcome = Outcome { status: input_status(outcome.status), exit_code: None, output: outcome.output };
+            outcome =
+                Outcome { status: input_status(outcome.status), exit_code: None, output: outcome.output };
         } else if let Some(number) = running_number(&said).filter(|_| call_id.len() <= ID_MAX) {
             self.processes.set(number, call_id.to_owned());
         }
@@ -622,8 +628,10 @@ fn parent<'a>(payload: &'a Value, id: &str) -> Option<&'a str> {
 
 /// Approval policy and sandbox, which together say what the agent may do unasked.
 fn authority(payload: &Value) -> Option<String> {
-    let sandbox = named(at(payload, &["sandbox_policy"])).or_else(|| named(at(payload, &["permission_profile"])));
-    let network = at(payload, &["sandbox_policy", "network_access"]).and_then(Value::as_bool).unwrap_or(false);
+    let sandbox =
+        named(at(payload, &["sandbox_policy"])).or_else(|| named(at(payload, &["permission_profile"])));
+    let network =
+        at(payload, &["sandbox_policy", "network_access"]).and_then(Value::as_bool).unwrap_or(false);
     let parts = [
         named(at(payload, &["approval_policy"])).map(|name| format!("approval {name}")),
         sandbox.map(|name| format!("sandbox {name}")),
@@ -649,7 +657,9 @@ fn named(value: Option<&Value>) -> Option<String> {
 fn texts<'a>(value: &'a Value, keys: &[&str]) -> Vec<&'a str> {
     match at(value, keys) {
         Some(Value::String(text)) => vec![text],
-        Some(Value::Array(parts)) => parts.iter().filter_map(|part| part.as_str().or_else(|| text(part, &["text"]))).collect(),
+        Some(Value::Array(parts)) => {
+            parts.iter().filter_map(|part| part.as_str().or_else(|| text(part, &["text"]))).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -715,9 +725,8 @@ fn tool_name(payload: &Value) -> String {
 
 fn class(tool: &str) -> Class {
     match tool {
-        "exec_command" | "write_stdin" | "shell" | "shell_command" | "local_shell" | "container.exec" | "exec" => {
-            Class::Execute
-        }
+        "exec_command" | "write_stdin" | "shell" | "shell_command" | "local_shell" | "container.exec"
+        | "exec" => Class::Execute,
         "apply_patch" => Class::Edit,
         "view_image" | "read_file" => Class::Read,
         "grep_files" | "list_dir" | "tool_search" => Class::Search,
@@ -735,7 +744,8 @@ fn class(tool: &str) -> Class {
 fn read_call(call_id: &str, tool: String, parsed: &Value, arguments: String) -> Body {
     let mut class = class(&tool);
     let mut command = if class == Class::Execute { command_text(parsed) } else { None };
-    let mut cwd = text(parsed, &["workdir"]).or_else(|| text(parsed, &["working_directory"])).map(str::to_owned);
+    let mut cwd =
+        text(parsed, &["workdir"]).or_else(|| text(parsed, &["working_directory"])).map(str::to_owned);
     let mut paths = Vec::new();
     let patch = match class {
         Class::Edit => parsed.as_str().or_else(|| text(parsed, &["input"])).map(|patch| (None, patch)),
@@ -791,7 +801,9 @@ fn quoted(word: &str) -> String {
 fn patch_argument(arguments: &Value) -> Option<(Option<&str>, &str)> {
     let words = arguments.get("command")?.as_array()?;
     match words.as_slice() {
-        [program, patch] if matches!(program.as_str()?, "apply_patch" | "applypatch") => Some((None, patch.as_str()?)),
+        [program, patch] if matches!(program.as_str()?, "apply_patch" | "applypatch") => {
+            Some((None, patch.as_str()?))
+        }
         _ => None,
     }
 }
@@ -813,7 +825,8 @@ fn patch_command(command: &str) -> Option<(Option<&str>, &str)> {
 /// The files that a patch names, in its order, each once.
 fn patch_paths(patch: &str) -> Vec<String> {
     const HEADERS: &[&str] = &["*** Add File: ", "*** Update File: ", "*** Delete File: ", "*** Move to: "];
-    let named = patch.lines().filter_map(|line| HEADERS.iter().find_map(|header| line.trim().strip_prefix(header)));
+    let named =
+        patch.lines().filter_map(|line| HEADERS.iter().find_map(|header| line.trim().strip_prefix(header)));
     let mut paths: Vec<String> = Vec::new();
     for path in named.map(str::trim) {
         if !paths.iter().any(|known| known == path) {
@@ -825,9 +838,13 @@ fn patch_paths(patch: &str) -> Vec<String> {
 
 /// The files of a change: a map from path to change, or (in other builds) a list of changes with their path.
 fn changed_paths(changes: &Value) -> Vec<String> {
-    let moved = |change: &Value| text(change, &["move_path"]).or_else(|| text(change, &["kind", "move_path"])).map(str::to_owned);
+    let moved = |change: &Value| {
+        text(change, &["move_path"]).or_else(|| text(change, &["kind", "move_path"])).map(str::to_owned)
+    };
     match changes {
-        Value::Object(map) => map.iter().flat_map(|(path, change)| [Some(path.clone()), moved(change)]).flatten().collect(),
+        Value::Object(map) => {
+            map.iter().flat_map(|(path, change)| [Some(path.clone()), moved(change)]).flatten().collect()
+        }
         Value::Array(list) => list
             .iter()
             .flat_map(|change| [text(change, &["path"]).map(str::to_owned), moved(change)])
@@ -871,7 +888,10 @@ fn command_output(end: &Value) -> String {
 /// `result` is the server's answer, or `{"Ok": answer}` / `{"Err": text}`, or absent where `error` is set.
 fn mcp_outcome(end: &Value) -> Outcome {
     let result = end.get("result").filter(|result| !result.is_null());
-    let error = result.and_then(|result| result.get("Err")).or_else(|| end.get("error")).filter(|error| !error.is_null());
+    let error = result
+        .and_then(|result| result.get("Err"))
+        .or_else(|| end.get("error"))
+        .filter(|error| !error.is_null());
     if let Some(error) = error {
         let output = text(error, &["message"]).map_or_else(|| as_text(error), str::to_owned);
         return Outcome { status: Status::Failed, exit_code: None, output };
@@ -881,7 +901,8 @@ fn mcp_outcome(end: &Value) -> Outcome {
         let status = if failed { Status::Failed } else { Status::Unknown };
         return Outcome { status, exit_code: None, output: String::new() };
     };
-    let is_error = answer.get("isError").or_else(|| answer.get("is_error")).and_then(Value::as_bool).unwrap_or(false);
+    let is_error =
+        answer.get("isError").or_else(|| answer.get("is_error")).and_then(Value::as_bool).unwrap_or(false);
     let failed = is_error || text(end, &["status"]) == Some("failed");
     let said = texts(answer, &["content"]);
     let output = if said.is_empty() { answer.to_string() } else { said.join("\n") };
@@ -914,7 +935,8 @@ fn read_output(said: &str) -> Outcome {
         Some(parts) => parts,
         None => return Outcome { status: Status::Unknown, exit_code: None, output: said.to_owned() },
     };
-    let number = |label: &str| head.lines().find_map(|line| line.strip_prefix(label)?.trim().parse::<i32>().ok());
+    let number =
+        |label: &str| head.lines().find_map(|line| line.strip_prefix(label)?.trim().parse::<i32>().ok());
     let exit_code = number("Process exited with code ").or_else(|| number("Exit code: "));
     let status = match exit_code {
         Some(TIMED_OUT) if body.starts_with("command timed out after") => Status::TimedOut,

@@ -72,7 +72,10 @@ impl FromStr for Format {
     type Err = UnknownFormat;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Format::ALL.into_iter().find(|f| f.name() == name).ok_or_else(|| UnknownFormat { name: name.to_owned() })
+        Format::ALL
+            .into_iter()
+            .find(|f| f.name() == name)
+            .ok_or_else(|| UnknownFormat { name: name.to_owned() })
     }
 }
 

@@ -32,10 +32,18 @@ pub enum Body {
         /// Permission mode or approval policy in force, in the product's own words.
         authority: Option<String>,
     },
-    Prompt { text: String, origin: Origin },
+    Prompt {
+        text: String,
+        origin: Origin,
+    },
     /// Prose for the reader. `last`: the product marked it as the final message of a turn.
-    Text { text: String, last: bool },
-    Thinking { text: String },
+    Text {
+        text: String,
+        last: bool,
+    },
+    Thinking {
+        text: String,
+    },
     Call {
         call_id: String,
         /// The product's name of the tool.
@@ -53,7 +61,11 @@ pub enum Body {
         background: bool,
     },
     /// Arguments as they took effect, where the account tells (a hook rewrote them).
-    Effective { call_id: String, command: Option<String>, arguments: String },
+    Effective {
+        call_id: String,
+        command: Option<String>,
+        arguments: String,
+    },
     Result {
         call_id: String,
         status: Status,
@@ -65,11 +77,18 @@ pub enum Body {
         /// The process group of the command, where the account tells (Gemini CLI).
         process_group: Option<u32>,
     },
-    Decision { call_id: Option<String>, decision: Decision, by: String, reason: String },
+    Decision {
+        call_id: Option<String>,
+        decision: Decision,
+        by: String,
+        reason: String,
+    },
     /// A turn ended (the agent stopped and waits).
     TurnEnd,
     /// A record that this reader does not interpret; carried, not rejected.
-    Other { record_type: String },
+    Other {
+        record_type: String,
+    },
 }
 
 impl Item {

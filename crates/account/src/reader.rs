@@ -6,8 +6,8 @@ use muster_event::redact_bytes;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{Body, Format, Framing, Item, claude, codex, gemini, opencode, openhands};
 use crate::item::Actor;
+use crate::{Body, Format, Framing, Item, claude, codex, gemini, opencode, openhands};
 
 /// Longest record that is kept whole. A longer line is carried as `Other`, cut to its beginning.
 const RECORD_MAX: usize = 64 * 1024 * 1024;
@@ -39,6 +39,7 @@ pub struct Reader {
     unknown: BTreeMap<String, u64>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one per file that is read")]
 enum Product {
     Claude(claude::Claude),
     Codex(codex::Codex),
@@ -143,7 +144,13 @@ impl Reader {
         self.offset += len;
         *self.unknown.entry("overlong line".to_owned()).or_default() += 1;
         let items = vec![other("overlong line")];
-        Some(Record { offset, len, sha256: hash.finalize().into(), raw: redact_bytes(&head).into_owned(), items })
+        Some(Record {
+            offset,
+            len,
+            sha256: hash.finalize().into(),
+            raw: redact_bytes(&head).into_owned(),
+            items,
+        })
     }
 
     fn record(&mut self, offset: u64, len: u64, bytes: &[u8]) -> Option<Record> {
@@ -164,10 +171,10 @@ impl Reader {
             Product::OpenHands(product) => product.items(&value),
         };
         for item in &items {
-            if let Body::Other { record_type } = &item.body {
-                if self.unknown.len() < 256 || self.unknown.contains_key(record_type) {
-                    *self.unknown.entry(record_type.clone()).or_default() += 1;
-                }
+            if let Body::Other { record_type } = &item.body
+                && (self.unknown.len() < 256 || self.unknown.contains_key(record_type))
+            {
+                *self.unknown.entry(record_type.clone()).or_default() += 1;
             }
         }
         Some(Record { offset, len, sha256, raw: redact_bytes(bytes).into_owned(), items })

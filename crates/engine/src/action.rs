@@ -20,8 +20,16 @@ impl Engine {
             Role::Harness if is_root => {}
             Role::Harness => self.begin_action(&id, key, seq),
             Role::Action(index) => {
-                let begins = self.agents.get(&id).and_then(|a| a.actions.get(&index)).is_some_and(|a| a.process == key);
-                if begins { self.extend_action(&id, index, key) } else { self.check_descendant(&id, index, key, seq) }
+                let begins = self
+                    .agents
+                    .get(&id)
+                    .and_then(|a| a.actions.get(&index))
+                    .is_some_and(|a| a.process == key);
+                if begins {
+                    self.extend_action(&id, index, key)
+                } else {
+                    self.check_descendant(&id, index, key, seq)
+                }
             }
             Role::Member => {}
         }
@@ -55,7 +63,8 @@ impl Engine {
         let Some(process) = self.processes.get(key) else { return };
         let Some(agent) = self.agents.get_mut(id) else { return };
         let product = self.products.get(&agent.state.product);
-        let call_id = product.and_then(|p| p.call_variables().iter().find_map(|v| process.env.get(v))).cloned();
+        let call_id =
+            product.and_then(|p| p.call_variables().iter().find_map(|v| process.env.get(v))).cloned();
         let texts = command_texts(&process.argv);
         let startup = agent.first_call_ns.is_none();
         let covered = if agent.configured.contains(&process.argv)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use muster_event::{Nanos, ProcessKey, ProbeState};
+use muster_event::{Nanos, ProbeState, ProcessKey};
 use sha2::{Digest, Sha256};
 
 use crate::agent::Agent;
@@ -60,7 +60,9 @@ impl Engine {
             Input::Identified { process, product } => self.on_identified(process, product),
             Input::Enrol(enrol) => self.on_enrol(enrol),
             Input::Account(record) => self.on_account(record),
-            Input::AccountState { agent, path, time_ns, state } => self.on_account_state(&agent, &path, time_ns, state),
+            Input::AccountState { agent, path, time_ns, state } => {
+                self.on_account_state(&agent, &path, time_ns, state)
+            }
             Input::Configured { agent, source: _, commands } => {
                 if let Some(agent) = self.agents.get_mut(&agent) {
                     agent.configured.extend(commands);
@@ -180,5 +182,9 @@ fn short_hash(parts: &[&str]) -> String {
 }
 
 pub(crate) fn event_evidence(seq: u64, process: ProcessKey) -> Evidence {
-    if seq == 0 { Evidence::Process { pid: process.pid, start_ns: process.start_ns } } else { Evidence::Event { seq } }
+    if seq == 0 {
+        Evidence::Process { pid: process.pid, start_ns: process.start_ns }
+    } else {
+        Evidence::Event { seq }
+    }
 }

@@ -16,23 +16,45 @@ pub enum Input {
     Event(Event),
     Lost(Lost),
     /// A probe's state, at start and whenever it changes.
-    Probe { time_ns: Nanos, state: ProbeState },
+    Probe {
+        time_ns: Nanos,
+        state: ProbeState,
+    },
     /// The answer to `Output::Identify`. `None`: the files belong to no product that Muster knows.
-    Identified { process: ProcessKey, product: Option<Identified> },
+    Identified {
+        process: ProcessKey,
+        product: Option<Identified>,
+    },
     /// `muster run` announces an agent before it starts it.
     Enrol(Enrol),
     /// A record of an account was read.
     Account(AccountRecord),
     /// The state of an account's file changed.
-    AccountState { agent: AgentId, path: String, time_ns: Nanos, state: AccountFile },
+    AccountState {
+        agent: AgentId,
+        path: String,
+        time_ns: Nanos,
+        state: AccountFile,
+    },
     /// The clock: sent at least each 250 ms, so that what waits for time can be decided.
-    Tick { time_ns: Nanos },
+    Tick {
+        time_ns: Nanos,
+    },
     /// The wall clock was set: `by_ns` forward (positive) or back.
-    ClockStep { time_ns: Nanos, by_ns: i64 },
+    ClockStep {
+        time_ns: Nanos,
+        by_ns: i64,
+    },
     /// The daemon stops in good order.
-    Stop { time_ns: Nanos },
+    Stop {
+        time_ns: Nanos,
+    },
     /// Commands that the product's own configuration makes the harness run: hooks, MCP servers, a status line.
-    Configured { agent: AgentId, source: String, commands: Vec<Vec<String>> },
+    Configured {
+        agent: AgentId,
+        source: String,
+        commands: Vec<Vec<String>>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,13 +116,22 @@ pub struct AccountRecord {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AccountFile {
-    Opened { format: String },
+    Opened {
+        format: String,
+    },
     /// Shorter than what was already read.
-    Truncated { from: u64, to: u64 },
+    Truncated {
+        from: u64,
+        to: u64,
+    },
     /// Bytes that were already read are different now.
-    Rewritten { offset: u64 },
+    Rewritten {
+        offset: u64,
+    },
     /// Another file now stands at its path.
     Replaced,
     Deleted,
-    Unreadable { error: String },
+    Unreadable {
+        error: String,
+    },
 }

@@ -8,13 +8,30 @@ use crate::{AgentId, Finding, Stage};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// Look at the files of this process and answer with `Input::Identified`, before the next input.
-    Identify { process: ProcessKey, path: String, script: Option<String>, argv: Vec<String>, cwd: String },
+    Identify {
+        process: ProcessKey,
+        path: String,
+        script: Option<String>,
+        argv: Vec<String>,
+        cwd: String,
+    },
     /// Record everything this process and its descendants do from now on.
-    Follow { process: ProcessKey },
+    Follow {
+        process: ProcessKey,
+    },
     /// Read this file as an account of the agent, from its start.
-    FollowAccount { agent: AgentId, path: String, format: muster_account::Format },
+    FollowAccount {
+        agent: AgentId,
+        path: String,
+        format: muster_account::Format,
+    },
     /// Read the configuration files of the agent's product, and answer with `Input::Configured`.
-    ReadConfiguration { agent: AgentId, product: String, home: Option<String>, cwd: String },
+    ReadConfiguration {
+        agent: AgentId,
+        product: String,
+        home: Option<String>,
+        cwd: String,
+    },
     /// The agent appeared, or something about it changed.
     Agent(Box<AgentState>),
     /// This process belongs to the agent, with all that it does from event `from_seq` on.

@@ -181,7 +181,7 @@ impl Processes {
     }
 }
 
-pub(crate) fn trim(argv: &mut Vec<String>) {
+pub(crate) fn trim(argv: &mut [String]) {
     let mut left = ARGV_BYTES_MAX;
     for argument in argv.iter_mut() {
         if argument.len() > left {

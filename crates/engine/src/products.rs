@@ -22,7 +22,9 @@ const BUILT_IN: &[(&str, &str)] = &[
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProductsError {
-    #[error("cannot read the product data in `{file}`\nhint: compare with the built-in files, printed by `muster products`")]
+    #[error(
+        "cannot read the product data in `{file}`\nhint: compare with the built-in files, printed by `muster products`"
+    )]
     Parse {
         file: String,
         #[source]
@@ -286,7 +288,8 @@ impl Products {
 
     pub(crate) fn is_bystander(&self, path: &str) -> bool {
         // By its place too: a program that an agent made and called `firefox` is no browser.
-        is_system(path) && self.providers.bystander.iter().any(|named| glob(&named.program, crate::roll::name_of(path)))
+        is_system(path)
+            && self.providers.bystander.iter().any(|named| glob(&named.program, crate::roll::name_of(path)))
     }
 
     pub(crate) fn is_transfer_tool(&self, path: &str) -> bool {
@@ -300,7 +303,8 @@ impl Products {
             let by_path = daemon.program == crate::roll::name_of(path);
             let by_name = argv.first().is_some_and(|a| daemon.program == crate::roll::name_of(a));
             (by_path || by_name)
-                && (daemon.prefix.is_empty() || daemon.prefix.iter().any(|prefix| path.starts_with(prefix.as_str())))
+                && (daemon.prefix.is_empty()
+                    || daemon.prefix.iter().any(|prefix| path.starts_with(prefix.as_str())))
                 && argv_matches(&daemon.argv, arguments)
         })
     }
@@ -365,17 +369,28 @@ impl Product {
 
 /// In a folder that only the system's administrator writes to.
 fn is_system(path: &str) -> bool {
-    ["/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/", "/usr/lib/", "/usr/libexec/", "/lib/", "/opt/", "/usr/local/libexec/", "/snap/"]
-        .iter()
-        .any(|prefix| path.starts_with(prefix))
+    [
+        "/usr/bin/",
+        "/usr/sbin/",
+        "/bin/",
+        "/sbin/",
+        "/usr/lib/",
+        "/usr/libexec/",
+        "/lib/",
+        "/opt/",
+        "/usr/local/libexec/",
+        "/snap/",
+    ]
+    .iter()
+    .any(|prefix| path.starts_with(prefix))
 }
 
 fn is_interpreter(path: &str) -> bool {
-    ["python", "node", "perl", "ruby", "bash", "sh", "dash", "zsh", "php", "bun", "deno", "lua"]
-        .iter()
-        .any(|known| {
+    ["python", "node", "perl", "ruby", "bash", "sh", "dash", "zsh", "php", "bun", "deno", "lua"].iter().any(
+        |known| {
             crate::roll::name_of(path)
                 .strip_prefix(known)
                 .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
-        })
+        },
+    )
 }

@@ -77,7 +77,8 @@ impl Engine {
                 }
                 continue;
             }
-            let waiting = lag == Lag::After && open_turn(agent.turn_end_ns, agent.account_read_ns, action) && !ended;
+            let waiting =
+                lag == Lag::After && open_turn(agent.turn_end_ns, agent.account_read_ns, action) && !ended;
             let Some(action) = agent.actions.get_mut(&index) else { continue };
             if (over && !waiting) || alive_long || ended {
                 action.decided = true;
@@ -106,10 +107,13 @@ impl Engine {
             call.decided = true;
             agent.calls_open.remove(&index);
             let seen = agent.state.coverage.record_from_ns.is_some_and(|from| call.time_ns >= from);
-            let claims_act = matches!(result.status, Status::Ok | Status::Failed | Status::TimedOut | Status::Killed);
+            let claims_act =
+                matches!(result.status, Status::Ok | Status::Failed | Status::TimedOut | Status::Killed);
             let checkable = match call.class {
                 Class::Execute => call.command.as_deref().is_some_and(|c| !c.trim().is_empty()),
-                Class::Edit | Class::Delete | Class::Move => result.status == Status::Ok && !call.paths.is_empty(),
+                Class::Edit | Class::Delete | Class::Move => {
+                    result.status == Status::Ok && !call.paths.is_empty()
+                }
                 Class::Read
                 | Class::Search
                 | Class::Fetch
@@ -132,7 +136,9 @@ impl Engine {
                 let inside = !agent.state.cwd.is_empty()
                     && agent.state.cwd != "/"
                     && write.path.strip_prefix(agent.state.cwd.as_str()).is_some_and(|rest| {
-                        rest.starts_with('/') && !rest.starts_with("/.git/") && !rest.contains("/node_modules/")
+                        rest.starts_with('/')
+                            && !rest.starts_with("/.git/")
+                            && !rest.contains("/node_modules/")
                     });
                 let before_first =
                     agent.first_call_ns.is_none_or(|first| write.time_ns + SLACK_NS / 5 < first);
@@ -157,14 +163,19 @@ impl Engine {
                 continue;
             }
             let end = call.result.as_ref().map_or(Nanos::MAX, |r| r.time_ns.saturating_add(SLACK_NS));
-            let paths: Vec<String> =
-                call.paths.iter().map(|p| absolute(p, call.cwd.as_deref().unwrap_or(&agent.state.cwd))).collect();
+            let paths: Vec<String> = call
+                .paths
+                .iter()
+                .map(|p| absolute(p, call.cwd.as_deref().unwrap_or(&agent.state.cwd)))
+                .collect();
             let from = call.time_ns.saturating_sub(SLACK_NS);
             let mut first = None;
             agent.writes.retain(|write| {
                 let explained = write.time_ns >= from
                     && write.time_ns <= end
-                    && paths.iter().any(|path| same_file(path, &write.path) || is_temporary_of(&write.path, path));
+                    && paths
+                        .iter()
+                        .any(|path| same_file(path, &write.path) || is_temporary_of(&write.path, path));
                 if explained && first.is_none_or(|(_, seq)| seq < write.seq) {
                     first = Some((write.process, write.seq));
                 }
@@ -248,7 +259,8 @@ fn call_of(agent: &Agent, action: &Action, session_marker: bool) -> Option<(usiz
             && in_time(call, action.time_ns)
             && call.texts().any(|text| !text.is_empty() && action.texts.iter().any(|t| t == text))
     });
-    by_text.map(|(index, _)| (*index, if session_marker { Strength::SessionText } else { Strength::TimeText }))
+    by_text
+        .map(|(index, _)| (*index, if session_marker { Strength::SessionText } else { Strength::TimeText }))
 }
 
 fn in_time(call: &Call, time_ns: Nanos) -> bool {
@@ -256,7 +268,13 @@ fn in_time(call: &Call, time_ns: Nanos) -> bool {
     time_ns.saturating_add(SLACK_NS) >= call.time_ns && time_ns <= end
 }
 
-fn join(agent: &mut Agent, call_index: usize, action_index: usize, strength: Strength, out: &mut Vec<Output>) {
+fn join(
+    agent: &mut Agent,
+    call_index: usize,
+    action_index: usize,
+    strength: Strength,
+    out: &mut Vec<Output>,
+) {
     let Some(call) = agent.calls.get_mut(&call_index) else { return };
     let Some(action) = agent.actions.get_mut(&action_index) else { return };
     action.call = Some(call_index);
@@ -309,7 +327,9 @@ fn same_file(told: &str, seen: &str) -> bool {
 fn is_temporary_of(seen: &str, told: &str) -> bool {
     let name = |path: &str| path.rsplit('/').next().map(str::to_owned).unwrap_or_default();
     let (seen, told) = (name(seen), name(told));
-    !told.is_empty() && seen.len() > told.len() && seen.trim_start_matches('.').starts_with(told.trim_start_matches('.'))
+    !told.is_empty()
+        && seen.len() > told.len()
+        && seen.trim_start_matches('.').starts_with(told.trim_start_matches('.'))
 }
 
 fn unreported(agent: &str, action: &Action) -> Finding {

@@ -57,11 +57,15 @@ impl Engine {
                     process.group = *session;
                 }
             }
-            Kind::Open { path, access, result } if access.write && *result >= 0 => self.on_write(&event, path),
+            Kind::Open { path, access, result } if access.write && *result >= 0 => {
+                self.on_write(&event, path)
+            }
             Kind::Rename { to, result, .. } if *result >= 0 => self.on_write(&event, to),
             Kind::Link { to, result, .. } if *result >= 0 => self.on_write(&event, to),
             Kind::Unlink { path, result, .. } if *result >= 0 => self.on_data_dir(&event, path, "removed"),
-            Kind::Truncate { path, result, .. } if *result >= 0 => self.on_data_dir(&event, path, "truncated"),
+            Kind::Truncate { path, result, .. } if *result >= 0 => {
+                self.on_data_dir(&event, path, "truncated")
+            }
             Kind::IoUring { path: Some(path), operation, flags }
                 if operation.starts_with("open") && flags & 0o3 != 0 =>
             {
@@ -135,7 +139,9 @@ impl Engine {
     }
 
     fn on_exec(&mut self, event: &Event) {
-        let Kind::Exec { path, script, argv, cwd, env, parent, session, group, .. } = &event.kind else { return };
+        let Kind::Exec { path, script, argv, cwd, env, parent, session, group, .. } = &event.kind else {
+            return;
+        };
         let key = event.process;
         self.processes.set_parent(key, *parent);
         if let Some(process) = self.processes.get_mut(key) {
@@ -235,7 +241,9 @@ impl Engine {
         let Some(start) = &self.start else { return };
         if event.process == start.daemon
             || start.data_dir.is_empty()
-            || !path.strip_prefix(start.data_dir.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            || !path
+                .strip_prefix(start.data_dir.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         {
             return;
         }
@@ -274,7 +282,14 @@ impl Engine {
     }
 
     /// Makes a process a member of an agent, and tells those who must know.
-    pub(crate) fn join_agent(&mut self, key: ProcessKey, id: &str, by: Attribution, role: Role, from_seq: u64) {
+    pub(crate) fn join_agent(
+        &mut self,
+        key: ProcessKey,
+        id: &str,
+        by: Attribution,
+        role: Role,
+        from_seq: u64,
+    ) {
         let Some(process) = self.processes.get_mut(key) else { return };
         if process.member.as_ref().is_some_and(|m| m.agent == id && m.role == role) {
             return;

@@ -57,7 +57,9 @@ impl Engine {
         let Some((id, by)) = found else { return };
         // An enrolled cgroup may hold several agents (one started another): the closer one keeps its lineage.
         let (id, by) = match &parent_role {
-            Some((parent, _)) if by == Attribution::Cgroup && self.is_within(parent, &id) => (parent.clone(), by),
+            Some((parent, _)) if by == Attribution::Cgroup && self.is_within(parent, &id) => {
+                (parent.clone(), by)
+            }
             _ => (id, by),
         };
         if let Some(member) = self.processes.get(key).and_then(|p| p.member.as_ref())
@@ -123,9 +125,10 @@ impl Engine {
         if let Some(member) = member {
             let Some(agent) = self.agents.get_mut(&member.agent) else { return };
             let parent_is_harness = parent.is_some_and(|p| {
-                self.processes.get(p).and_then(|p| p.member.as_ref()).is_some_and(|m| {
-                    m.agent == member.agent && m.role == Role::Harness
-                })
+                self.processes
+                    .get(p)
+                    .and_then(|p| p.member.as_ref())
+                    .is_some_and(|m| m.agent == member.agent && m.role == Role::Harness)
             });
             if agent.state.root == key {
                 self.adopt_product(key, &member.agent, &product);
@@ -155,7 +158,8 @@ impl Engine {
         agent.state.version.clone_from(&product.version);
         agent.state.found_by = format!("{}; {}", agent.state.found_by, product.by);
         agent.home = home.or(agent.home.take());
-        let by = self.processes.get(key).and_then(|p| p.member.as_ref()).map_or(Attribution::Ancestry, |m| m.by);
+        let by =
+            self.processes.get(key).and_then(|p| p.member.as_ref()).map_or(Attribution::Ancestry, |m| m.by);
         self.withdraw_action(id, key);
         self.demote_harness(id, key);
         self.join_agent(key, id, by, Role::Harness, 0);
@@ -165,7 +169,8 @@ impl Engine {
 
     /// What only started the product (a shell script of the user's) is no harness: what it runs besides is the user's.
     fn demote_harness(&mut self, id: &str, harness: ProcessKey) {
-        let live: Vec<ProcessKey> = self.agents.get(id).map(|a| a.live.iter().copied().collect()).unwrap_or_default();
+        let live: Vec<ProcessKey> =
+            self.agents.get(id).map(|a| a.live.iter().copied().collect()).unwrap_or_default();
         for key in live.into_iter().filter(|key| *key != harness) {
             if let Some(member) = self.processes.get_mut(key).and_then(|p| p.member.as_mut())
                 && member.agent == id
@@ -243,7 +248,14 @@ impl Engine {
     }
 
     /// A plaintext HTTP request: is it a model API?
-    pub(crate) fn on_http(&mut self, event: &Event, method: &str, target: &str, host: Option<&str>, to: &Address) {
+    pub(crate) fn on_http(
+        &mut self,
+        event: &Event,
+        method: &str,
+        target: &str,
+        host: Option<&str>,
+        to: &Address,
+    ) {
         if !self.products.is_model_request(method, target) {
             return;
         }
@@ -298,7 +310,10 @@ impl Engine {
                     root = ancestor;
                     break;
                 }
-                if !ancestor.forked && !self.products.is_transfer_tool(&ancestor.path) && !is_shell(&ancestor.path) {
+                if !ancestor.forked
+                    && !self.products.is_transfer_tool(&ancestor.path)
+                    && !is_shell(&ancestor.path)
+                {
                     break;
                 }
             }
@@ -316,9 +331,10 @@ impl Engine {
         let Some(process) = self.processes.get(new.root) else { return };
         let parent = process.member.as_ref().map(|m| m.agent.clone());
         // A sub-agent without a mandate of its own acts under its parent's.
-        let inherited = parent.as_ref().and_then(|id| self.agents.get(id)).map(|a| {
-            (a.state.mandate.clone(), a.state.principal.clone(), a.cgroup)
-        });
+        let inherited = parent
+            .as_ref()
+            .and_then(|id| self.agents.get(id))
+            .map(|a| (a.state.mandate.clone(), a.state.principal.clone(), a.cgroup));
         let (mandate, principal, cgroup) = match (new.mandate, inherited) {
             (Some(mandate), _) => (Some(mandate), new.principal, 0),
             (None, Some(inherited)) => inherited,
@@ -456,7 +472,10 @@ fn is_interpreter(path: &str) -> bool {
     is_shell(path)
         || ["python", "node", "nodejs", "ruby", "perl", "php", "bun", "deno", "lua", "Rscript", "pwsh"]
             .iter()
-            .any(|known| name.strip_prefix(known).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'.')))
+            .any(|known| {
+                name.strip_prefix(known)
+                    .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
+            })
 }
 
 pub(crate) fn name_of(path: &str) -> &str {

@@ -70,8 +70,10 @@ impl Engine {
                 }
                 // Calls of an earlier run (a resumed session) are older than the agent.
                 let of_this_run = time_ns.saturating_add(1_000_000_000) >= agent.state.started_ns;
-                if of_this_run && matches!(class, Class::Execute | Class::Edit | Class::Delete | Class::Move) {
-                    agent.first_call_ns = Some(agent.first_call_ns.map_or(time_ns, |first| first.min(time_ns)));
+                if of_this_run && matches!(class, Class::Execute | Class::Edit | Class::Delete | Class::Move)
+                {
+                    agent.first_call_ns =
+                        Some(agent.first_call_ns.map_or(time_ns, |first| first.min(time_ns)));
                 }
                 agent.turn_end_ns = None;
                 agent.state.calls += 1;
@@ -126,7 +128,9 @@ impl Engine {
                 return;
             }
             AccountFile::Truncated { from, to } => format!("was cut from {from} to {to} bytes"),
-            AccountFile::Rewritten { offset } => format!("was changed at byte {offset}, which had been read before"),
+            AccountFile::Rewritten { offset } => {
+                format!("was changed at byte {offset}, which had been read before")
+            }
             AccountFile::Replaced => "was replaced by another file".to_owned(),
             AccountFile::Deleted => "was deleted".to_owned(),
         };

@@ -68,7 +68,6 @@ impl Engine {
     }
 }
 
-
 /// The command itself says that something goes on behind it.
 fn begins_background(command: &str) -> bool {
     let mut previous = ' ';
@@ -99,15 +98,16 @@ fn mentions(text: &str, process: &Process) -> bool {
 /// that it was given.
 fn distinctive(process: &Process) -> Vec<String> {
     const COMMON: [&str; 16] = [
-        "sh", "bash", "dash", "zsh", "env", "python", "python3", "node", "perl", "ruby", "sudo", "nohup", "setsid",
-        "timeout", "busybox", "php",
+        "sh", "bash", "dash", "zsh", "env", "python", "python3", "node", "perl", "ruby", "sudo", "nohup",
+        "setsid", "timeout", "busybox", "php",
     ];
     let mut out = Vec::new();
     for (at, argument) in process.argv.iter().enumerate() {
         let word = name_of(argument.trim_end_matches('/')).to_lowercase();
-        if word.len() >= 4 && !word.starts_with('-') && !COMMON.contains(&word.as_str()) && word.len() <= 200 {
-            out.push(word);
-        } else if at == 0 && word.len() >= 2 && !COMMON.contains(&word.as_str()) && !word.starts_with('-') {
+        // The program's own name may be as short as two letters, an argument not.
+        let shortest = if at == 0 { 2 } else { 4 };
+        let is_name = !word.starts_with('-') && !COMMON.contains(&word.as_str());
+        if is_name && word.len() >= shortest && (at == 0 || word.len() <= 200) {
             out.push(word);
         }
     }
@@ -121,12 +121,23 @@ fn distinctive(process: &Process) -> Vec<String> {
 /// says that it keeps running.
 fn is_told(agent: &Agent, process: &Process, since_ns: Nanos) -> bool {
     const GOES_ON: [&str; 12] = [
-        "background", "daemon", "still running", "keeps running", "keep running", "is running", "now running",
-        "left running", "listening on", "running on", "running at", "server",
+        "background",
+        "daemon",
+        "still running",
+        "keeps running",
+        "keep running",
+        "is running",
+        "now running",
+        "left running",
+        "listening on",
+        "running on",
+        "running at",
+        "server",
     ];
     let words = distinctive(process);
     agent.told.since(since_ns).any(|text| {
-        GOES_ON.iter().any(|word| text.contains(word)) && words.iter().any(|word| text.contains(word.as_str()))
+        GOES_ON.iter().any(|word| text.contains(word))
+            && words.iter().any(|word| text.contains(word.as_str()))
             || begins_background(text) && words.iter().any(|word| text.contains(word.as_str()))
     })
 }

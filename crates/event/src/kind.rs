@@ -12,7 +12,9 @@ use crate::ProcessKey;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// The acting process made a child process (not a thread).
-    Fork { child: ProcessKey },
+    Fork {
+        child: ProcessKey,
+    },
     /// The process now runs this program.
     Exec {
         /// The executable file.
@@ -33,54 +35,178 @@ pub enum Kind {
         anonymous: bool,
     },
     /// The process ended. Exactly one of the two is set.
-    Exit { code: Option<i32>, signal: Option<i32> },
-    SetSid { session: u32 },
+    Exit {
+        code: Option<i32>,
+        signal: Option<i32>,
+    },
+    SetSid {
+        session: u32,
+    },
     /// A file was opened in a way that is recorded: for writing, or for reading where it is sensitive.
-    Open { path: String, access: Access, result: i64 },
-    Rename { from: String, to: String, result: i64 },
-    Link { from: String, to: String, result: i64 },
+    Open {
+        path: String,
+        access: Access,
+        result: i64,
+    },
+    Rename {
+        from: String,
+        to: String,
+        result: i64,
+    },
+    Link {
+        from: String,
+        to: String,
+        result: i64,
+    },
     /// `target` is the text of the link, as given.
-    Symlink { target: String, path: String, result: i64 },
-    Unlink { path: String, directory: bool, result: i64 },
-    Mkdir { path: String, result: i64 },
-    Chmod { path: String, mode: u32, result: i64 },
-    Chown { path: String, uid: u32, gid: u32, result: i64 },
-    Truncate { path: String, length: u64, result: i64 },
-    Connect { address: Address, result: i64 },
-    Bind { address: Address, result: i64 },
-    Listen { address: Address, result: i64 },
-    Accept { address: Address, result: i64 },
+    Symlink {
+        target: String,
+        path: String,
+        result: i64,
+    },
+    Unlink {
+        path: String,
+        directory: bool,
+        result: i64,
+    },
+    Mkdir {
+        path: String,
+        result: i64,
+    },
+    Chmod {
+        path: String,
+        mode: u32,
+        result: i64,
+    },
+    Chown {
+        path: String,
+        uid: u32,
+        gid: u32,
+        result: i64,
+    },
+    Truncate {
+        path: String,
+        length: u64,
+        result: i64,
+    },
+    Connect {
+        address: Address,
+        result: i64,
+    },
+    Bind {
+        address: Address,
+        result: i64,
+    },
+    Listen {
+        address: Address,
+        result: i64,
+    },
+    Accept {
+        address: Address,
+        result: i64,
+    },
     /// A datagram to an address (unconnected socket).
-    Send { address: Address, result: i64 },
+    Send {
+        address: Address,
+        result: i64,
+    },
     /// A DNS question in a packet that left the process.
-    Dns { name: String, record_type: String, server: Address },
+    Dns {
+        name: String,
+        record_type: String,
+        server: Address,
+    },
     /// Server name in a TLS ClientHello.
-    Tls { name: String, address: Address },
+    Tls {
+        name: String,
+        address: Address,
+    },
     /// First line of a plaintext HTTP request. `target` has its query values redacted.
-    Http { method: String, target: String, host: Option<String>, address: Address },
-    Signal { target: SignalTarget, signal: i32, result: i64 },
-    Ptrace { request: i64, target: u32, result: i64 },
-    ProcessMemory { op: MemoryOp, target: u32, result: i64 },
-    Bpf { command: u32, result: i64 },
-    LoadModule { name: String, result: i64 },
-    Mount { call: String, source: String, target: String, result: i64 },
+    Http {
+        method: String,
+        target: String,
+        host: Option<String>,
+        address: Address,
+    },
+    Signal {
+        target: SignalTarget,
+        signal: i32,
+        result: i64,
+    },
+    Ptrace {
+        request: i64,
+        target: u32,
+        result: i64,
+    },
+    ProcessMemory {
+        op: MemoryOp,
+        target: u32,
+        result: i64,
+    },
+    Bpf {
+        command: u32,
+        result: i64,
+    },
+    LoadModule {
+        name: String,
+        result: i64,
+    },
+    Mount {
+        call: String,
+        source: String,
+        target: String,
+        result: i64,
+    },
     /// `call` is `unshare`, `setns` or `clone`; `flags` are `CLONE_NEW*`.
-    Namespace { call: String, flags: u64, result: i64 },
+    Namespace {
+        call: String,
+        flags: u64,
+        result: i64,
+    },
     /// `call` is `chroot` or `pivot_root`.
-    Root { call: String, path: String, result: i64 },
+    Root {
+        call: String,
+        path: String,
+        result: i64,
+    },
     /// `call` is one of the setuid family or `capset`; the arguments as given.
-    Credentials { call: String, arguments: Vec<i64>, result: i64 },
+    Credentials {
+        call: String,
+        arguments: Vec<i64>,
+        result: i64,
+    },
     /// The task renamed itself (`prctl(PR_SET_NAME)` or a write to `comm`).
-    SetName { from: String, to: String },
-    Memfd { name: String, result: i64 },
+    SetName {
+        from: String,
+        to: String,
+    },
+    Memfd {
+        name: String,
+        result: i64,
+    },
     /// Anonymous memory became executable. `call` is `mmap` or `mprotect`.
-    ExecMemory { call: String, length: u64, result: i64 },
+    ExecMemory {
+        call: String,
+        length: u64,
+        result: i64,
+    },
     /// A request on an io_uring, named as what it does (`openat`, `connect`, …).
-    IoUring { operation: String, path: Option<String>, flags: u64 },
+    IoUring {
+        operation: String,
+        path: Option<String>,
+        flags: u64,
+    },
     /// A 32-bit (compat) system call, which Muster does not decode.
-    Compat { number: u32, result: i64 },
+    Compat {
+        number: u32,
+        result: i64,
+    },
     /// A setting of a process or kernel surface that other kinds do not cover; `call` names it.
-    Control { call: String, arguments: Vec<i64>, result: i64 },
+    Control {
+        call: String,
+        arguments: Vec<i64>,
+        result: i64,
+    },
 }
 
 impl Kind {
@@ -148,11 +274,18 @@ pub struct Access {
 /// An endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Address {
-    Ip { ip: IpAddr, port: u16 },
+    Ip {
+        ip: IpAddr,
+        port: u16,
+    },
     /// A path, or `@name` for the abstract namespace; empty for an unnamed socket.
-    Unix { path: String },
+    Unix {
+        path: String,
+    },
     /// An address family that is not decoded.
-    Other { family: u16 },
+    Other {
+        family: u16,
+    },
 }
 
 impl std::fmt::Display for Address {

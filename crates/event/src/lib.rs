@@ -9,7 +9,7 @@ mod sanitize;
 
 pub use kind::{Access, Address, Identity, Kind, MemoryOp, SignalTarget};
 pub use process::{Attribution, Event, Lost, ProbeState, ProcessKey, Queue, Snapshot};
-pub use redact::{redact, redact_bytes, redact_argv, redact_url};
+pub use redact::{redact, redact_argv, redact_bytes, redact_url};
 pub use sanitize::{escape_bytes, sanitize};
 
 /// Nanoseconds. Which clock is in the field's name: `time_ns` is wall-clock time since the Unix epoch,

@@ -37,8 +37,9 @@ static SHAPE: LazyLock<Regex> = LazyLock::new(|| Regex::new(SHAPES).expect("SHAP
 #[expect(clippy::expect_used, reason = "constant patterns, compiled by every test run")]
 static NAME: LazyLock<Regex> = LazyLock::new(|| Regex::new(NAMED).expect("NAMED is a valid pattern"));
 #[expect(clippy::expect_used, reason = "constant patterns, compiled by every test run")]
-static USERINFO: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]*://[^/\s:@]*:)[^/\s@]+@").expect("valid pattern"));
+static USERINFO: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]*://[^/\s:@]*:)[^/\s@]+@").expect("valid pattern")
+});
 
 /// Text with secrets replaced by `[redacted]`.
 pub fn redact(text: &str) -> Cow<'_, str> {
@@ -142,7 +143,9 @@ mod tests {
 
     #[test]
     fn query_values_are_cut_out() {
-        assert_eq!(redact_url("/v1beta/models/m:generateContent?key=AIzaX&alt=sse"),
-            "/v1beta/models/m:generateContent?key=[redacted]&alt=sse");
+        assert_eq!(
+            redact_url("/v1beta/models/m:generateContent?key=AIzaX&alt=sse"),
+            "/v1beta/models/m:generateContent?key=[redacted]&alt=sse"
+        );
     }
 }

@@ -187,7 +187,8 @@ impl Installed {
                     ("OPENCODE_DISABLE_LSP_DOWNLOAD", "1"),
                 ]);
                 let options = json!({"baseURL": format!("{url}/v1"), "apiKey": "x"});
-                let provider = json!({"npm": "@ai-sdk/openai-compatible", "options": options, "models": {"m1": {}}});
+                let provider =
+                    json!({"npm": "@ai-sdk/openai-compatible", "options": options, "models": {"m1": {}}});
                 let settings = json!({
                     "provider": {"mock": provider}, "model": "mock/m1", "autoupdate": false, "share": "disabled",
                     "permission": {"edit": "allow", "bash": "allow", "webfetch": "allow", "external_directory": "allow"},

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 
 use crate::install::agents_dir;
 
-const GIT: &str = "[user]\n\tname = Rehearsal\n\temail = rehearsal@example.invalid\n[init]\n\tdefaultBranch = main\n";
+const GIT: &str =
+    "[user]\n\tname = Rehearsal\n\temail = rehearsal@example.invalid\n[init]\n\tdefaultBranch = main\n";
 
 pub struct Home {
     folder: TempDir,
@@ -46,7 +47,7 @@ impl Home {
     pub fn end_processes(&self) {
         for pid in self.processes() {
             if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-                drop(kill_process(pid, Signal::KILL));
+                let _ = kill_process(pid, Signal::KILL);
             }
         }
     }

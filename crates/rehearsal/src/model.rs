@@ -237,7 +237,8 @@ mod tests {
     #[test]
     fn plays_over_http() {
         let model = Model::start(Script::new([Step::shell("ls"), Step::last("end")])).unwrap();
-        let body = r#"{"tools": [{"function": {"name": "bash"}}], "messages": [{"role": "user", "content": "x"}]}"#;
+        let body =
+            r#"{"tools": [{"function": {"name": "bash"}}], "messages": [{"role": "user", "content": "x"}]}"#;
         let out = post(&model, "/v1/chat/completions", &format!("content-length: {}\r\n", body.len()), body);
         assert!(out.starts_with("HTTP/1.1 200") && out.contains(r#"\"command\":\"ls\""#), "{out}");
         let asked = model.requests();

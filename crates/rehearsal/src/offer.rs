@@ -35,7 +35,9 @@ impl<'a> Offer<'a> {
             Step::Write { path, content } => self.write(path, content),
             Step::Edit { path, old, new } => self.edit(path, old, new),
             Step::Read { path } => self.read(path),
-            Step::Tool { name, arguments } => Some(Wanted { name: name.clone(), arguments: arguments.clone() }),
+            Step::Tool { name, arguments } => {
+                Some(Wanted { name: name.clone(), arguments: arguments.clone() })
+            }
             Step::Delegate { prompt, .. } => self.delegate(prompt),
             Step::Say(_) | Step::Final(_) | Step::Wait(_) | Step::Parallel(_) => None,
         }
@@ -120,7 +122,10 @@ impl<'a> Offer<'a> {
         self.first(&[
             ("Agent", general.clone()),
             ("Task", general),
-            ("task", json!({"description": "a part of the task", "prompt": prompt, "subagent_type": "general"})),
+            (
+                "task",
+                json!({"description": "a part of the task", "prompt": prompt, "subagent_type": "general"}),
+            ),
             ("invoke_agent", json!({"agent_name": "generalist", "prompt": prompt})),
             ("spawn_agent", json!({"message": prompt})),
         ])
@@ -154,8 +159,10 @@ mod tests {
 
     #[track_caller]
     fn check(tools: &[(&str, bool)], step: &Step, name: &str, arguments: Value) {
-        let tools: Vec<Tool> =
-            tools.iter().map(|(name, freeform)| Tool { name: (*name).to_owned(), freeform: *freeform }).collect();
+        let tools: Vec<Tool> = tools
+            .iter()
+            .map(|(name, freeform)| Tool { name: (*name).to_owned(), freeform: *freeform })
+            .collect();
         assert_eq!(Offer::new(&tools).call(step), Some(Wanted { name: name.to_owned(), arguments }));
     }
 
@@ -183,6 +190,11 @@ mod tests {
         check(only, &Step::read("it's"), "bash", json!({"command": r"cat 'it'\''s'", "description": about}));
         let detached = json!({"command": "( sleep 1 ) </dev/null >/dev/null 2>&1 &", "description": about});
         check(OPENCODE, &Step::background("sleep 1"), "bash", detached);
-        check(CODEX, &Step::background("sleep 1"), "exec_command", json!({"cmd": "sleep 1", "yield_time_ms": 250}));
+        check(
+            CODEX,
+            &Step::background("sleep 1"),
+            "exec_command",
+            json!({"cmd": "sleep 1", "yield_time_ms": 250}),
+        );
     }
 }

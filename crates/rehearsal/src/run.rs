@@ -50,8 +50,7 @@ pub fn run(mut command: Command, patience: Duration) -> Result<Ran, RunError> {
     let (out, err) = (output()?, output()?);
     let twin = |file: &File| file.try_clone().map_err(RunError::Prepare);
     command.stdin(Stdio::null()).stdout(twin(&out)?).stderr(twin(&err)?).process_group(0);
-    let mut child =
-        command.spawn().map_err(|source| RunError::Start { program: program.clone(), source })?;
+    let mut child = command.spawn().map_err(|source| RunError::Start { program: program.clone(), source })?;
     let ended = wait(&mut child, patience);
     let (stdout, stderr) = (text(out), text(err));
     match ended {
@@ -78,7 +77,7 @@ pub(crate) fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> 
 /// Ends a program that leads a process group, and the group.
 pub(crate) fn end(child: &mut Child) {
     if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        drop(kill_process_group(group, Signal::KILL));
+        let _ = kill_process_group(group, Signal::KILL);
     }
     drop(child.kill());
     drop(child.wait());
@@ -134,7 +133,10 @@ mod tests {
     #[test]
     fn output_and_status_are_kept() {
         let ran = run(sh("echo out; echo err >&2; exit 3"), Duration::from_secs(10)).unwrap();
-        assert_eq!((ran.status.code(), ran.stdout.as_str(), ran.stderr.as_str()), (Some(3), "out\n", "err\n"));
+        assert_eq!(
+            (ran.status.code(), ran.stdout.as_str(), ran.stderr.as_str()),
+            (Some(3), "out\n", "err\n")
+        );
     }
 
     #[test]

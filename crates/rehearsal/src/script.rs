@@ -6,22 +6,41 @@ pub enum Step {
     /// Prose, in the same message as the tool call that follows.
     Say(String),
     /// A command in the foreground.
-    Shell { command: String },
+    Shell {
+        command: String,
+    },
     /// A command that goes on while the model does: the product's own way where it has one, else `… &`.
-    ShellBackground { command: String },
+    ShellBackground {
+        command: String,
+    },
     /// A whole file. A path that is not absolute is meant from the agent's working folder.
-    Write { path: String, content: String },
+    Write {
+        path: String,
+        content: String,
+    },
     /// Whole lines of a file that is there.
-    Edit { path: String, old: String, new: String },
-    Read { path: String },
+    Edit {
+        path: String,
+        old: String,
+        new: String,
+    },
+    Read {
+        path: String,
+    },
     /// Several calls in one message.
     Parallel(Vec<Step>),
     /// A call as it stands.
-    Tool { name: String, arguments: serde_json::Value },
+    Tool {
+        name: String,
+        arguments: serde_json::Value,
+    },
     /// Prose without a call: the turn is over.
     Final(String),
     /// A sub-agent, where the product has them; it is answered from its own steps.
-    Delegate { prompt: String, steps: Vec<Step> },
+    Delegate {
+        prompt: String,
+        steps: Vec<Step>,
+    },
     /// Silence before the next message.
     Wait(u64),
 }
@@ -86,7 +105,10 @@ impl Script {
         if let Some(steps) = all().find_map(|steps| delegated(steps, first_prompt)) {
             return steps;
         }
-        self.when.iter().find(|(words, _)| first_prompt.contains(words)).map_or(&self.steps, |(_, steps)| steps)
+        self.when
+            .iter()
+            .find(|(words, _)| first_prompt.contains(words))
+            .map_or(&self.steps, |(_, steps)| steps)
     }
 }
 

@@ -33,10 +33,12 @@ pub fn glob(pattern: &str, text: &str) -> bool {
 pub(crate) fn argv_matches(patterns: &[String], arguments: &[String]) -> bool {
     match patterns.split_last() {
         Some((last, fixed)) if last == "**" => {
-            arguments.len() >= fixed.len() && fixed.iter().zip(arguments).all(|(pattern, text)| glob(pattern, text))
+            arguments.len() >= fixed.len()
+                && fixed.iter().zip(arguments).all(|(pattern, text)| glob(pattern, text))
         }
         Some(_) | None => {
-            patterns.len() == arguments.len() && patterns.iter().zip(arguments).all(|(pattern, text)| glob(pattern, text))
+            patterns.len() == arguments.len()
+                && patterns.iter().zip(arguments).all(|(pattern, text)| glob(pattern, text))
         }
     }
 }
@@ -47,7 +49,9 @@ mod tests {
 
     #[test]
     fn globs() {
-        for (pattern, text) in [("*", ""), ("a*c", "abc"), ("*/v1/messages", "/x/v1/messages"), ("a*b*c", "aXbYbZc")] {
+        for (pattern, text) in
+            [("*", ""), ("a*c", "abc"), ("*/v1/messages", "/x/v1/messages"), ("a*b*c", "aXbYbZc")]
+        {
             assert!(glob(pattern, text), "{pattern} {text}");
         }
         for (pattern, text) in [("a", "ab"), ("a*c", "ab"), ("", "a"), ("*.example.com", "example.com")] {

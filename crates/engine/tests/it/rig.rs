@@ -155,7 +155,8 @@ impl Rig {
                 }),
             }),
             "stranger" => self.give(Input::Identified { process: key(pid(1)), product: None }),
-            "exit" => self.event(pid(1), Kind::Exit { code: words.get(2).map(|c| c.parse().unwrap()), signal: None }),
+            "exit" => self
+                .event(pid(1), Kind::Exit { code: words.get(2).map(|c| c.parse().unwrap()), signal: None }),
             "open" => self.event(
                 pid(1),
                 Kind::Open {
@@ -164,10 +165,17 @@ impl Rig {
                     result: 3,
                 },
             ),
-            "rename" => self.event(pid(1), Kind::Rename { from: words[2].into(), to: words[3].into(), result: 0 }),
+            "rename" => {
+                self.event(pid(1), Kind::Rename { from: words[2].into(), to: words[3].into(), result: 0 })
+            }
             "http" => self.event(
                 pid(1),
-                Kind::Http { method: words[2].into(), target: words[3].into(), host: None, address: loopback() },
+                Kind::Http {
+                    method: words[2].into(),
+                    target: words[3].into(),
+                    host: None,
+                    address: loopback(),
+                },
             ),
             "tls" => self.event(pid(1), Kind::Tls { name: words[2].into(), address: loopback() }),
             "dns" => self.event(
@@ -285,7 +293,12 @@ impl Rig {
         let mut out = String::new();
         for output in &self.outputs {
             if let Output::Finding(finding) = output {
-                out.push_str(&format!("{} {}: {}\n", finding.severity.name(), finding.code.name(), finding.summary));
+                out.push_str(&format!(
+                    "{} {}: {}\n",
+                    finding.severity.name(),
+                    finding.code.name(),
+                    finding.summary
+                ));
             }
         }
         out
@@ -340,7 +353,8 @@ fn argv(fields: &BTreeMap<String, String>) -> Vec<String> {
 pub fn check(script: &str, expected: &str) {
     let mut rig = Rig::new();
     rig.run(script);
-    let expected: String = expected.lines().map(str::trim).filter(|l| !l.is_empty()).map(|l| format!("{l}\n")).collect();
+    let expected: String =
+        expected.lines().map(str::trim).filter(|l| !l.is_empty()).map(|l| format!("{l}\n")).collect();
     assert_eq!(rig.findings(), expected);
 }
 
@@ -348,6 +362,7 @@ pub fn check(script: &str, expected: &str) {
 pub fn check_roll(script: &str, expected: &str) {
     let mut rig = Rig::new();
     rig.run(script).run("wait 1");
-    let expected: String = expected.lines().map(str::trim).filter(|l| !l.is_empty()).map(|l| format!("{l}\n")).collect();
+    let expected: String =
+        expected.lines().map(str::trim).filter(|l| !l.is_empty()).map(|l| format!("{l}\n")).collect();
     assert_eq!(rig.roll(), expected);
 }

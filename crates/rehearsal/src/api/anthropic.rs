@@ -15,7 +15,10 @@ pub(super) fn question(body: &Value) -> Question {
             .filter(|tool| tool.get("input_schema").is_some())
             .map(|tool| Tool { name: text_of(tool, "name").to_owned(), freeform: false })
             .collect(),
-        schema: body["output_config"]["format"].get("schema").or(body["output_format"].get("schema")).cloned(),
+        schema: body["output_config"]["format"]
+            .get("schema")
+            .or(body["output_format"].get("schema"))
+            .cloned(),
         ..Question::default()
     };
     let mut called = false;

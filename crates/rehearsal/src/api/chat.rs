@@ -106,7 +106,10 @@ mod tests {
         );
         let events = events(&text);
         assert_eq!(events[0]["choices"][0]["delta"]["content"], "now");
-        assert_eq!(events[2]["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"], r#"{"a":"y"}"#);
+        assert_eq!(
+            events[2]["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"],
+            r#"{"a":"y"}"#
+        );
         assert_eq!(events[3]["choices"][0]["finish_reason"], "tool_calls");
         assert!(text.ends_with("data: [DONE]\n\n"));
     }

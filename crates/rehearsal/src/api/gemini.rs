@@ -89,7 +89,7 @@ mod tests {
         let streamed = events(&render(&question, &two_calls()));
         question.streaming = false;
         let plain: Value = serde_json::from_str(&render(&question, &two_calls())).unwrap();
-        assert_eq!(streamed, [plain.clone()]);
+        assert_eq!(streamed, std::slice::from_ref(&plain));
         assert_eq!(plain["candidates"][0]["content"]["parts"][2]["functionCall"]["args"], json!({"a": "y"}));
     }
 }

@@ -34,9 +34,10 @@ fn a_shell_loop_does_what_the_model_says() {
 #[test]
 fn look_alikes_only_sleep() {
     let dir = tempfile::tempdir().unwrap();
-    for (mut agent, name) in
-        [(name_only_claude(dir.path()).unwrap(), "claude"), (name_only_langchain(dir.path()).unwrap(), "langchain-worker")]
-    {
+    for (mut agent, name) in [
+        (name_only_claude(dir.path()).unwrap(), "claude"),
+        (name_only_langchain(dir.path()).unwrap(), "langchain-worker"),
+    ] {
         assert!(agent.wait_still_running());
         let name_seen = fs::read_link(format!("/proc/{}/exe", agent.pid())).unwrap();
         assert_eq!(name_seen.file_name().unwrap(), name);

@@ -15,7 +15,10 @@ fn project() -> TempDir {
     fs::write(dir.path().join("README"), "a project\n").unwrap();
     git(dir.path(), &["init", "-q", "-b", "main"]);
     git(dir.path(), &["add", "-A"]);
-    git(dir.path(), &["-c", "user.name=x", "-c", "user.email=x@example.invalid", "commit", "-q", "-m", "begin"]);
+    git(
+        dir.path(),
+        &["-c", "user.name=x", "-c", "user.email=x@example.invalid", "commit", "-q", "-m", "begin"],
+    );
     dir
 }
 
@@ -50,7 +53,8 @@ fn check(agent: Agent) {
     eprintln!("{} took {:?}", agent.name(), ran.took);
     assert!(ran.success(), "{}: {}\n{}\n{}", agent.name(), ran.status, ran.stdout, ran.stderr);
     assert_eq!(model.problems(), [""; 0]);
-    let asked: Vec<_> = model.requests().iter().filter(|r| r.api.is_some()).map(|r| r.calls.clone()).collect();
+    let asked: Vec<_> =
+        model.requests().iter().filter(|r| r.api.is_some()).map(|r| r.calls.clone()).collect();
     let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap_or_default();
     assert_eq!(read("greet.sh"), "echo hello\n", "{asked:?}\n{}\n{}", ran.stdout, ran.stderr);
     assert!(dir.path().join("passed").exists(), "the test command ran");
