@@ -135,15 +135,17 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         let shared = Arc::clone(shared);
         drop(thread::Builder::new().name("scripted-model".to_owned()).spawn(move || {
             // An agent that goes away in the middle is its own business.
-            drop(serve(stream, &shared));
+            drop(serve(&stream, &shared));
+            // The twin in `open` would keep the connection up.
+            drop(stream.shutdown(Shutdown::Both));
         }));
     }
 }
 
-fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
+fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut writer = stream.try_clone()?;
-    let mut reader = BufReader::new(stream);
+    let mut reader = BufReader::new(stream.try_clone()?);
     while let Some(request) = http::read(&mut reader)? {
         let response = shared.respond(&request);
         http::write(&mut writer, &response, request.method == "HEAD")?;

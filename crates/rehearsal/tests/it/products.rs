@@ -7,7 +7,8 @@ use std::process::Command;
 use muster_rehearsal::{Agent, Home, Installed, Model, Script, Step, install};
 use tempfile::TempDir;
 
-const TEST: &str = "test \"$(sh greet.sh)\" = hello && touch passed";
+/// Without `$(…)`: Gemini CLI refuses it.
+const TEST: &str = "sh greet.sh | grep -qx hello && touch passed";
 
 /// A repository with a first commit.
 fn project() -> TempDir {
@@ -15,10 +16,9 @@ fn project() -> TempDir {
     fs::write(dir.path().join("README"), "a project\n").unwrap();
     git(dir.path(), &["init", "-q", "-b", "main"]);
     git(dir.path(), &["add", "-A"]);
-    git(
-        dir.path(),
-        &["-c", "user.name=x", "-c", "user.email=x@example.invalid", "commit", "-q", "-m", "begin"],
-    );
+    git(dir.path(), &["config", "user.name", "x"]);
+    git(dir.path(), &["config", "user.email", "x@example.invalid"]);
+    git(dir.path(), &["commit", "-q", "-m", "begin"]);
     dir
 }
 
