@@ -1,14 +1,239 @@
-//! TODO
+//! Gemini CLI: one JSON object per line, written again when more is known; older versions: one object per file.
+
+use std::collections::HashSet;
 
 use serde_json::Value;
 
-use crate::Item;
+use crate::json::{at, cut, owned, text, time_ns};
+use crate::{Actor, Body, Class, Item, Origin, Status};
+
+/// Messages whose parts were given already. A record comes again a moment later, not after thousands of others.
+const GIVEN_MAX: usize = 65_536;
 
 #[derive(Default)]
-pub(crate) struct Gemini {}
+pub(crate) struct Gemini {
+    /// What was given of each message: text, and calls and results by their id.
+    given: HashSet<(String, &'static str)>,
+    session: Option<String>,
+    model: Option<String>,
+    sub_agent: Option<String>,
+}
 
 impl Gemini {
-    pub(crate) fn items(&mut self, _record: &Value) -> Vec<Item> {
-        Vec::new()
+    pub(crate) fn items(&mut self, record: &Value) -> Vec<Item> {
+        if self.given.len() >= GIVEN_MAX {
+            self.given.clear();
+        }
+        let mut out = Vec::new();
+        let set = at(record, &["$set"]);
+        let header = set.unwrap_or(record);
+        if text(header, &["sessionId"]).is_some() {
+            self.header(header, &mut out);
+        }
+        if let Some(messages) = at(header, &["messages"]).and_then(Value::as_array) {
+            for message in messages {
+                self.message(message, &mut out);
+            }
+        } else if set.is_none() && text(record, &["type"]).is_some() {
+            self.message(record, &mut out);
+        } else if set.is_some() && out.is_empty() {
+            // Only housekeeping (`lastUpdated`), or a summary.
+            out.push(item(record, &self.actor(), Body::Other { record_type: "$set".to_owned() }));
+        }
+        if out.is_empty() && !self.knows(record) {
+            let record_type = match record.as_object().and_then(|o| o.keys().next()) {
+                Some(key) => format!("record with `{key}`"),
+                None => "record without keys".to_owned(),
+            };
+            out.push(item(record, &self.actor(), Body::Other { record_type }));
+        }
+        out
     }
+
+    /// A message that was given before, or that carries results which stand beside their calls already.
+    fn knows(&self, record: &Value) -> bool {
+        matches!(text(record, &["type"]), Some("gemini" | "user"))
+    }
+
+    fn actor(&self) -> Actor {
+        match &self.sub_agent {
+            Some(id) => Actor::Sub { id: id.clone() },
+            None => Actor::Main,
+        }
+    }
+
+    fn header(&mut self, header: &Value, out: &mut Vec<Item>) {
+        let id = owned(header, &["sessionId"]);
+        if text(header, &["kind"]) == Some("subagent") {
+            self.sub_agent = Some(id.clone());
+        }
+        if self.session.as_ref() == Some(&id) {
+            return;
+        }
+        self.session = Some(id);
+        out.push(item(header, &self.actor(), self.session_body()));
+    }
+
+    fn session_body(&self) -> Body {
+        Body::Session {
+            id: self.session.clone().unwrap_or_default(),
+            version: None,
+            model: self.model.clone(),
+            cwd: None,
+            parent: None,
+            authority: None,
+        }
+    }
+
+    fn message(&mut self, message: &Value, out: &mut Vec<Item>) {
+        let id = owned(message, &["id"]);
+        let actor = self.actor();
+        let mut put = |body| out.push(item(message, &actor, body));
+        match text(message, &["type"]).unwrap_or_default() {
+            "user" => {
+                let prompt = content(message);
+                if !prompt.is_empty() && self.given.insert((id, "prompt")) {
+                    let harness = prompt.starts_with("<session_context>");
+                    let origin = if harness { Origin::System } else { Origin::User };
+                    put(Body::Prompt { text: prompt, origin });
+                }
+            }
+            "gemini" => {
+                if let Some(model) = text(message, &["model"])
+                    && self.model.as_deref() != Some(model)
+                {
+                    self.model = Some(model.to_owned());
+                    put(self.session_body());
+                }
+                let thoughts: Vec<String> = list(at(message, &["thoughts"]))
+                    .map(|t| format!("{}: {}", owned(t, &["subject"]), owned(t, &["description"])))
+                    .collect();
+                if !thoughts.is_empty() && self.given.insert((id.clone(), "thoughts")) {
+                    put(Body::Thinking { text: thoughts.join("\n") });
+                }
+                let prose = content(message);
+                let calls = at(message, &["toolCalls"]).and_then(Value::as_array);
+                if !prose.is_empty() && self.given.insert((id, "text")) {
+                    put(Body::Text { text: prose, last: false });
+                }
+                for call in calls.into_iter().flatten() {
+                    let call_id = owned(call, &["id"]);
+                    if self.given.insert((call_id.clone(), "call")) {
+                        put(call_body(call, &call_id));
+                    }
+                    if let Some(result) = result_body(call, &call_id)
+                        && self.given.insert((call_id.clone(), "result"))
+                    {
+                        put(result);
+                    }
+                }
+            }
+            kind @ ("info" | "error" | "warning") => {
+                if self.given.insert((id, "notice")) {
+                    put(Body::Other { record_type: format!("message {kind}") });
+                }
+            }
+            kind => put(Body::Other { record_type: format!("message {kind}") }),
+        }
+    }
+}
+
+fn item(record: &Value, actor: &Actor, body: Body) -> Item {
+    let time = text(record, &["timestamp"]).or_else(|| text(record, &["startTime"]));
+    Item { time_ns: time.and_then(time_ns), actor: actor.clone(), body }
+}
+
+fn call_body(call: &Value, call_id: &str) -> Body {
+    let tool = owned(call, &["name"]);
+    let arguments = at(call, &["args"]).unwrap_or(&Value::Null);
+    let class = class(&tool);
+    let path =
+        ["file_path", "absolute_path", "path", "dir_path"].iter().find_map(|key| text(arguments, &[key]));
+    Body::Call {
+        call_id: call_id.to_owned(),
+        class,
+        command: (class == Class::Execute)
+            .then(|| text(arguments, &["command"]))
+            .flatten()
+            .map(str::to_owned),
+        paths: path.map(str::to_owned).into_iter().collect(),
+        cwd: ["directory", "dir_path"]
+            .iter()
+            .find_map(|key| text(arguments, &[key]))
+            .filter(|_| class == Class::Execute)
+            .map(str::to_owned),
+        arguments: arguments.to_string(),
+        background: at(arguments, &["is_background"]) == Some(&Value::Bool(true)),
+        tool,
+    }
+}
+
+/// What became of a call; nothing while it waits.
+fn result_body(call: &Value, call_id: &str) -> Option<Body> {
+    let response = list(at(call, &["result"])).find_map(|part| at(part, &["functionResponse", "response"]));
+    let said = text(call, &["status"]).unwrap_or_default();
+    if response.is_none() && !matches!(said, "error" | "cancelled" | "success") {
+        return None;
+    }
+    let output =
+        response.and_then(|r| text(r, &["output"]).or_else(|| text(r, &["error"]))).unwrap_or_default();
+    let inside = output.strip_prefix("<untrusted_context>\n").unwrap_or(output);
+    let inside = inside.strip_suffix("\n</untrusted_context>").unwrap_or(inside);
+    let shell = class(text(call, &["name"]).unwrap_or_default()) == Class::Execute;
+    let refused = output.starts_with("Tool execution blocked") || output.contains("denied by policy");
+    let exit_code = (shell && said == "success").then(|| trailer(inside, "Exit Code: ").unwrap_or(0));
+    let status = match said {
+        "success" => Status::Ok,
+        "cancelled" => Status::Denied,
+        "error" if refused => Status::Denied,
+        "error" => Status::Failed,
+        _ => Status::Unknown,
+    };
+    Some(Body::Result {
+        call_id: call_id.to_owned(),
+        status,
+        exit_code,
+        output: cut(inside, Item::OUTPUT_MAX).to_owned(),
+        output_len: inside.len() as u64,
+        process_group: if shell { trailer(inside, "Process Group PGID: ") } else { None },
+    })
+}
+
+/// The number in a line at the end of a shell's output. The lines before are the command's own words: only the block at
+/// the very end is the harness's.
+fn trailer<T: std::str::FromStr>(output: &str, name: &str) -> Option<T> {
+    const NAMES: [&str; 6] =
+        ["Exit Code: ", "Process Group PGID: ", "Background PIDs: ", "Signal: ", "Error: ", "Directory: "];
+    output
+        .lines()
+        .rev()
+        .take_while(|line| NAMES.iter().any(|known| line.starts_with(known)))
+        .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
+
+fn class(tool: &str) -> Class {
+    match tool {
+        "run_shell_command" => Class::Execute,
+        "write_file" | "replace" => Class::Edit,
+        "read_file" | "read_many_files" => Class::Read,
+        "glob" | "grep_search" | "search_file_content" | "list_directory" => Class::Search,
+        "web_fetch" | "google_web_search" => Class::Fetch,
+        "write_todos" => Class::Plan,
+        "ask_user" => Class::Ask,
+        "delegate_to_agent" | "codebase_investigator" | "invoke_agent" => Class::Delegate,
+        tool if tool.starts_with("mcp_") => Class::Mcp,
+        _ => Class::Other,
+    }
+}
+
+/// A string, or parts with texts.
+fn content(message: &Value) -> String {
+    match at(message, &["content"]) {
+        Some(Value::String(text)) => text.clone(),
+        content => list(content).filter_map(|part| text(part, &["text"])).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+fn list(value: Option<&Value>) -> impl Iterator<Item = &Value> {
+    value.and_then(Value::as_array).into_iter().flatten()
 }

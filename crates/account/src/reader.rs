@@ -39,7 +39,6 @@ pub struct Reader {
     unknown: BTreeMap<String, u64>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one per file that is read")]
 enum Product {
     Claude(claude::Claude),
     Codex(codex::Codex),

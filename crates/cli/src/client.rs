@@ -16,6 +16,11 @@ pub fn socket(data: &Path) -> PathBuf {
     data.join("muster.sock")
 }
 
+/// Is a daemon there?
+pub fn answers(data: &Path) -> bool {
+    UnixStream::connect(socket(data)).is_ok()
+}
+
 /// One request, one JSON answer. HTTP/1.1 with `Connection: close`, so the answer ends where the stream ends.
 pub fn post(data: &Path, path: &str, body: &serde_json::Value) -> Result<serde_json::Value> {
     let socket = socket(data);

@@ -1,32 +1,38 @@
 //! The daemon's one loop: what arrives becomes an `Input`, is written to the ledger, drives the engine, and the outputs are
 //! carried out. Everything that waits for something else has a thread of its own and speaks to this loop by a channel.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use muster_engine::{Engine, Input, Output, Products};
-use muster_sensor::Source;
-use muster_server::Store;
+use muster_engine::{AgentId, Engine, Enrol, Input, Output, Products, State};
+use muster_event::{Lost, Queue};
+use muster_sensor::{Batch, Source, now_ns, process_key};
+use muster_server::{EnrolRequest, Enrolled, Store, Update};
 
+use crate::cgroup::Cgroup;
 use crate::identify::Identifier;
-use crate::{configuration, now_ns, tail};
+use crate::{configuration, tail};
 
 /// Longest wait for the sensor in one round: bounds how long an account record or an enrolment waits.
-const ROUND: Duration = Duration::from_millis(10);
-/// How often what was written is made durable and visible to readers.
+const ROUND: Duration = Duration::from_millis(8);
+/// How often what was written is made visible to readers, and durable.
 const COMMIT: Duration = Duration::from_millis(30);
+const DURABLE: Duration = Duration::from_millis(500);
 /// How often the engine is told the time.
 const TICK: Duration = Duration::from_millis(200);
+/// How often the record's size is compared with its limit.
+const ENFORCE: Duration = Duration::from_secs(10);
 
+/// What other threads send to the loop.
 pub enum Message {
     Input(Input),
-    Enrol(muster_server::EnrolRequest),
-    Stop,
+    Enrol(EnrolRequest, Sender<Result<Enrolled, String>>),
 }
 
-pub struct Daemon<'a> {
+pub struct Daemon {
     pub engine: Engine,
     pub products: Products,
     pub store: Store,
@@ -34,6 +40,202 @@ pub struct Daemon<'a> {
     pub identifier: Identifier,
     pub messages: Receiver<Message>,
     pub tail: Sender<tail::Request>,
-    pub publish: &'a dyn Fn(&Output),
-    pub failing: bool,
+    pub publish: Box<dyn Fn(Update)>,
+    pub trouble: Trouble,
+    pub cgroups: BTreeMap<AgentId, Cgroup>,
+}
+
+/// What keeps the record from being written, told once when it begins and once when it ends.
+#[derive(Default)]
+pub struct Trouble {
+    since_ns: Option<u64>,
+    refused: u64,
+}
+
+impl Daemon {
+    /// Until `stop`.
+    pub fn run(&mut self, stop: &AtomicBool) {
+        let (mut ticked, mut committed, mut synced, mut enforced) =
+            (Instant::now(), Instant::now(), Instant::now(), Instant::now());
+        while !stop.load(Ordering::Relaxed) {
+            let batch = self.source.poll(ROUND);
+            self.take_batch(batch);
+            while let Ok(message) = self.messages.try_recv() {
+                match message {
+                    Message::Input(input) => self.take(input),
+                    Message::Enrol(request, answer) => {
+                        // The asker may have given up.
+                        drop(answer.send(self.enrol(request)));
+                    }
+                }
+            }
+            if ticked.elapsed() >= TICK {
+                ticked = Instant::now();
+                self.take(Input::Tick { time_ns: now_ns() });
+            }
+            if committed.elapsed() >= COMMIT {
+                committed = Instant::now();
+                let durable = synced.elapsed() >= DURABLE;
+                if durable {
+                    synced = Instant::now();
+                }
+                self.commit(durable);
+            }
+            if enforced.elapsed() >= ENFORCE {
+                enforced = Instant::now();
+                match self.store.enforce(now_ns()) {
+                    Ok(Some(dropped)) => eprintln!("watch: over the limit; the oldest went: {dropped:?}"),
+                    Ok(None) => {}
+                    Err(error) => eprintln!("watch: cannot keep the record within its limit: {error}"),
+                }
+            }
+        }
+        self.take(Input::Stop { time_ns: now_ns() });
+        self.commit(true);
+    }
+
+    pub fn take_batch(&mut self, batch: Batch) {
+        if let Some(by_ns) = batch.clock_step_ns {
+            eprintln!("watch: the wall clock was set by {:.3} s", by_ns as f64 / 1e9);
+            self.take(Input::ClockStep { time_ns: now_ns(), by_ns });
+        }
+        for state in batch.probes {
+            match &state.error {
+                Some(error) => {
+                    eprintln!("watch: probe {} is blind: {}", state.probe, muster_event::sanitize(error))
+                }
+                None => eprintln!("watch: probe {} sees again", state.probe),
+            }
+            self.take(Input::Probe { time_ns: now_ns(), state });
+        }
+        for snapshot in batch.snapshots {
+            self.take(Input::Snapshot(snapshot));
+        }
+        for event in batch.events {
+            self.take(Input::Event(event));
+        }
+        for lost in batch.lost {
+            eprintln!("watch: {} events of the {:?} queue were lost", lost.count, lost.queue);
+            self.take(Input::Lost(lost));
+        }
+    }
+
+    /// Ledger first, then the engine, then what it asks for.
+    pub fn take(&mut self, input: Input) {
+        let mut waiting = VecDeque::from([input]);
+        while let Some(input) = waiting.pop_front() {
+            self.append(&input);
+            let answers: Vec<Input> =
+                self.engine.step(input).into_iter().filter_map(|output| self.carry_out(output)).collect();
+            // Answers come before whatever was waiting, in their own order.
+            for answer in answers.into_iter().rev() {
+                waiting.push_front(answer);
+            }
+        }
+    }
+
+    fn append(&mut self, input: &Input) {
+        match self.store.append(input) {
+            Ok(()) => {
+                if let Some(from_ns) = self.trouble.since_ns.take() {
+                    let count = std::mem::take(&mut self.trouble.refused);
+                    eprintln!("watch: the record is written again; {count} inputs are missing in it");
+                    let lost = Lost { queue: Queue::Intake, count, from_ns, to_ns: now_ns() };
+                    self.take(Input::Lost(lost));
+                }
+            }
+            Err(error) => {
+                if self.trouble.since_ns.is_none() {
+                    self.trouble.since_ns = Some(now_ns());
+                    let hint = if error.is_disk_full() {
+                        "\nhint: make room on its disk; watching goes on, the gap is recorded"
+                    } else {
+                        ""
+                    };
+                    eprintln!("watch: cannot write the record: {error}{hint}");
+                }
+                self.trouble.refused += 1;
+            }
+        }
+    }
+
+    fn commit(&mut self, durable: bool) {
+        if let Err(error) = self.store.commit(durable)
+            && self.trouble.since_ns.is_none()
+        {
+            self.trouble.since_ns = Some(now_ns());
+            eprintln!("watch: cannot write the record: {error}");
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) -> Option<Input> {
+        match output {
+            Output::Identify { process, path, script, argv, cwd } => {
+                let found = self.identifier.identify(&self.products, &path, script.as_deref(), &argv, &cwd);
+                let product = found.map(|found| {
+                    if found.native {
+                        // From now on the kernel knows this file itself.
+                        self.source.follow_executable(Path::new(&path));
+                    }
+                    found.identified
+                });
+                return Some(Input::Identified { process, product });
+            }
+            Output::Follow { process } => self.source.follow(process),
+            Output::FollowAccount { agent, path, format, cwd, since_ns } => {
+                drop(self.tail.send(tail::Request::Follow { agent, path, format, cwd, since_ns }));
+            }
+            Output::ReadConfiguration { agent, product, home, cwd } => {
+                let mut read = configuration::read(&product, home.as_deref(), &cwd);
+                let commands = read.iter_mut().flat_map(|(_, commands)| std::mem::take(commands)).collect();
+                let sources: Vec<String> = read.into_iter().map(|(source, _)| source).collect();
+                return Some(Input::Configured { agent, source: sources.join(", "), commands });
+            }
+            output => {
+                if let Err(error) = self.store.apply(&output) {
+                    eprintln!("watch: cannot write to the index: {error}");
+                }
+                match output {
+                    Output::Agent(state) => {
+                        if matches!(state.state, State::Ended | State::Out)
+                            && let Some(cgroup) = self.cgroups.remove(&state.agent)
+                        {
+                            self.source.unfollow_cgroup(cgroup.id);
+                            cgroup.remove();
+                        }
+                        (self.publish)(Update::Agent(state));
+                    }
+                    Output::Finding(finding) => (self.publish)(Update::Finding(finding)),
+                    _ => {}
+                }
+            }
+        }
+        None
+    }
+
+    fn enrol(&mut self, request: EnrolRequest) -> Result<Enrolled, String> {
+        let process = process_key(request.pid).ok_or_else(|| format!("no process {}", request.pid))?;
+        // Without cgroup v2 the lineage is followed by its ancestry alone.
+        let cgroup = Cgroup::make(process)
+            .map_err(|error| eprintln!("watch: no control group for pid {}: {error}", request.pid))
+            .ok();
+        let id = cgroup.as_ref().map_or(0, |c| c.id);
+        if id != 0 {
+            self.source.follow_cgroup(id);
+        }
+        self.source.follow(process);
+        self.take(Input::Enrol(Enrol {
+            time_ns: now_ns(),
+            process,
+            cgroup: id,
+            principal: request.principal,
+            label: request.label,
+            command: request.command,
+        }));
+        let agent = self.engine.agent_of_root(process).ok_or("the enrolment was not taken")?.to_owned();
+        if let Some(cgroup) = cgroup {
+            self.cgroups.insert(agent.clone(), cgroup);
+        }
+        Ok(Enrolled { agent })
+    }
 }

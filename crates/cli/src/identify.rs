@@ -18,6 +18,12 @@ const PACKAGE_DEPTH: usize = 8;
 /// Answers that are kept. A full cache is emptied: it only saves work.
 const CACHE_MAX: usize = 16_384;
 
+/// A product, and whether the executable itself showed it (not a script that an interpreter runs).
+pub struct Found {
+    pub identified: Identified,
+    pub native: bool,
+}
+
 #[derive(Default)]
 pub struct Identifier {
     cache: HashMap<(PathBuf, u64, u64, i64, u64), Option<Identified>>,
@@ -32,13 +38,14 @@ impl Identifier {
         script: Option<&str>,
         argv: &[String],
         cwd: &str,
-    ) -> Option<Identified> {
+    ) -> Option<Found> {
         if let Some(script) = script_of(path, script, argv, cwd)
-            && let Some(found) = self.look(products, &script, true)
+            && let Some(identified) = self.look(products, &script, true)
         {
-            return Some(found);
+            return Some(Found { identified, native: false });
         }
-        self.look(products, Path::new(path), false)
+        let identified = self.look(products, Path::new(path), false)?;
+        Some(Found { identified, native: true })
     }
 
     fn look(&mut self, products: &Products, file: &Path, is_script: bool) -> Option<Identified> {
@@ -53,7 +60,9 @@ impl Identifier {
         }
         let found = by_package(products, &key.0, is_script)
             .or_else(|| by_python(products, &key.0).filter(|_| is_script))
-            .or_else(|| (!is_script && meta.size() >= MARKED_SIZE_MIN).then(|| by_marker(products, &key.0)).flatten());
+            .or_else(|| {
+                (!is_script && meta.size() >= MARKED_SIZE_MIN).then(|| by_marker(products, &key.0)).flatten()
+            });
         if self.cache.len() >= CACHE_MAX {
             self.cache.clear();
         }
@@ -117,7 +126,12 @@ fn by_package(products: &Products, file: &Path, is_script: bool) -> Option<Ident
 }
 
 /// Is this file an entry point of the package? A package also ships other programs (ripgrep beside Codex).
-fn is_entry(package: &serde_json::Value, inside: &Path, known: &muster_engine::Package, is_script: bool) -> bool {
+fn is_entry(
+    package: &serde_json::Value,
+    inside: &Path,
+    known: &muster_engine::Package,
+    is_script: bool,
+) -> bool {
     let inside_text = inside.to_string_lossy();
     if known.entry.iter().any(|pattern| muster_engine::glob(pattern, &inside_text)) {
         return true;
@@ -166,14 +180,17 @@ fn by_marker(products: &Products, file: &Path) -> Option<Identified> {
     })
 }
 
-/// The product all of whose markers are in the file. Reads it once, in pieces that overlap by the longest marker.
+/// The one product all of whose markers are in the file. A file that holds those of several is about agents, and is none:
+/// Muster itself, or another monitor. Reads it once, in pieces that overlap by the longest marker.
 fn search<'a>(path: &Path, products: &[&'a Product]) -> Option<&'a Product> {
     const PIECE: usize = 4 * 1024 * 1024;
     let mut file = File::open(path).ok()?;
     let finders: Vec<(usize, memchr::memmem::Finder)> = products
         .iter()
         .enumerate()
-        .flat_map(|(at, p)| p.identity.marker.iter().map(move |m| (at, memchr::memmem::Finder::new(m.text.as_bytes()))))
+        .flat_map(|(at, p)| {
+            p.identity.marker.iter().map(move |m| (at, memchr::memmem::Finder::new(m.text.as_bytes())))
+        })
         .collect();
     let overlap = finders.iter().map(|(_, f)| f.needle().len()).max()?;
     let mut seen = vec![false; finders.len()];
@@ -183,21 +200,19 @@ fn search<'a>(path: &Path, products: &[&'a Product]) -> Option<&'a Product> {
         buffer.resize(kept + PIECE, 0);
         let read = file.read(buffer.get_mut(kept..)?).ok()?;
         if read == 0 {
-            return None;
+            break;
         }
         let piece = buffer.get(..kept + read)?;
         for ((_, finder), seen) in finders.iter().zip(&mut seen) {
             *seen = *seen || finder.find(piece).is_some();
         }
-        for (at, product) in products.iter().enumerate() {
-            if finders.iter().zip(&seen).filter(|((of, _), _)| *of == at).all(|(_, seen)| *seen) {
-                return Some(product);
-            }
-        }
         let end = kept + read;
         kept = overlap.min(end);
         buffer.copy_within(end - kept..end, 0);
     }
+    let whole = |at: usize| finders.iter().zip(&seen).filter(|((of, _), _)| *of == at).all(|(_, seen)| *seen);
+    let mut found = products.iter().enumerate().filter(|(at, _)| whole(*at)).map(|(_, product)| *product);
+    found.next().filter(|_| found.next().is_none())
 }
 
 fn read_bounded(path: &Path, max: u64) -> Option<Vec<u8>> {

@@ -8,11 +8,16 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+mod cgroup;
+mod client;
 mod commands;
 mod configuration;
 mod daemon;
+mod data_files;
 mod exit;
 mod identify;
+mod screen;
+mod select;
 mod tail;
 
 use exit::Exit;
@@ -58,9 +63,9 @@ enum Command {
     /// Print the reference of all commands, as Markdown.
     #[command(hide = true)]
     Reference,
-    /// What the sensor's canary runs: does nothing.
+    /// What the sensor's canary runs: harmless acts that the probes must see.
     #[command(hide = true)]
-    Canary,
+    Canary { token: String },
 }
 
 fn main() -> ExitCode {
@@ -77,7 +82,9 @@ fn main() -> ExitCode {
         Command::Doctor(command) => command.run(),
         Command::Products(command) => command.run(),
         Command::Reference => commands::reference::run::<Cli>(),
-        Command::Canary => Ok(Exit::Nothing),
+        Command::Canary { token } => {
+            muster_sensor::canary(&token).map(|()| Exit::Nothing).map_err(Into::into)
+        }
     };
     match result {
         Ok(exit) => exit.into(),
@@ -98,11 +105,6 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .chain()
         .filter_map(|e| e.downcast_ref::<std::io::Error>())
         .any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
-}
-
-/// Wall-clock time, nanoseconds since the Unix epoch.
-pub fn now_ns() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
 }
 
 /// Colour and width of what stdout is.

@@ -44,6 +44,8 @@ pub(crate) struct Agent {
     /// The root process ended.
     pub root_ended_ns: Option<Nanos>,
     pub raised: BTreeSet<String>,
+    /// Known by its account only, read after the run.
+    pub imported: bool,
     pub dirty: bool,
     pub published_ns: Nanos,
     /// Survivors that are already decided.
@@ -159,6 +161,7 @@ impl Agent {
             turn_end_ns: None,
             root_ended_ns: None,
             raised: BTreeSet::new(),
+            imported: false,
             dirty: true,
             published_ns: 0,
             survivors_decided: BTreeSet::new(),

@@ -68,6 +68,7 @@ impl Engine {
                     agent.configured.extend(commands);
                 }
             }
+            Input::Imported(imported) => self.on_imported(imported),
             Input::Tick { time_ns } => self.on_tick(time_ns),
             Input::ClockStep { time_ns, by_ns: _ } => self.time_ns = time_ns,
             Input::Stop { time_ns } => {
@@ -76,6 +77,16 @@ impl Engine {
             }
         }
         std::mem::take(&mut self.out)
+    }
+
+    /// The agent that an imported account is of.
+    pub fn imported_agent(&self, product: &str, path: &str, session: Option<&str>) -> AgentId {
+        format!("{product}-{}", short_hash(&["imported", product, session.unwrap_or(path)]))
+    }
+
+    /// The agent whose first process this is.
+    pub fn agent_of_root(&self, process: ProcessKey) -> Option<&str> {
+        self.roots.get(&process).map(String::as_str)
     }
 
     fn on_start(&mut self, start: Start) {

@@ -1,5 +1,7 @@
 //! What Muster reports: a disagreement or a dangerous act, with its evidence.
 
+use std::str::FromStr;
+
 use muster_event::Nanos;
 use serde::{Deserialize, Serialize};
 
@@ -89,7 +91,32 @@ pub enum Severity {
     Critical,
 }
 
+impl FromStr for Severity {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Severity::ALL
+            .into_iter()
+            .find(|s| s.name() == name)
+            .ok_or_else(|| format!("one of {}", Severity::ALL.map(Severity::name).join(", ")))
+    }
+}
+
+impl FromStr for Code {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Code::ALL
+            .into_iter()
+            .find(|c| c.name() == name)
+            .ok_or_else(|| format!("one of {}", Code::ALL.map(Code::name).join(", ")))
+    }
+}
+
 impl Severity {
+    pub const ALL: [Severity; 5] =
+        [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
+
     pub fn name(self) -> &'static str {
         match self {
             Severity::Info => "info",

@@ -55,6 +55,18 @@ pub enum Input {
         source: String,
         commands: Vec<Vec<String>>,
     },
+    /// An account of a finished run, which no sensor watched, is about to be read.
+    Imported(Imported),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    pub time_ns: Nanos,
+    /// Name of the product's data file.
+    pub product: String,
+    pub path: String,
+    /// The session, where the path names it: files of one session are one agent.
+    pub session: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

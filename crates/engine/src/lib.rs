@@ -18,7 +18,7 @@ mod survivor;
 
 pub use engine::Engine;
 pub use finding::{Code, Evidence, Finding, Severity, Stage};
-pub use input::{AccountFile, AccountRecord, Enrol, Identified, Input, Start};
+pub use input::{AccountFile, AccountRecord, Enrol, Identified, Imported, Input, Start};
 pub use output::{AgentState, Coverage, Join, Member, Output, State, Strength};
 pub use products::{Marker, Package, Product, Products, ProductsError, glob};
 

@@ -24,6 +24,9 @@ pub enum Output {
         agent: AgentId,
         path: String,
         format: muster_account::Format,
+        /// Where the agent runs and since when: tells whose a session is, where agents share one file.
+        cwd: String,
+        since_ns: Nanos,
     },
     /// Read the configuration files of the agent's product, and answer with `Input::Configured`.
     ReadConfiguration {

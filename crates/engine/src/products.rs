@@ -32,6 +32,7 @@ pub enum ProductsError {
     },
 }
 
+#[derive(Clone)]
 pub struct Products {
     products: BTreeMap<String, Product>,
     providers: Providers,

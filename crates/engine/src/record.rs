@@ -219,20 +219,26 @@ impl Engine {
 
     /// If this file is an account by its place, the agent whose process writes it is the one that it is about.
     fn watch_account(&mut self, key: ProcessKey, path: &str) {
-        if self.account_paths.contains_key(path) {
-            return;
-        }
         let Some(location) = muster_account::locate(path) else { return };
         let Some(process) = self.processes.get(key) else { return };
         let Some(Membership { agent: id, role, .. }) = &process.member else { return };
         // Only the agent's own program keeps its account: a tool that writes such a file forges one.
         if *role == Role::Harness || matches!(role, Role::Member) {
             let id = id.clone();
-            self.account_paths.insert(path.to_owned(), id.clone());
+            // A database is shared by all agents of its product.
+            let shared = location.format.framing() == muster_account::Framing::Rows;
+            let key = if shared { format!("{path}\n{id}") } else { path.to_owned() };
+            if self.account_paths.contains_key(&key) {
+                return;
+            }
+            self.account_paths.insert(key, id.clone());
+            let Some(agent) = self.agents.get(&id) else { return };
             self.out.push(Output::FollowAccount {
                 agent: id,
                 path: path.to_owned(),
                 format: location.format,
+                cwd: agent.state.cwd.clone(),
+                since_ns: agent.state.started_ns,
             });
         }
     }

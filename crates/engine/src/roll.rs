@@ -4,7 +4,7 @@ use muster_event::{Address, Attribution, Event, Nanos, ProcessKey};
 
 use crate::agent::Agent;
 use crate::engine::{Engine, event_evidence, finding_id};
-use crate::input::{Enrol, Identified};
+use crate::input::{Enrol, Identified, Imported};
 use crate::process::{Process, Role};
 use crate::{AgentId, AgentState, Code, Coverage, Evidence, Finding, Output, Severity, Stage, State};
 
@@ -36,6 +36,47 @@ impl Engine {
         if enrol.cgroup != 0 {
             self.cgroups.insert(enrol.cgroup, id.clone());
         }
+        self.publish_now(&id);
+    }
+
+    /// A finished run, known by its account only.
+    pub(crate) fn on_imported(&mut self, imported: Imported) {
+        self.time_ns = self.time_ns.max(imported.time_ns);
+        let id = self.imported_agent(&imported.product, &imported.path, imported.session.as_deref());
+        if self.agents.contains_key(&id) {
+            return;
+        }
+        let state = AgentState {
+            agent: id.clone(),
+            product: imported.product,
+            version: None,
+            model: None,
+            root: ProcessKey { pid: 0, start_ns: 0 },
+            parent: None,
+            mandate: None,
+            principal: None,
+            label: String::new(),
+            found_by: format!("imported from `{}`", imported.path),
+            uid: 0,
+            command: Vec::new(),
+            cwd: String::new(),
+            sessions: Vec::new(),
+            accounts: Vec::new(),
+            started_ns: imported.time_ns,
+            last_ns: imported.time_ns,
+            ended_ns: None,
+            state: State::Ended,
+            stage: None,
+            processes: 0,
+            events: 0,
+            calls: 0,
+            calls_joined: 0,
+            doing: String::new(),
+            coverage: Coverage::default(),
+        };
+        let mut agent = Agent::new(state);
+        agent.imported = true;
+        self.agents.insert(id.clone(), agent);
         self.publish_now(&id);
     }
 

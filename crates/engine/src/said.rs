@@ -35,6 +35,14 @@ impl Engine {
     fn on_item(&mut self, id: &str, read_ns: Nanos, evidence: &Evidence, item: Item) {
         let Some(agent) = self.agents.get_mut(id) else { return };
         let time_ns = item.time_ns.unwrap_or(read_ns);
+        if let (true, Some(said_ns)) = (agent.imported, item.time_ns) {
+            let state = &mut agent.state;
+            // It began with the first thing it said, as far as anybody can tell.
+            let first = state.ended_ns.is_none();
+            state.started_ns = if first { said_ns } else { state.started_ns.min(said_ns) };
+            state.last_ns = if first { said_ns } else { state.last_ns.max(said_ns) };
+            state.ended_ns = Some(state.last_ns);
+        }
         match item.body {
             Body::Session { id: session, version, model, cwd, parent: _, authority: _ } => {
                 if !session.is_empty() && !agent.state.sessions.contains(&session) {

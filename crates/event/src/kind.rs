@@ -34,7 +34,7 @@ pub enum Kind {
         /// The executable lives in memory only (memfd, or deleted).
         anonymous: bool,
     },
-    /// The process ended. Exactly one of the two is set.
+    /// The process ended. Exactly one of the two is set; neither where only `/proc` was looked at.
     Exit {
         code: Option<i32>,
         signal: Option<i32>,

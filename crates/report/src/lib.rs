@@ -1,3 +1,16 @@
-//! placeholder
+//! What people see in the terminal: the roll, an agent's three lanes, findings, events. Text in, text out; nothing is read
+//! or written here. Every word that an agent can influence passes `sanitize` before its width is measured.
 
 #![forbid(unsafe_code)]
+
+mod cell;
+mod findings;
+mod roll;
+mod show;
+mod time;
+mod words;
+
+pub use cell::Style;
+pub use findings::{event_line, finding, findings};
+pub use roll::{roll, roll_empty};
+pub use show::{Show, show};

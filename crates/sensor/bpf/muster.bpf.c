@@ -126,9 +126,9 @@ __noinline u64 put_walk(u64 off, u64 tag, u64 dentry_at, u64 mount_at)
 		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
 		struct dentry *root = BPF_CORE_READ(mount, mnt.mnt_root);
 		long n;
-		if (dentry == root || dentry == parent) {
+		if (dentry == root) {
 			struct mount *above = BPF_CORE_READ(mount, mnt_parent);
-			if (dentry != root || above == mount || !above)
+			if (above == mount || !above)
 				break;
 			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
 			mount = above;
@@ -142,6 +142,8 @@ __noinline u64 put_walk(u64 off, u64 tag, u64 dentry_at, u64 mount_at)
 		if (n <= 0)
 			break;
 		end += n;
+		if (dentry == parent)
+			break;	/* in no folder: memfd, pipe */
 		dentry = parent;
 	}
 	put_tag(s, off, tag, end - off - 4);
@@ -593,7 +595,7 @@ __noinline u64 put_open(u64 recipe, s64 ret)
 	if (!file)
 		return 0;
 	inode = BPF_CORE_READ(file, f_inode);
-	if (!(BPF_CORE_READ(file, f_mode) & 2)) {
+	if (!(BPF_CORE_READ(file, f_mode) & 2) && !(flags & 0x240)) {	/* O_CREAT, O_TRUNC */
 		if (!is_sensitive((u64)BPF_CORE_READ(file, f_path.dentry)))
 			return 0;
 	} else if (BPF_CORE_READ(inode, i_rdev) == (1 << 20 | 3) && (BPF_CORE_READ(inode, i_mode) & 0xf000) == 0x2000) {

@@ -142,6 +142,7 @@ pub(crate) fn input_time(input: &Input) -> Option<Nanos> {
         Input::Lost(lost) => Some(lost.to_ns),
         Input::Enrol(enrol) => Some(enrol.time_ns),
         Input::Account(record) => Some(record.time_ns),
+        Input::Imported(imported) => Some(imported.time_ns),
         Input::Probe { time_ns, .. }
         | Input::AccountState { time_ns, .. }
         | Input::Tick { time_ns }

@@ -349,7 +349,8 @@ impl Index {
             | Input::AccountState { .. }
             | Input::Tick { .. }
             | Input::ClockStep { .. }
-            | Input::Configured { .. } => {}
+            | Input::Configured { .. }
+            | Input::Imported(_) => {}
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 
 mod entry;
 mod error;
+mod http;
 mod index;
 mod reader;
 mod store;
@@ -11,6 +12,7 @@ pub mod views;
 
 pub use entry::{Dropped, Entry, EvidenceCopy, Kept, KeptMember, StoredOutput};
 pub use error::StoreError;
+pub use http::{Enrol, EnrolRequest, Enrolled, Http, HttpError, Update};
 pub use reader::{
     AccountItem, AttributedEvent, EventFilter, FindingDetail, FindingFilter, Health, LAST_MAX, StoreReader,
     TimeRange,

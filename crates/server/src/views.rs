@@ -685,6 +685,11 @@ impl From<&Finding> for FindingView {
     }
 }
 
+/// The names of all kinds of events.
+pub fn kind_names() -> impl Iterator<Item = &'static str> {
+    EVENT_KINDS.iter().map(|(name, _)| *name)
+}
+
 /// Every list of fields, with the name of what it describes.
 pub fn fields() -> Vec<(&'static str, &'static [Field])> {
     vec![

@@ -13,7 +13,8 @@ pub fn run<C: CommandFactory>() -> Result<Exit> {
 }
 
 fn text(mut command: clap::Command) -> Result<String> {
-    let mut out = String::from("# `muster`: the command line\n\nMade by `muster reference`; a test keeps it true.\n");
+    let mut out =
+        String::from("# `muster`: the command line\n\nMade by `muster reference`; a test keeps it true.\n");
     command.build();
     section(&mut out, &mut command, "muster")?;
     out.push_str(
@@ -27,8 +28,11 @@ fn text(mut command: clap::Command) -> Result<String> {
 fn section(out: &mut String, command: &mut clap::Command, name: &str) -> Result<()> {
     let help = command.clone().term_width(100).render_long_help();
     writeln!(out, "\n## `{name}`\n\n```text\n{}\n```", help.to_string().trim_end())?;
-    let names: Vec<String> =
-        command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help").map(|c| c.get_name().to_owned()).collect();
+    let names: Vec<String> = command
+        .get_subcommands()
+        .filter(|c| !c.is_hide_set() && c.get_name() != "help")
+        .map(|c| c.get_name().to_owned())
+        .collect();
     for sub in names {
         if let Some(sub_command) = command.find_subcommand_mut(&sub) {
             section(out, sub_command, &format!("{name} {sub}"))?;

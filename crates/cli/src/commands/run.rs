@@ -42,10 +42,7 @@ impl Run {
         )?;
         let agent = answer.get("agent").and_then(|a| a.as_str()).unwrap_or_default();
         // The same process goes on as the agent: it is in its cgroup and followed before its first instruction.
-        let error = std::process::Command::new(&program)
-            .args(&arguments)
-            .env("MUSTER_AGENT", agent)
-            .exec();
+        let error = std::process::Command::new(&program).args(&arguments).env("MUSTER_AGENT", agent).exec();
         Err(usage(format!(
             "cannot start `{}`: {error}\nhint: give the command as you would type it: `muster run -- claude`",
             program.to_string_lossy()
@@ -55,7 +52,8 @@ impl Run {
 
 /// The user who asks: behind sudo, the one who typed it.
 fn user() -> String {
-    let name = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).or_else(|_| std::env::var("LOGNAME"));
+    let name =
+        std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).or_else(|_| std::env::var("LOGNAME"));
     let name = name.unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()));
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{name}@{}", host.trim())

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use inotify::{Inotify, WatchDescriptor, WatchMask};
@@ -12,7 +12,11 @@ use muster_account::{Format, Framing, Reader};
 use muster_engine::{AccountFile, AccountRecord, AgentId, Input};
 use sha2::{Digest, Sha256};
 
-use crate::now_ns;
+mod rows;
+
+use muster_sensor::now_ns;
+use rows::Database;
+pub use rows::read_database;
 
 /// How often files are looked at even if nothing was heard (inotify can overflow, and is absent on some file systems).
 const SWEEP: Duration = Duration::from_millis(500);
@@ -26,9 +30,8 @@ const BLOCK: usize = 64 * 1024;
 const TURN: usize = 4 * 1024 * 1024;
 
 pub enum Request {
-    Follow { agent: AgentId, path: String, format: Format },
-    /// Read everything once more now, answer when done: an agent has ended.
-    Flush(Sender<()>),
+    /// `cwd` and `since_ns` (the agent's start) tell whose a session is, where several agents share one file.
+    Follow { agent: AgentId, path: String, format: Format, cwd: String, since_ns: u64 },
 }
 
 struct Followed {
@@ -49,13 +52,20 @@ struct Followed {
 /// Runs until the requests' sender is gone. Each message is an `Input` for the engine.
 pub fn run(requests: &Receiver<Request>, send: &dyn Fn(Input)) {
     let mut files: BTreeMap<String, Followed> = BTreeMap::new();
+    let mut databases: BTreeMap<String, Database> = BTreeMap::new();
     let mut watches: HashMap<WatchDescriptor, String> = HashMap::new();
     let mut inotify = Inotify::init().ok();
     let mut buffer = vec![0u8; 64 * 1024];
     let mut swept = Instant::now();
     loop {
         match requests.recv_timeout(WAIT) {
-            Ok(Request::Follow { agent, path, format }) => {
+            Ok(Request::Follow { agent, path, format, cwd, since_ns })
+                if format.framing() == Framing::Rows =>
+            {
+                let database = databases.entry(path.clone()).or_insert_with(|| Database::new(&path));
+                database.add(agent, cwd, since_ns, send);
+            }
+            Ok(Request::Follow { agent, path, format, .. }) => {
                 if let Some(inotify) = &mut inotify
                     && let Ok(watch) = inotify.watches().add(
                         &path,
@@ -65,10 +75,6 @@ pub fn run(requests: &Receiver<Request>, send: &dyn Fn(Input)) {
                     watches.insert(watch, path.clone());
                 }
                 follow(&mut files, agent, path, format, send);
-            }
-            Ok(Request::Flush(done)) => {
-                look_at_all(&mut files, send);
-                let _ = done.send(());
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
@@ -85,6 +91,7 @@ pub fn run(requests: &Receiver<Request>, send: &dyn Fn(Input)) {
                 }
             }
         }
+        databases.values_mut().for_each(|database| database.look(send));
         if swept.elapsed() >= SWEEP {
             swept = Instant::now();
             look_at_all(&mut files, send);
@@ -133,7 +140,12 @@ fn follow(
 /// Reads what is new. `true`: there is more.
 fn look(path: &str, file: &mut Followed, send: &dyn Fn(Input)) -> bool {
     let report = |file: &Followed, state| {
-        send(Input::AccountState { agent: file.agent.clone(), path: path.to_owned(), time_ns: now_ns(), state });
+        send(Input::AccountState {
+            agent: file.agent.clone(),
+            path: path.to_owned(),
+            time_ns: now_ns(),
+            state,
+        });
     };
     let opened = match File::open(path) {
         Ok(opened) => opened,
@@ -295,4 +307,3 @@ fn first_difference(opened: &File, file: &Followed) -> Option<u64> {
 fn same_beginning(opened: &File, file: &Followed) -> bool {
     first_difference(opened, file).is_none()
 }
-

@@ -1,0 +1,284 @@
+//! `muster import`: accounts of finished runs, from files.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use muster_account::{Format, Framing, Reader, detect, locate};
+use muster_engine::{AccountRecord, AgentId, Engine, Imported, Input, Output, Products};
+use muster_sensor::now_ns;
+use muster_server::{Retention, Store};
+
+use crate::Global;
+use crate::exit::{Exit, usage};
+use crate::tail::read_database;
+
+/// Bytes read at a time: what an import holds in memory does not grow with its files.
+const PIECE: usize = 1 << 20;
+/// Bytes of a file that are looked at to know its format.
+const HEAD: usize = 64 * 1024;
+const DOCUMENT_MAX: u64 = 256 << 20;
+/// The record is made durable after so many bytes.
+const COMMIT: u64 = 64 << 20;
+
+#[derive(Args)]
+pub struct Import {
+    /// Files, or folders that are searched for accounts of all known products.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The format of files that cannot be told by name or content.
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// Print what was read as one JSON object per line.
+    #[arg(long)]
+    json: bool,
+}
+
+struct Work {
+    engine: Engine,
+    store: Store,
+    agents: BTreeSet<AgentId>,
+    records: u64,
+    items: u64,
+    bytes: u64,
+    uncommitted: u64,
+    unknown: u64,
+    bar: ProgressBar,
+}
+
+impl Import {
+    pub fn run(self, global: &Global) -> Result<Exit> {
+        let mut files = Vec::new();
+        let mut skipped = Vec::new();
+        for path in &self.paths {
+            let meta = fs::metadata(path)
+                .map_err(|error| usage(format!("cannot read `{}`: {error}", path.display())))?;
+            if meta.is_dir() {
+                search(path, &mut files);
+                continue;
+            }
+            match self.format.or_else(|| format_of(path)) {
+                Some(format) => files.push((path.clone(), format, meta.len())),
+                None => skipped.push(path.clone()),
+            }
+        }
+        for path in &skipped {
+            let shown = muster_event::sanitize(&path.to_string_lossy());
+            eprintln!("import: `{shown}` is no account of a known format; name it with --format");
+        }
+        if files.is_empty() {
+            return Err(usage("no account was found\nhint: give the transcript files, or --format"));
+        }
+        files.sort();
+        let store = Store::open(&global.data, Retention::UNLIMITED).map_err(|error| {
+            usage(format!(
+                "{error}\nhint: a daemon may be using this folder; import into another: --data DIR"
+            ))
+        })?;
+        let total = files.iter().map(|(_, _, len)| len).sum();
+        let mut work = Work {
+            engine: Engine::new(Products::built_in()?),
+            store: store.0,
+            agents: BTreeSet::new(),
+            records: 0,
+            items: 0,
+            bytes: 0,
+            uncommitted: 0,
+            unknown: 0,
+            bar: bar(total),
+        };
+        let begun = Instant::now();
+        let mut unreadable = 0;
+        for (path, format, _) in &files {
+            if let Err(error) = work.file(path, *format) {
+                unreadable += 1;
+                let shown = muster_event::sanitize(&path.to_string_lossy());
+                work.bar.suspend(|| eprintln!("import: `{shown}`: {error}"));
+            }
+        }
+        work.take(Input::Tick { time_ns: now_ns() })?;
+        work.take(Input::Stop { time_ns: now_ns() })?;
+        work.store.commit(true)?;
+        work.bar.finish_and_clear();
+        let seconds = begun.elapsed().as_secs_f64();
+        let rate = work.bytes as f64 / 1e6 / seconds.max(1e-9);
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            let summary = serde_json::json!({
+                "files": files.len(), "agents": work.agents, "records": work.records, "items": work.items,
+                "bytes": work.bytes, "unknown_records": work.unknown, "unreadable_files": unreadable,
+                "seconds": seconds,
+            });
+            writeln!(out, "{summary}")?;
+        } else {
+            writeln!(
+                out,
+                "imported {} files of {} agents: {} records, {} items, {:.1} MB in {seconds:.1} s ({rate:.1} MB/s)",
+                files.len(),
+                work.agents.len(),
+                work.records,
+                work.items,
+                work.bytes as f64 / 1e6,
+            )?;
+            if work.unknown > 0 {
+                writeln!(
+                    out,
+                    "{} records are of kinds that Muster does not interpret; they are kept",
+                    work.unknown
+                )?;
+            }
+        }
+        Ok(if unreadable + skipped.len() > 0 { Exit::Usage } else { Exit::Nothing })
+    }
+}
+
+impl Work {
+    fn take(&mut self, input: Input) -> Result<()> {
+        self.store.append(&input)?;
+        for output in self.engine.step(input) {
+            // Orders to a daemon mean nothing here.
+            if matches!(output, Output::Agent(_) | Output::Join(_) | Output::Finding(_)) {
+                self.store.apply(&output)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, format: Format) -> Result<()> {
+        let name = fs::canonicalize(path)?.to_string_lossy().into_owned();
+        let session = locate(&name).and_then(|l| l.session);
+        let agent = self.engine.imported_agent(format.name(), &name, session.as_deref());
+        self.agents.insert(agent.clone());
+        self.take(Input::Imported(Imported {
+            time_ns: now_ns(),
+            product: format.name().to_owned(),
+            path: name.clone(),
+            session,
+        }))?;
+        match format.framing() {
+            Framing::Rows => {
+                let mut failed = None;
+                let mut records = Vec::new();
+                read_database(&name, &agent, &mut |input| records.push(input))
+                    .unwrap_or_else(|e| failed = Some(e));
+                for input in records {
+                    if let Input::Account(record) = &input {
+                        self.count(record);
+                    }
+                    self.take(input)?;
+                }
+                if let Some(error) = failed {
+                    return Err(error.into());
+                }
+            }
+            Framing::Document => {
+                let mut bytes = Vec::new();
+                File::open(path)?.take(DOCUMENT_MAX).read_to_end(&mut bytes)?;
+                let mut reader = Reader::new(format);
+                self.records(reader.feed(&bytes), &agent, &name)?;
+                self.progress(bytes.len() as u64)?;
+            }
+            Framing::Lines => {
+                let mut reader = Reader::new(format);
+                let mut file = File::open(path)?;
+                let mut piece = vec![0u8; PIECE];
+                loop {
+                    let read = file.read(&mut piece)?;
+                    if read == 0 {
+                        break;
+                    }
+                    let records = reader.feed(piece.get(..read).unwrap_or_default());
+                    self.records(records, &agent, &name)?;
+                    self.progress(read as u64)?;
+                }
+                self.records(Vec::from_iter(reader.finish()), &agent, &name)?;
+                if reader.waiting() > 0 {
+                    let shown = muster_event::sanitize(&name);
+                    let torn = reader.waiting();
+                    self.bar.suspend(|| eprintln!("import: `{shown}` ends in a torn line of {torn} bytes"));
+                }
+                self.unknown += reader.unknown().values().sum::<u64>();
+            }
+        }
+        Ok(())
+    }
+
+    fn records(&mut self, records: Vec<muster_account::Record>, agent: &str, path: &str) -> Result<()> {
+        for record in records {
+            let record = AccountRecord {
+                agent: agent.to_owned(),
+                path: path.to_owned(),
+                offset: record.offset,
+                len: record.len,
+                sha256: record.sha256,
+                time_ns: now_ns(),
+                raw: record.raw,
+                items: record.items,
+            };
+            self.count(&record);
+            self.take(Input::Account(record))?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, record: &AccountRecord) {
+        self.records += 1;
+        self.items += record.items.len() as u64;
+    }
+
+    fn progress(&mut self, bytes: u64) -> Result<()> {
+        self.bytes += bytes;
+        self.uncommitted += bytes;
+        self.bar.inc(bytes);
+        if self.uncommitted >= COMMIT {
+            self.uncommitted = 0;
+            self.store.commit(false)?;
+        }
+        Ok(())
+    }
+}
+
+fn bar(total: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    if let Ok(style) =
+        ProgressStyle::with_template("import {bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+    {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn format_of(path: &Path) -> Option<Format> {
+    let mut head = Vec::new();
+    File::open(path).ok()?.take(HEAD as u64).read_to_end(&mut head).ok()?;
+    detect(&head, &path.to_string_lossy())
+}
+
+/// Accounts in a folder, by their names alone: other files of a home folder are not opened.
+fn search(folder: &Path, files: &mut Vec<(PathBuf, Format, u64)>) {
+    let mut waiting = vec![folder.to_owned()];
+    while let Some(folder) = waiting.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for entry in entries.flatten() {
+            // Links are not followed: they may lead in a circle.
+            let Ok(kind) = entry.file_type() else { continue };
+            let path = entry.path();
+            if kind.is_dir() {
+                waiting.push(path);
+            } else if kind.is_file()
+                && let Some(found) = locate(&path.to_string_lossy())
+            {
+                let len = entry.metadata().map_or(0, |m| m.len());
+                files.push((path, found.format, len));
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! `muster watch`: the daemon.
+
+use std::fs::{self, DirBuilder};
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use muster_engine::{Engine, Enrol, Input, Output, Products, Start, State};
+use muster_event::{Kind, ProcessKey};
+use muster_sensor::{Config, now_ns, process_key};
+use muster_server::{EnrolRequest, Enrolled, Http, Retention, Store, StoreReader};
+
+use crate::cgroup::Cgroup;
+use crate::daemon::{Daemon, Message};
+use crate::exit::{Exit, usage};
+use crate::identify::Identifier;
+use crate::{Global, client, data_files, tail};
+
+const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
+/// How long an enrolment may wait for the daemon's loop.
+const ENROL_MAX: Duration = Duration::from_secs(8);
+
+#[derive(Args)]
+pub struct Watch {
+    /// Where the page and the API are served.
+    #[arg(long, default_value = "127.0.0.1:7373", value_name = "ADDR")]
+    listen: SocketAddr,
+    /// Size limit of the record, in MiB; the oldest goes first, findings and their evidence never. 0: no limit.
+    #[arg(long, default_value_t = 4096, value_name = "MIB")]
+    keep_mib: u64,
+    /// Age limit of the record, in days. 0: no limit.
+    #[arg(long, default_value_t = 90, value_name = "DAYS")]
+    keep_days: u64,
+    /// Folder of data files that add to the built-in ones or replace them (see `muster products`).
+    #[arg(long, value_name = "DIR")]
+    products: Option<PathBuf>,
+    /// Do not load probes: look at /proc only.
+    #[arg(long)]
+    no_kernel: bool,
+}
+
+impl Watch {
+    pub fn run(self, global: &Global) -> Result<Exit> {
+        let products = data_files::products(self.products.as_deref())?;
+        let data = &global.data;
+        prepare_folder(data)?;
+        let limit = Retention {
+            bytes_max: self.keep_mib.saturating_mul(1 << 20),
+            age_max_ns: self.keep_days.saturating_mul(DAY_NS),
+        };
+        // First of all: it holds the lock, so a second daemon ends here.
+        let (store, repaired) = Store::open(data, limit).map_err(|e| usage(e.to_string()))?;
+        for line in repaired {
+            eprintln!("watch: {line}");
+        }
+        let tcp = TcpListener::bind(self.listen).map_err(|error| {
+            usage(format!(
+                "cannot listen on {}: {error}\nhint: name another address with --listen",
+                self.listen
+            ))
+        })?;
+        let address = tcp.local_addr().context("cannot listen")?;
+        let unix = listen_unix(&client::socket(data))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+            signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot take signals")?;
+        }
+
+        let (sender, messages) = channel();
+        let http = Http::start(data, tcp, unix, enroller(sender.clone())).context("cannot serve")?;
+        let http = Arc::new(http);
+        let (follow, requests) = channel();
+        let for_tail = sender.clone();
+        thread::Builder::new().name("accounts".to_owned()).spawn(move || {
+            // The loop may be gone when the last records come.
+            tail::run(&requests, &move |input| drop(for_tail.send(Message::Input(input))));
+        })?;
+
+        let (source, why_not) = self.source(&products, store.last_seq() + 1);
+        if let Some(error) = why_not {
+            eprintln!("watch: no kernel record, only who is there (from /proc): {error}");
+        }
+        let publisher = Arc::clone(&http);
+        let mut daemon = Daemon {
+            engine: Engine::new(products.clone()),
+            products,
+            store,
+            source,
+            identifier: Identifier::default(),
+            messages,
+            tail: follow,
+            publish: Box::new(move |update| publisher.publish(update)),
+            trouble: Default::default(),
+            cgroups: Default::default(),
+        };
+        begin(&mut daemon, data)?;
+        let blind = daemon.source.states().iter().filter(|s| s.error.is_some()).count();
+        println!(
+            "ready page=http://{}/login?token={} data={} record={} blind_probes={blind}",
+            address,
+            http.token(),
+            data.display(),
+            if daemon.source.is_kernel() { "kernel" } else { "proc" },
+        );
+        std::io::stdout().flush()?;
+        daemon.run(&stop);
+        drop(fs::remove_file(client::socket(data)));
+        eprintln!("watch: stopped in good order");
+        Ok(Exit::Nothing)
+    }
+
+    fn source(
+        &self,
+        products: &Products,
+        first_seq: u64,
+    ) -> (Box<dyn muster_sensor::Source>, Option<muster_sensor::SensorError>) {
+        if self.no_kernel {
+            return (Box::new(muster_sensor::PollingSensor::start(first_seq)), None);
+        }
+        let products = products.clone();
+        muster_sensor::start(Config {
+            first_seq,
+            keep: Box::new(move |kind| speaks_to_model(&products, kind)),
+            canary: canary_command(),
+        })
+    }
+}
+
+/// Of processes outside any lineage, only this is of interest.
+fn speaks_to_model(products: &Products, kind: &Kind) -> bool {
+    match kind {
+        Kind::Dns { name, .. } | Kind::Tls { name, .. } => products.is_provider(name),
+        Kind::Http { method, target, .. } => products.is_model_request(method, target),
+        _ => false,
+    }
+}
+
+/// This program itself, as a canary.
+pub fn canary_command() -> Option<(PathBuf, Vec<String>)> {
+    // By its link: the file may be replaced while the daemon runs.
+    Some((PathBuf::from("/proc/self/exe"), vec!["canary".to_owned()]))
+}
+
+/// What the engine is told before anything happens: who Muster is, what it sees, who is there.
+fn begin(daemon: &mut Daemon, data: &Path) -> Result<()> {
+    let own = process_key(std::process::id()).unwrap_or(ProcessKey { pid: std::process::id(), start_ns: 0 });
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let data = fs::canonicalize(data)?;
+    let earlier: Vec<_> = StoreReader::open(&data)
+        .and_then(|reader| reader.roll())
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|agent| matches!(agent.state, State::Running | State::Frozen))
+        .collect();
+    daemon.take(Input::Start(Start {
+        time_ns: now_ns(),
+        host: read("/proc/sys/kernel/hostname"),
+        boot_id: read("/proc/sys/kernel/random/boot_id"),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        kernel_record: daemon.source.is_kernel(),
+        daemon: own,
+        data_dir: data.to_string_lossy().into_owned(),
+    }));
+    for state in daemon.source.states().into_iter().filter(|s| s.error.is_some()) {
+        let error = state.error.as_deref().unwrap_or_default();
+        eprintln!("watch: probe {} is blind: {}", state.probe, muster_event::sanitize(error));
+        daemon.take(Input::Probe { time_ns: now_ns(), state });
+    }
+    // Enrolments outlive the daemon.
+    for agent in earlier.iter().filter(|a| a.parent.is_none()) {
+        let (Some(principal), true) = (&agent.principal, process_key(agent.root.pid) == Some(agent.root))
+        else {
+            continue;
+        };
+        let cgroup = Cgroup::find(agent.root);
+        let id = cgroup.as_ref().map_or(0, |c| c.id);
+        if id != 0 {
+            daemon.source.follow_cgroup(id);
+        }
+        daemon.take(Input::Enrol(Enrol {
+            time_ns: now_ns(),
+            process: agent.root,
+            cgroup: id,
+            principal: principal.clone(),
+            label: agent.label.clone(),
+            command: agent.command.clone(),
+        }));
+        if let (Some(cgroup), Some(id)) = (cgroup, daemon.engine.agent_of_root(agent.root)) {
+            daemon.cgroups.insert(id.to_owned(), cgroup);
+        }
+    }
+    for snapshot in muster_sensor::scan() {
+        daemon.take(Input::Snapshot(snapshot));
+    }
+    // Who ended while nobody watched.
+    for mut agent in earlier {
+        if daemon.engine.agent_of_root(agent.root).is_some() {
+            continue;
+        }
+        agent.state = State::Ended;
+        agent.ended_ns = Some(agent.last_ns);
+        agent.processes = 0;
+        daemon.store.apply(&Output::Agent(Box::new(agent)))?;
+    }
+    daemon.store.commit(true)?;
+    Ok(())
+}
+
+/// Hands enrolments to the loop and waits for its answer.
+fn enroller(sender: Sender<Message>) -> Arc<muster_server::Enrol> {
+    let sender = Mutex::new(sender);
+    Arc::new(move |request: EnrolRequest| -> Result<Enrolled, String> {
+        let (answer, answered) = channel();
+        let gone = || "the daemon is stopping".to_owned();
+        sender.lock().map_err(|_| gone())?.send(Message::Enrol(request, answer)).map_err(|_| gone())?;
+        answered.recv_timeout(ENROL_MAX).map_err(|_| "the daemon is too busy to answer".to_owned())?
+    })
+}
+
+fn prepare_folder(data: &Path) -> Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(|error| {
+        usage(format!("cannot make `{}`: {error}\nhint: name a folder with --data", data.display()))
+    })
+}
+
+/// Only its owner may speak to it: the socket needs no token.
+fn listen_unix(path: &Path) -> Result<UnixListener> {
+    if let Ok(meta) = fs::symlink_metadata(path) {
+        if !meta.file_type().is_socket() {
+            return Err(usage(format!("`{}` is in the way and is no socket", path.display())));
+        }
+        if UnixStream::connect(path).is_ok() {
+            return Err(usage(format!("a daemon already answers at `{}`", path.display())));
+        }
+        fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)
+        .map_err(|error| usage(format!("cannot listen on `{}`: {error}", path.display())))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}

@@ -1,0 +1,227 @@
+//! Accounts that are rows of a database (OpenCode's): reads what changed, and tells whose session each row is of.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+
+use muster_account::{Format, OPENCODE_QUERIES, Reader};
+use muster_engine::{AccountFile, AccountRecord, AgentId, Input};
+use muster_sensor::now_ns;
+use rusqlite::{Connection, OpenFlags};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// Rows this much older than the agent are not its own: clocks of the two differ by less.
+const SLACK_MS: i64 = 2_000;
+/// Versions of rows that are remembered, so that none is taken twice.
+const SEEN_MAX: usize = 65_536;
+
+/// One database, and the agents that write it.
+pub struct Database {
+    path: String,
+    connection: Option<Connection>,
+    version: i64,
+    since_ms: i64,
+    agents: Vec<Writer>,
+    /// Root sessions, and whose they are.
+    sessions: HashMap<String, Option<AgentId>>,
+    readers: BTreeMap<AgentId, Reader>,
+    seen: HashSet<[u8; 32]>,
+    /// Rows read so far: their place in the account, for the record.
+    rows: u64,
+    failed: bool,
+}
+
+struct Writer {
+    agent: AgentId,
+    cwd: String,
+    since_ms: i64,
+}
+
+struct Row {
+    table: String,
+    id: String,
+    updated: i64,
+    data: Value,
+    session: String,
+}
+
+impl Database {
+    pub fn new(path: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            connection: None,
+            version: -1,
+            since_ms: i64::MAX,
+            agents: Vec::new(),
+            sessions: HashMap::new(),
+            readers: BTreeMap::new(),
+            seen: HashSet::new(),
+            rows: 0,
+            failed: false,
+        }
+    }
+
+    /// Another agent opened it.
+    pub fn add(&mut self, agent: AgentId, cwd: String, since_ns: u64, send: &dyn Fn(Input)) {
+        if self.agents.iter().any(|w| w.agent == agent) {
+            return;
+        }
+        send(Input::AccountState {
+            agent: agent.clone(),
+            path: self.path.clone(),
+            time_ns: now_ns(),
+            state: AccountFile::Opened { format: Format::OpenCode.name().to_owned() },
+        });
+        let since_ms = i64::try_from(since_ns / 1_000_000).unwrap_or(0) - SLACK_MS;
+        self.since_ms = self.since_ms.min(since_ms);
+        self.agents.push(Writer { agent, cwd, since_ms });
+        // Sessions that nobody could be named for may be this one's.
+        self.sessions.retain(|_, of| of.is_some());
+        self.version = -1;
+    }
+
+    /// Reads what changed since the last look.
+    pub fn look(&mut self, send: &dyn Fn(Input)) {
+        match self.changed_rows() {
+            Ok(rows) => {
+                self.failed = false;
+                for row in rows {
+                    self.take(row, send);
+                }
+            }
+            Err(error) => {
+                // A database that is being made, or is locked, is there at the next look.
+                let passing = matches!(
+                    error.sqlite_error_code(),
+                    Some(
+                        rusqlite::ErrorCode::DatabaseBusy
+                            | rusqlite::ErrorCode::DatabaseLocked
+                            | rusqlite::ErrorCode::CannotOpen
+                    )
+                ) || error.to_string().contains("no such table");
+                self.connection = None;
+                self.version = -1;
+                if passing || self.failed {
+                    return;
+                }
+                self.failed = true;
+                for writer in &self.agents {
+                    send(Input::AccountState {
+                        agent: writer.agent.clone(),
+                        path: self.path.clone(),
+                        time_ns: now_ns(),
+                        state: AccountFile::Unreadable { error: error.to_string() },
+                    });
+                }
+            }
+        }
+    }
+
+    fn changed_rows(&mut self) -> rusqlite::Result<Vec<Row>> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => {
+                // Not `immutable`: it is written while it is read.
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                none.insert(Connection::open_with_flags(Path::new(&self.path), flags)?)
+            }
+        };
+        let version: i64 = connection.query_row("PRAGMA data_version", [], |row| row.get(0))?;
+        if version == self.version {
+            return Ok(Vec::new());
+        }
+        let mut rows = Vec::new();
+        // One transaction: else the end of a turn may come before its last words.
+        let transaction = connection.transaction()?;
+        for query in OPENCODE_QUERIES {
+            let mut statement = transaction.prepare_cached(query.sql)?;
+            let mut found = statement.query([self.since_ms])?;
+            while let Some(row) = found.next()? {
+                let text: String = row.get(3)?;
+                rows.push(Row {
+                    table: row.get(0)?,
+                    id: row.get(1)?,
+                    updated: row.get(2)?,
+                    data: serde_json::from_str(&text).unwrap_or(Value::Null),
+                    session: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
+                });
+            }
+        }
+        drop(transaction);
+        self.version = version;
+        Ok(rows)
+    }
+
+    fn take(&mut self, row: Row, send: &dyn Fn(Input)) {
+        let Some(agent) = self.whose(&row) else { return };
+        let text = json!({"table": row.table, "id": row.id, "time_updated": row.updated, "data": row.data})
+            .to_string();
+        if self.seen.len() >= SEEN_MAX {
+            self.seen.clear();
+        }
+        if !self.seen.insert(Sha256::digest(&text).into()) {
+            return;
+        }
+        // Rows that are older are not asked for again; several share a millisecond.
+        let reader = self.readers.entry(agent.clone()).or_insert_with(|| Reader::new(Format::OpenCode));
+        for record in reader.feed(text.as_bytes()) {
+            send(Input::Account(AccountRecord {
+                agent: agent.clone(),
+                path: self.path.clone(),
+                offset: self.rows,
+                len: record.len,
+                sha256: record.sha256,
+                time_ns: now_ns(),
+                raw: record.raw,
+                items: record.items,
+            }));
+            self.rows += 1;
+        }
+        self.since_ms = self.since_ms.max(row.updated.min(self.newest_start()));
+    }
+
+    /// No row older than this is of interest to the youngest agent; those of the others were read before it came.
+    fn newest_start(&self) -> i64 {
+        self.agents.iter().map(|w| w.since_ms).max().unwrap_or(i64::MAX)
+    }
+
+    /// The agent whose session this row is of: the one in the session's folder that began last before the row changed.
+    fn whose(&mut self, row: &Row) -> Option<AgentId> {
+        if let Some(known) = self.sessions.get(&row.session) {
+            return known.clone();
+        }
+        let directory = (row.table == "session" && row.id == row.session)
+            .then(|| row.data.get("directory").and_then(Value::as_str))
+            .flatten();
+        let taken: HashSet<&AgentId> = self.sessions.values().flatten().collect();
+        let fits = |w: &&Writer| {
+            w.since_ms <= row.updated && directory.is_none_or(|d| d == w.cwd || self.agents.len() == 1)
+        };
+        let found = self
+            .agents
+            .iter()
+            .filter(fits)
+            // One that has no session yet comes first.
+            .max_by_key(|w| (!taken.contains(&w.agent), w.since_ms))
+            .map(|w| w.agent.clone());
+        // Only the session's own row says where it runs: others do not decide, unless there is one agent only.
+        if found.is_some() && (directory.is_some() || self.agents.len() == 1) {
+            self.sessions.insert(row.session.clone(), found.clone());
+            return found;
+        }
+        None
+    }
+}
+
+/// Reads a whole database once, as the account of one agent.
+pub fn read_database(path: &str, agent: &str, send: &mut dyn FnMut(Input)) -> rusqlite::Result<()> {
+    let mut database = Database::new(path);
+    database.since_ms = 0;
+    database.agents.push(Writer { agent: agent.to_owned(), cwd: String::new(), since_ms: 0 });
+    let rows = database.changed_rows()?;
+    let send = std::cell::RefCell::new(send);
+    for row in rows {
+        database.take(row, &|input| (send.borrow_mut())(input));
+    }
+    Ok(())
+}

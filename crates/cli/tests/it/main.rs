@@ -1,0 +1,13 @@
+//! The binary as its users run it: on the real kernel, with the real agents under a scripted model.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
+mod agents;
+mod rig;

@@ -1,0 +1,49 @@
+//! Two clocks: events carry `CLOCK_BOOTTIME`, which nobody sets; people read wall-clock time.
+
+use muster_event::Nanos;
+use rustix::time::{ClockId, clock_gettime};
+
+/// Differences of the clocks below this are drift or a slow reading, not a step.
+const STEP_NS: i64 = 100_000_000;
+
+fn read(clock: ClockId) -> Nanos {
+    let time = clock_gettime(clock);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// Wall-clock time, nanoseconds since the Unix epoch.
+pub fn now_ns() -> Nanos {
+    read(ClockId::Realtime)
+}
+
+pub(crate) fn boot_ns() -> Nanos {
+    read(ClockId::Boottime)
+}
+
+/// How far wall-clock time is ahead of the time since boot.
+pub(crate) struct Clock {
+    offset: i64,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self { offset: offset() }
+    }
+
+    /// Reads both clocks again. `Some`: the wall clock was set, by so much.
+    pub(crate) fn look(&mut self) -> Option<i64> {
+        let offset = offset();
+        let step = offset - self.offset;
+        self.offset = offset;
+        (step.abs() > STEP_NS).then_some(step)
+    }
+
+    pub(crate) fn wall(&self, boot_ns: Nanos) -> Nanos {
+        boot_ns.saturating_add_signed(self.offset)
+    }
+}
+
+fn offset() -> i64 {
+    let wall = now_ns();
+    i64::try_from(wall).unwrap_or(i64::MAX) - i64::try_from(boot_ns()).unwrap_or(0)
+}

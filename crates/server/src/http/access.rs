@@ -1,0 +1,153 @@
+//! Who may ask: a token, a cookie that stands for it, and only under the server's own name (a page of another site that
+//! points its name at loopback gets nothing).
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::api::ApiError;
+use super::{App, HttpError, page};
+
+const TOKEN_BYTES: usize = 32;
+const COOKIE: &str = "muster";
+/// What anybody may fetch: they hold nothing.
+const OPEN: [&str; 3] = ["/style.css", "/page.js", "/openapi.json"];
+
+pub(crate) struct Access {
+    token: String,
+    address: SocketAddr,
+}
+
+impl Access {
+    pub(crate) fn new(data: &Path, address: SocketAddr) -> Result<Self, HttpError> {
+        let path = data.join("token");
+        let wrap = |action| {
+            let path = path.clone();
+            move |source| HttpError::Token { path, action, source }
+        };
+        let token = match fs::read_to_string(&path) {
+            Ok(text) if is_token(text.trim()) => text.trim().to_owned(),
+            Ok(_) | Err(_) => {
+                let token = new_token().map_err(wrap("make a token for"))?;
+                // It may be there with another's mode.
+                if let Err(error) = fs::remove_file(&path)
+                    && error.kind() != io::ErrorKind::NotFound
+                {
+                    return Err(wrap("replace")(error));
+                }
+                OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(&path)
+                    .and_then(|mut file| file.write_all(token.as_bytes()))
+                    .map_err(wrap("write"))?;
+                token
+            }
+        };
+        Ok(Self { token, address })
+    }
+
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    pub(crate) fn is_right(&self, token: &str) -> bool {
+        // Takes as long for a wrong token as for the right one.
+        token.len() == self.token.len()
+            && token.bytes().zip(self.token.bytes()).fold(0u8, |differ, (a, b)| differ | (a ^ b)) == 0
+    }
+
+    /// The cookie that stands for the token from now on.
+    pub(crate) fn cookie(&self) -> String {
+        format!("{COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", self.token)
+    }
+
+    fn is_own_host(&self, host: &str) -> bool {
+        let own = self.address.to_string();
+        let port = self.address.port();
+        host == own || ["127.0.0.1", "localhost", "[::1]"].iter().any(|name| host == format!("{name}:{port}"))
+    }
+
+    fn is_allowed(&self, headers: &HeaderMap) -> bool {
+        let value = |name| headers.get(name).and_then(|v| v.to_str().ok());
+        if let Some(token) = value(header::AUTHORIZATION).and_then(|v| v.strip_prefix("Bearer ")) {
+            return self.is_right(token.trim());
+        }
+        value(header::COOKIE).into_iter().flat_map(|all| all.split(';')).any(|cookie| {
+            cookie
+                .trim()
+                .strip_prefix(COOKIE)
+                .and_then(|c| c.strip_prefix('='))
+                .is_some_and(|t| self.is_right(t))
+        })
+    }
+}
+
+fn is_token(text: &str) -> bool {
+    text.len() == 2 * TOKEN_BYTES && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn new_token() -> io::Result<String> {
+    let mut bytes = [0u8; TOKEN_BYTES];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(crate::views::hex(&bytes))
+}
+
+/// Stands before every request that comes over TCP.
+pub(crate) async fn check(State(app): State<App>, request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
+    if !app.access.is_own_host(host) {
+        return ApiError::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "this server is not called by that name",
+            "ask it under its own address, e.g. http://127.0.0.1:7373",
+        )
+        .into_response();
+    }
+    let path = request.uri().path();
+    let open = OPEN.contains(&path) || path == "/login";
+    if open || app.access.is_allowed(request.headers()) {
+        return next.run(request).await;
+    }
+    if path.starts_with("/api/") {
+        return ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            "a token is needed",
+            &format!(
+                "send `Authorization: Bearer …` with the text in `{}`",
+                app.data.join("token").display()
+            ),
+        )
+        .into_response();
+    }
+    page::ask_for_token(&app.data.join("token"), false)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_token_is_secret_and_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let address = "127.0.0.1:7373".parse().unwrap();
+        let first = Access::new(dir.path(), address).unwrap();
+        assert!(is_token(first.token()));
+        let mode = fs::metadata(dir.path().join("token")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(Access::new(dir.path(), address).unwrap().token(), first.token());
+        assert!(first.is_right(first.token()) && !first.is_right("") && !first.is_right(&"0".repeat(64)));
+        assert!(first.is_own_host("localhost:7373") && !first.is_own_host("evil.example:7373"));
+        assert!(!first.is_own_host("127.0.0.1"));
+    }
+}

@@ -1,0 +1,304 @@
+//! `/api/v1`. The shapes are those of `views`, as on the command line; `openapi.json` describes them.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::sse::{Event as Sent, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use muster_engine::{Code, Severity};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::{Stream, StreamExt};
+
+use super::{App, EnrolRequest, Update};
+use crate::views::{self, EventView, FindingCounts, FindingView, RollView};
+use crate::{AccountItem, EventFilter, FindingFilter, StoreError, TimeRange};
+
+/// Lines of a list that come without a `limit`, and at most.
+const LIMIT: usize = 1000;
+const LIMIT_MAX: usize = 10_000;
+const BODY_MAX: usize = 64 * 1024;
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/api/v1/roll", get(roll))
+        .route("/api/v1/agents/{agent}", get(agent))
+        .route("/api/v1/agents/{agent}/account", get(account))
+        .route("/api/v1/events", get(events))
+        .route("/api/v1/findings", get(findings))
+        .route("/api/v1/findings/{finding}", get(finding))
+        .route("/api/v1/health", get(health))
+        .route("/api/v1/stream", get(stream))
+        .route("/openapi.json", get(openapi))
+}
+
+/// Only for those who may open the unix socket.
+pub(super) fn socket_routes() -> Router<App> {
+    Router::new().route("/api/v1/runs", post(run)).layer(DefaultBodyLimit::max(BODY_MAX))
+}
+
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    error: String,
+    hint: String,
+}
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, error: &str, hint: &str) -> Self {
+        Self { status, error: error.to_owned(), hint: hint.to_owned() }
+    }
+
+    pub(super) fn internal(error: &str) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error, "see what the daemon prints")
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
+    pub(super) fn store(error: StoreError) -> Self {
+        Self::internal(&error.to_string())
+    }
+
+    fn not_found(what: &str, name: &str, hint: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, &format!("no {what} `{name}`"), hint)
+    }
+
+    fn bad(error: &str, hint: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error, hint)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        (self.status, Json(json!({"error": self.error, "hint": self.hint}))).into_response()
+    }
+}
+
+type Answer<T> = Result<Json<T>, ApiError>;
+
+/// One word of a query as one of the values of an enum.
+fn value<T: DeserializeOwned>(name: &str, text: Option<String>, hint: &str) -> Result<Option<T>, ApiError> {
+    text.map(|text| {
+        serde_json::from_value(Value::String(text.clone()))
+            .map_err(|_| ApiError::bad(&format!("no {name} `{text}`"), hint))
+    })
+    .transpose()
+}
+
+fn moment(name: &str, text: Option<&str>) -> Result<Option<u64>, ApiError> {
+    text.map(|text| {
+        views::parse_time(text).ok_or_else(|| {
+            ApiError::bad(
+                &format!("`{name}` is no time: `{text}`"),
+                "give RFC 3339, e.g. 2026-01-02T03:04:05Z",
+            )
+        })
+    })
+    .transpose()
+}
+
+fn query<T>(query: Result<Query<T>, axum::extract::rejection::QueryRejection>) -> Result<T, ApiError> {
+    query
+        .map(|Query(query)| query)
+        .map_err(|error| ApiError::bad(&error.body_text(), "the fields of each query are in /openapi.json"))
+}
+
+async fn roll(State(app): State<App>) -> Answer<Vec<RollView>> {
+    app.ask(|store| store.roll_views()).await.map(Json)
+}
+
+async fn agent(State(app): State<App>, Path(id): Path<String>) -> Answer<RollView> {
+    let asked = id.clone();
+    let found = app
+        .ask(move |store| {
+            let counts = store.finding_counts()?.get(&asked).copied().unwrap_or_default();
+            Ok(store.agent(&asked)?.map(|state| RollView::new(&state, counts)))
+        })
+        .await?;
+    found.map(Json).ok_or_else(|| ApiError::not_found("agent", &id, "GET /api/v1/roll lists them"))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccountQuery {
+    since: Option<String>,
+    until: Option<String>,
+    limit: Option<usize>,
+}
+
+async fn account(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    asked: Result<Query<AccountQuery>, axum::extract::rejection::QueryRejection>,
+) -> Answer<Vec<Value>> {
+    let asked = query(asked)?;
+    let range = TimeRange {
+        since_ns: moment("since", asked.since.as_deref())?,
+        until_ns: moment("until", asked.until.as_deref())?,
+    };
+    let limit = asked.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
+    let items = app.ask(move |store| store.account_items(&id, range, Some(limit))).await?;
+    Ok(Json(items.iter().map(account_view).collect()))
+}
+
+fn account_view(said: &AccountItem) -> Value {
+    json!({
+        "path": said.path, "offset": said.offset, "len": said.len, "sha256": views::hex(&said.sha256),
+        "read": views::time(said.read_ns), "item": said.item,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventsQuery {
+    agent: Option<String>,
+    since_seq: Option<u64>,
+    until_seq: Option<u64>,
+    since: Option<String>,
+    until: Option<String>,
+    /// Names with commas between them.
+    kinds: Option<String>,
+    pid: Option<u32>,
+    limit: Option<usize>,
+    last: Option<bool>,
+}
+
+async fn events(
+    State(app): State<App>,
+    asked: Result<Query<EventsQuery>, axum::extract::rejection::QueryRejection>,
+) -> Answer<Vec<EventView>> {
+    let asked = query(asked)?;
+    let kinds: Vec<String> =
+        asked.kinds.iter().flat_map(|k| k.split(',')).filter(|k| !k.is_empty()).map(str::to_owned).collect();
+    if let Some(unknown) = kinds.iter().find(|k| !views::kind_names().any(|known| known == *k)) {
+        let hint = format!("one of {}", views::kind_names().collect::<Vec<_>>().join(", "));
+        return Err(ApiError::bad(&format!("no kind `{unknown}`"), &hint));
+    }
+    let filter = EventFilter {
+        agent: asked.agent,
+        since_seq: asked.since_seq,
+        until_seq: asked.until_seq,
+        since_ns: moment("since", asked.since.as_deref())?,
+        until_ns: moment("until", asked.until.as_deref())?,
+        kinds,
+        pid: asked.pid,
+        limit: Some(asked.limit.unwrap_or(LIMIT).min(LIMIT_MAX)),
+        last: asked.last.unwrap_or(false),
+    };
+    let found = app.ask(move |store| {
+        let mut found = Vec::new();
+        store.events(&filter, &mut |view| {
+            found.push(view);
+            true
+        })?;
+        Ok(found)
+    });
+    found.await.map(Json)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FindingsQuery {
+    agent: Option<String>,
+    severity: Option<String>,
+    code: Option<String>,
+    since: Option<String>,
+    limit: Option<usize>,
+}
+
+async fn findings(
+    State(app): State<App>,
+    asked: Result<Query<FindingsQuery>, axum::extract::rejection::QueryRejection>,
+) -> Answer<Vec<FindingView>> {
+    let asked = query(asked)?;
+    let codes = Code::ALL.map(Code::name).join(", ");
+    let filter = FindingFilter {
+        agent: asked.agent,
+        severity_min: value::<Severity>(
+            "severity",
+            asked.severity,
+            "one of info, low, medium, high, critical",
+        )?,
+        code: value("code", asked.code, &format!("one of {codes}"))?,
+        since_ns: moment("since", asked.since.as_deref())?,
+        limit: Some(asked.limit.unwrap_or(LIMIT).min(LIMIT_MAX)),
+    };
+    let found = app.ask(move |store| store.findings(&filter)).await?;
+    Ok(Json(found.iter().map(FindingView::from).collect()))
+}
+
+async fn finding(State(app): State<App>, Path(id): Path<String>) -> Answer<FindingView> {
+    let asked = id.clone();
+    let found = app.ask(move |store| store.finding(&asked)).await?;
+    found
+        .map(|detail| Json(FindingView::from(&detail.finding)))
+        .ok_or_else(|| ApiError::not_found("finding", &id, "GET /api/v1/findings lists them"))
+}
+
+async fn health(State(app): State<App>) -> Answer<Value> {
+    let health = app.ask(|store| store.health()).await?;
+    Ok(Json(json!({
+        "host": health.host, "version": health.version,
+        "started": health.started_ns.map(views::time), "stopped": health.stopped_ns.map(views::time),
+        "last": views::time(health.last_ns), "last_seq": health.last_seq, "lost": health.lost,
+        "ledger_bytes": health.ledger_bytes,
+        "kernel_record": health.start.as_ref().is_some_and(|s| s.kernel_record),
+        "probes": health.probes.iter().map(|p| json!({"probe": p.probe, "error": p.error})).collect::<Vec<_>>(),
+        "losses": health.losses.iter().map(|l| json!({
+            "queue": l.queue, "count": l.count, "from": views::time(l.from_ns), "to": views::time(l.to_ns),
+        })).collect::<Vec<_>>(),
+    })))
+}
+
+async fn stream(State(app): State<App>) -> impl IntoResponse {
+    let updates = BroadcastStream::new(app.updates.subscribe());
+    let sent = updates.map(|update| Ok::<_, Infallible>(sent(update)));
+    let keep: Sse<_> = Sse::new(boxed(sent)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    keep
+}
+
+fn boxed(
+    stream: impl Stream<Item = Result<Sent, Infallible>> + Send + 'static,
+) -> std::pin::Pin<Box<dyn Stream<Item = Result<Sent, Infallible>> + Send>> {
+    Box::pin(stream)
+}
+
+fn sent(update: Result<Update, tokio_stream::wrappers::errors::BroadcastStreamRecvError>) -> Sent {
+    let (name, data) = match update {
+        Ok(Update::Agent(state)) => {
+            let mut view = serde_json::to_value(RollView::new(&state, FindingCounts::default()));
+            // Counts of findings are not at hand here: who wants them asks for the agent.
+            if let Ok(Value::Object(fields)) = &mut view {
+                fields.remove("findings");
+            }
+            ("agent", view.map(|v| v.to_string()))
+        }
+        Ok(Update::Finding(finding)) => ("finding", serde_json::to_string(&FindingView::from(&*finding))),
+        Err(tokio_stream::wrappers::errors::BroadcastStreamRecvError::Lagged(count)) => {
+            ("lagged", Ok(json!({"missed": count}).to_string()))
+        }
+    };
+    Sent::default().event(name).data(data.unwrap_or_else(|_| "{}".to_owned()))
+}
+
+async fn run(State(app): State<App>, Json(request): Json<EnrolRequest>) -> Response {
+    let enrol = app.enrol;
+    match tokio::task::spawn_blocking(move || enrol(request)).await {
+        Ok(Ok(enrolled)) => Json(enrolled).into_response(),
+        Ok(Err(reason)) => {
+            ApiError::new(StatusCode::CONFLICT, &reason, "see what the daemon prints").into_response()
+        }
+        Err(_) => ApiError::internal("the enrolment was not answered").into_response(),
+    }
+}
+
+async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], include_str!("../../openapi.json"))
+}
