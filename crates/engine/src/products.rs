@@ -135,6 +135,9 @@ struct Helper {
     program: String,
     /// The arguments after the first: exact, `*` for any one, a glob, `**` for any rest.
     argv: Vec<String>,
+    /// Passes over the options that the program takes before these.
+    #[serde(default)]
+    options: Options,
     #[serde(default)]
     when: When,
     #[serde(default)]
@@ -149,6 +152,15 @@ enum When {
     Startup,
     #[default]
     Anytime,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Options {
+    #[default]
+    Exact,
+    /// Git's, before its subcommand. A setting that makes git run a program shows as a descendant.
+    Git,
 }
 
 /// What a helper may run in turn.
@@ -346,11 +358,18 @@ impl Product {
     }
 
     fn rule(&self, path: &str, argv: &[String], startup: bool) -> Option<&Helper> {
-        let first = argv.first().map_or("", |a| crate::roll::name_of(a));
-        let arguments = argv.get(1..).unwrap_or_default();
+        let name = |at: usize| argv.get(at).map_or("", |a| crate::roll::name_of(a));
+        // A script's command line is that of its interpreter: `sh /usr/bin/lsb_release -a`.
+        let script = is_interpreter(path) && argv.get(1).is_some_and(|a| a.starts_with('/'));
+        let (program, first) = if script { (name(1), 2) } else { (name(0), 1) };
+        let arguments = argv.get(first..).unwrap_or_default();
         self.helper.iter().find(|helper| {
+            let arguments = match helper.options {
+                Options::Exact => arguments,
+                Options::Git => after_git_options(arguments),
+            };
             (helper.when == When::Anytime || startup)
-                && (helper.program == crate::roll::name_of(path) || helper.program == first)
+                && (helper.program == crate::roll::name_of(path) || helper.program == program)
                 && argv_matches(&helper.argv, arguments)
         })
     }
@@ -365,6 +384,22 @@ impl Product {
             }
             Some(Descendants::None) | None => false,
         }
+    }
+}
+
+/// Git's subcommand and what follows it.
+fn after_git_options(arguments: &[String]) -> &[String] {
+    let mut rest = arguments;
+    loop {
+        rest = match rest {
+            [option, _, after @ ..]
+                if matches!(option.as_str(), "-c" | "-C" | "--git-dir" | "--work-tree" | "--namespace") =>
+            {
+                after
+            }
+            [option, after @ ..] if option.starts_with("--") => after,
+            _ => return rest,
+        };
     }
 }
 

@@ -46,7 +46,9 @@ fn run(daemon: &Daemon, agent: &Installed, dir: &Path, script: Script, enrolled:
     let mut command = agent.command(dir, &home, &model, "write greet.sh").unwrap();
     if enrolled {
         let mut run = Command::new(MUSTER);
-        run.args(["run", "--principal", "tester", "--label", "a test", "--data"]).arg(daemon.data.path()).arg("--");
+        run.args(["run", "--principal", "tester", "--label", "a test", "--data"])
+            .arg(daemon.data.path())
+            .arg("--");
         run.arg(command.get_program()).args(command.get_args()).current_dir(dir).env_clear();
         for (name, value) in command.get_envs() {
             if let Some(value) = value {
