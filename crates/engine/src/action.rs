@@ -48,6 +48,8 @@ impl Engine {
             call: None,
             helper: None,
             uncovered: false,
+            asked: false,
+            effects: Default::default(),
             decided: false,
         };
         let Some(agent) = self.agents.get_mut(id) else { return };
@@ -67,7 +69,11 @@ impl Engine {
             product.and_then(|p| p.call_variables().iter().find_map(|v| process.env.get(v))).cloned();
         let texts = command_texts(&process.argv);
         let startup = agent.first_call_ns.is_none();
-        let covered = if agent.configured.contains(&process.argv)
+        let asked = call_id.is_some() || is_tool_shell(&process.argv);
+        // What carries a call's id is that call's, whatever it looks like.
+        let covered = if call_id.is_some() {
+            None
+        } else if agent.configured.contains(&process.argv)
             || texts.iter().any(|t| agent.configured.iter().any(|c| c.len() == 1 && c.first() == Some(t)))
         {
             Some("a hook or server that the product's configuration names".to_owned())
@@ -80,6 +86,7 @@ impl Engine {
         let display = texts.first().cloned().unwrap_or_default();
         let Some(action) = agent.actions.get_mut(&index) else { return };
         action.call_id = action.call_id.take().or(call_id);
+        action.asked |= asked && covered.is_none();
         for text in texts {
             if !action.texts.contains(&text) {
                 action.texts.push(text);
@@ -137,6 +144,13 @@ pub(crate) fn command_texts(argv: &[String]) -> Vec<String> {
     }
     out.push(argv.join(" "));
     out
+}
+
+/// A shell that runs a command string, of the kinds that people and so harnesses use for commands. `sh -c` is also how a
+/// program runs another one for itself (`system(3)`, node's `exec`): there its effects decide.
+fn is_tool_shell(argv: &[String]) -> bool {
+    let program = argv.first().map_or("", |a| crate::roll::name_of(a)).trim_start_matches('-');
+    !matches!(program, "sh" | "dash" | "ash" | "busybox") && shell_string(argv).is_some()
 }
 
 /// The argument of `sh -c`.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use muster_account::{Class, Status};
 use muster_event::{Nanos, ProcessKey};
 
+use crate::effects::Effects;
 use crate::output::{AgentState, Strength};
 use crate::{Evidence, Finding};
 
@@ -102,6 +103,10 @@ pub(crate) struct Action {
     pub helper: Option<String>,
     /// An exec of it that no helper rule covers.
     pub uncovered: bool,
+    /// It has the shape in which harnesses run what a model asks for: a shell with a command, or a call's id.
+    pub asked: bool,
+    /// What it changed or reached, until a call explains it.
+    pub effects: Effects,
     pub decided: bool,
 }
 

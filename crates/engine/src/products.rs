@@ -18,6 +18,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("openhands.toml", include_str!("../products/openhands.toml")),
     ("providers.toml", include_str!("../products/providers.toml")),
     ("daemons.toml", include_str!("../products/daemons.toml")),
+    ("helpers.toml", include_str!("../products/helpers.toml")),
 ];
 
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,8 @@ pub enum ProductsError {
         #[source]
         source: Box<toml::de::Error>,
     },
+    #[error("`{file}` names the set of helpers `{set}`, which no `[[set]]` of `helpers.toml` has")]
+    NoSuchSet { file: String, set: String },
 }
 
 #[derive(Clone)]
@@ -57,6 +60,9 @@ pub struct Product {
 pub struct Head {
     pub name: String,
     pub display: String,
+    /// Sets of helpers (`helpers.toml`) that this product uses besides its own.
+    #[serde(default)]
+    helpers: Vec<String>,
 }
 
 /// How its executable is known: by the files themselves, never by the name of a process.
@@ -171,6 +177,8 @@ enum Descendants {
     /// Programs of the system's own folders, but no interpreter.
     #[default]
     System,
+    /// Git's own programs.
+    Git,
     /// Anything (a login shell that reads the user's start-up files).
     Any,
 }
@@ -222,6 +230,20 @@ struct Daemon {
     prefix: Vec<String>,
 }
 
+/// Helpers that several products share.
+#[derive(Clone, Debug, Deserialize)]
+struct Set {
+    name: String,
+    #[serde(default)]
+    helper: Vec<Helper>,
+}
+
+#[derive(Deserialize)]
+struct HelpersFile {
+    #[serde(default)]
+    set: Vec<Set>,
+}
+
 #[derive(Deserialize)]
 struct DaemonsFile {
     #[serde(default)]
@@ -239,15 +261,28 @@ impl Products {
         all.extend(files.iter().map(|(name, text)| (name.as_str(), text.as_str())));
         let mut out =
             Self { products: BTreeMap::new(), providers: Providers::default(), daemons: Vec::new() };
+        let mut sets: Vec<Set> = Vec::new();
         for (file, text) in all {
             let failed = |source| ProductsError::Parse { file: file.to_owned(), source: Box::new(source) };
             match file {
                 "providers.toml" => out.providers = toml::from_str(text).map_err(failed)?,
                 "daemons.toml" => out.daemons = toml::from_str::<DaemonsFile>(text).map_err(failed)?.daemon,
+                "helpers.toml" => sets = toml::from_str::<HelpersFile>(text).map_err(failed)?.set,
                 _ => {
                     let product: Product = toml::from_str(text).map_err(failed)?;
                     out.products.insert(product.product.name.clone(), product);
                 }
+            }
+        }
+        for product in out.products.values_mut() {
+            for name in &product.product.helpers {
+                let set = sets.iter().find(|set| set.name == *name).ok_or_else(|| {
+                    ProductsError::NoSuchSet {
+                        file: format!("{}.toml", product.product.name),
+                        set: name.clone(),
+                    }
+                })?;
+                product.helper.extend(set.helper.iter().cloned());
             }
         }
         Ok(out)
@@ -381,6 +416,10 @@ impl Product {
             Some(Descendants::Any) => true,
             Some(Descendants::System) => {
                 is_system(path) && crate::action::shell_string(argv).is_none() && !is_interpreter(path)
+            }
+            Some(Descendants::Git) => {
+                let name = crate::roll::name_of(path);
+                (name == "git" || name.starts_with("git-")) && !is_interpreter(path)
             }
             Some(Descendants::None) | None => false,
         }

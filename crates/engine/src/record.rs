@@ -47,6 +47,7 @@ impl Engine {
         let key = event.process;
         self.processes.ensure(key, event.uid, &event.comm, event.cgroup, event.time_ns);
         self.count(&event);
+        self.note_effect(&event);
         match &event.kind {
             Kind::Fork { child } => self.on_fork(&event, *child),
             Kind::Exec { .. } => self.on_exec(&event),
@@ -158,6 +159,12 @@ impl Engine {
             process.exec_seq = event.seq;
             process.time_ns = event.time_ns;
             process.forked = false;
+        }
+        // An enrolled agent's folder is known with its first program.
+        if let Some(agent) = self.roots.get(&key).and_then(|id| self.agents.get_mut(id))
+            && agent.state.cwd.is_empty()
+        {
+            agent.state.cwd.clone_from(cwd);
         }
         self.attribute(key, event.seq);
         self.on_executed(key, event.seq);
