@@ -276,12 +276,11 @@ impl Products {
         }
         for product in out.products.values_mut() {
             for name in &product.product.helpers {
-                let set = sets.iter().find(|set| set.name == *name).ok_or_else(|| {
-                    ProductsError::NoSuchSet {
+                let set =
+                    sets.iter().find(|set| set.name == *name).ok_or_else(|| ProductsError::NoSuchSet {
                         file: format!("{}.toml", product.product.name),
                         set: name.clone(),
-                    }
-                })?;
+                    })?;
                 product.helper.extend(set.helper.iter().cloned());
             }
         }

@@ -385,7 +385,8 @@ fn unreported(agent: &str, action: &Action, severity: Severity) -> Finding {
         action.seq.to_string()
     };
     let mut evidence = vec![event_evidence(action.seq, action.process)];
-    let mut effects: Vec<u64> = action.effects.iter().map(|e| e.seq).filter(|seq| *seq != action.seq).collect();
+    let mut effects: Vec<u64> =
+        action.effects.iter().map(|e| e.seq).filter(|seq| *seq != action.seq).collect();
     effects.sort_unstable();
     effects.truncate(2);
     evidence.extend(effects.into_iter().map(|seq| Evidence::Event { seq }));
@@ -398,7 +399,10 @@ fn unreported(agent: &str, action: &Action, severity: Severity) -> Finding {
         deception: if inert { 0 } else { 2 },
         agent: agent.to_owned(),
         time_ns: action.time_ns,
-        summary: format!("ran `{}`{did}, which no tool call in its account explains", shorten(&action.display)),
+        summary: format!(
+            "ran `{}`{did}, which no tool call in its account explains",
+            shorten(&action.display)
+        ),
         explanation: if inert {
             "The agent's own program executed this, not through a shell, and it changed and reached nothing that the \
              sensor records: most likely the product looks around for itself in a way that Muster does not know. It \

@@ -211,3 +211,23 @@ fn two_agents_in_one_folder_do_not_explain_each_other() {
          high phantom-action: its account shows `ls` with a result, but nothing of the kind happened",
     );
 }
+
+#[test]
+fn a_tool_that_writes_an_account_forges_it() {
+    let account = "/h/.codex/sessions/2026/01/01/rollout-2026-01-01T00-00-00-00000000-0000-0000-0000-000000000000.jsonl";
+    codex(
+        &format!(
+            "call 100 c1 exec_command tidy
+             open 100 {account}
+             fork 100 101
+             exec 101 path=/bin/bash argv=/bin/bash|-c|tidy CODEX_TOOL_CALL_ID=c1
+             open 101 {account}
+             exit 101 0
+             result 100 c1 ok
+             say 100 Tidied."
+        ),
+        &format!(
+            "high account-tampered: a tool of it (`/bin/bash -c tidy`) wrote to an account of codex: `{account}`"
+        ),
+    );
+}

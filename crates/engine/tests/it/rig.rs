@@ -170,7 +170,13 @@ impl Rig {
                 pid(1),
                 Kind::Open {
                     path: rest(2),
-                    access: Access { read: true, write: false, create: false, truncate: false, append: false },
+                    access: Access {
+                        read: true,
+                        write: false,
+                        create: false,
+                        truncate: false,
+                        append: false,
+                    },
                     result: 3,
                 },
             ),
