@@ -9,6 +9,9 @@ use crate::engine::Engine;
 use crate::process::Role;
 use crate::products::Covered;
 
+/// Texts of one action under which a call may name it: a harness goes through two or three programs to the command.
+const TEXTS_MAX: usize = 32;
+
 impl Engine {
     /// A process executed a file. Where its parent is the harness, that begins an action; within an action it adds to it.
     pub(crate) fn on_executed(&mut self, key: ProcessKey, seq: u64) {
@@ -28,7 +31,8 @@ impl Engine {
                 if begins {
                     self.extend_action(&id, index, key)
                 } else {
-                    self.check_descendant(&id, index, key, seq)
+                    self.check_descendant(&id, index, key, seq);
+                    self.look_into_sandbox(&id, index, key);
                 }
             }
             Role::Member => {}
@@ -88,7 +92,7 @@ impl Engine {
         action.call_id = action.call_id.take().or(call_id);
         action.asked |= asked && covered.is_none();
         for text in texts {
-            if !action.texts.contains(&text) {
+            if action.texts.len() < TEXTS_MAX && !action.texts.contains(&text) {
                 action.texts.push(text);
             }
         }
@@ -118,6 +122,35 @@ impl Engine {
                 .is_some_and(|p| p.covers_descendant(helper, &process.path, &process.argv));
         if !known {
             self.begin_action(id, key, seq);
+        }
+    }
+
+    /// A sandbox was started for a command: what it runs is what the call named.
+    fn look_into_sandbox(&mut self, id: &AgentId, index: usize, key: ProcessKey) {
+        let Some(agent) = self.agents.get(id) else { return };
+        let Some(action) = agent.actions.get(&index) else { return };
+        if action.call.is_some() || action.helper.is_some() && !action.uncovered {
+            return;
+        }
+        let product = agent.state.product.as_str();
+        let is_wrapper = |p: &crate::process::Process| self.products.is_wrapper(product, &p.path, &p.argv);
+        let Some(process) = self.processes.get(key) else { return };
+        if is_wrapper(process) {
+            return;
+        }
+        // Nothing but sandboxes between the harness and this.
+        let mut reached = false;
+        for ancestor in self.processes.ancestors(key) {
+            if !is_wrapper(ancestor) {
+                return;
+            }
+            if ancestor.key == action.process {
+                reached = true;
+                break;
+            }
+        }
+        if reached {
+            self.extend_action(id, index, key);
         }
     }
 
