@@ -185,8 +185,8 @@ impl Daemon {
             Output::FollowAccount { agent, path, format, cwd, since_ns } => {
                 drop(self.tail.send(tail::Request::Follow { agent, path, format, cwd, since_ns }));
             }
-            Output::ReadConfiguration { agent, product, home, cwd } => {
-                let mut read = configuration::read(&product, home.as_deref(), &cwd);
+            Output::ReadConfiguration { agent, product, home, cwd, argv } => {
+                let mut read = configuration::read(&product, home.as_deref(), &cwd, &argv);
                 let commands = read.iter_mut().flat_map(|(_, commands)| std::mem::take(commands)).collect();
                 let sources: Vec<String> = read.into_iter().map(|(source, _)| source).collect();
                 return Some(Input::Configured { agent, source: sources.join(", "), commands });

@@ -101,6 +101,8 @@ pub(crate) struct Action {
     pub call: Option<usize>,
     /// Why it is the harness's own and no act of the model: the rule's reason.
     pub helper: Option<String>,
+    /// … and may run whatever it likes: a hook of the user's, a shell that reads start-up files.
+    pub free: bool,
     /// An exec of it that no helper rule covers.
     pub uncovered: bool,
     /// It has the shape in which harnesses run what a model asks for: a shell with a command, or a call's id.
@@ -201,6 +203,18 @@ impl Agent {
             self.actions_open.remove(&old);
         }
         index
+    }
+
+    /// In the folder that it was started in?
+    pub fn works_in(&self, path: &str) -> bool {
+        let cwd = self.state.cwd.as_str();
+        cwd.len() > 1 && path.strip_prefix(cwd).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// Does the configuration make the harness run this? A server is an argv, a hook a text for a shell.
+    pub fn is_configured(&self, argv: &[String], texts: &[String]) -> bool {
+        self.configured.contains(argv)
+            || texts.iter().any(|text| self.configured.contains(std::slice::from_ref(text)))
     }
 
     /// A finding is raised once: the engine may come to the same conclusion again, over other evidence.

@@ -34,6 +34,8 @@ pub enum Output {
         product: String,
         home: Option<String>,
         cwd: String,
+        /// Its command line may name more files, or give settings itself.
+        argv: Vec<String>,
     },
     /// The agent appeared, or something about it changed.
     Agent(Box<AgentState>),

@@ -190,9 +190,11 @@ enum Descendants {
     Any,
 }
 
-pub(crate) enum Covered {
-    Yes(String),
-    No,
+/// A helper rule that holds.
+pub(crate) struct Covered {
+    pub why: String,
+    /// It may run whatever it likes.
+    pub free: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -417,12 +419,10 @@ impl Product {
         })
     }
 
-    /// Is this execution one that the product does for itself?
-    pub(crate) fn covers(&self, path: &str, argv: &[String], startup: bool) -> Covered {
-        match self.rule(path, argv, startup) {
-            Some(helper) => Covered::Yes(helper.why.clone()),
-            None => Covered::No,
-        }
+    /// The rule by which this execution is one that the product does for itself.
+    pub(crate) fn covers(&self, path: &str, argv: &[String], startup: bool) -> Option<Covered> {
+        let helper = self.rule(path, argv, startup)?;
+        Some(Covered { why: helper.why.clone(), free: helper.descendants == Descendants::Any })
     }
 
     fn rule(&self, path: &str, argv: &[String], startup: bool) -> Option<&Helper> {

@@ -251,6 +251,7 @@ impl Engine {
             product: agent.state.product.clone(),
             home: process.env.get("HOME").cloned(),
             cwd: process.cwd.clone(),
+            argv: process.argv.clone(),
         });
     }
 
