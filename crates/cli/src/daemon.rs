@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use muster_engine::{AgentId, Engine, Enrol, Input, Output, Products, State};
 use muster_event::{Lost, Queue};
 use muster_sensor::{Batch, Source, now_ns, process_key};
-use muster_server::{EnrolRequest, Enrolled, Store, Update};
+use muster_server::{EnrolRequest, Enrolled, Store, StoreError, Update};
 
 use crate::cgroup::Cgroup;
 use crate::identify::Identifier;
@@ -50,6 +50,21 @@ pub struct Daemon {
 pub struct Trouble {
     since_ns: Option<u64>,
     refused: u64,
+}
+
+impl Trouble {
+    fn begin(&mut self, error: &StoreError) {
+        if self.since_ns.is_some() {
+            return;
+        }
+        self.since_ns = Some(now_ns());
+        let hint = if error.is_disk_full() {
+            "\nhint: make room on its disk; watching goes on, the gap is recorded"
+        } else {
+            ""
+        };
+        eprintln!("watch: cannot write the record: {error}{hint}");
+    }
 }
 
 impl Daemon {
@@ -135,36 +150,23 @@ impl Daemon {
     }
 
     fn append(&mut self, input: &Input) {
-        match self.store.append(input) {
-            Ok(()) => {
-                if let Some(from_ns) = self.trouble.since_ns.take() {
-                    let count = std::mem::take(&mut self.trouble.refused);
-                    eprintln!("watch: the record is written again; {count} inputs are missing in it");
-                    let lost = Lost { queue: Queue::Intake, count, from_ns, to_ns: now_ns() };
-                    self.take(Input::Lost(lost));
-                }
-            }
-            Err(error) => {
-                if self.trouble.since_ns.is_none() {
-                    self.trouble.since_ns = Some(now_ns());
-                    let hint = if error.is_disk_full() {
-                        "\nhint: make room on its disk; watching goes on, the gap is recorded"
-                    } else {
-                        ""
-                    };
-                    eprintln!("watch: cannot write the record: {error}{hint}");
-                }
-                self.trouble.refused += 1;
-            }
+        if let Err(error) = self.store.append(input) {
+            self.trouble.refused += 1;
+            self.trouble.begin(&error);
         }
     }
 
     fn commit(&mut self, durable: bool) {
-        if let Err(error) = self.store.commit(durable)
-            && self.trouble.since_ns.is_none()
-        {
-            self.trouble.since_ns = Some(now_ns());
-            eprintln!("watch: cannot write the record: {error}");
+        if let Err(error) = self.store.commit(durable) {
+            self.trouble.begin(&error);
+            return;
+        }
+        // What was taken while there was no room is written now; what was refused is a gap.
+        let Some(from_ns) = self.trouble.since_ns.take() else { return };
+        let count = std::mem::take(&mut self.trouble.refused);
+        eprintln!("watch: the record is written again; {count} inputs are missing in it");
+        if count > 0 {
+            self.take(Input::Lost(Lost { queue: Queue::Intake, count, from_ns, to_ns: now_ns() }));
         }
     }
 

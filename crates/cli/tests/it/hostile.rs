@@ -87,7 +87,7 @@ fn a_full_disk_is_said_and_recorded() {
     let balloon = mount.path().join("balloon");
     let mut file = fs::File::create(&balloon).unwrap();
     while file.write_all(&[0; 1 << 16]).is_ok() {}
-    enrolled(&daemon, "for i in $(seq 3000); do : > /tmp/muster-full-disk; done; rm /tmp/muster-full-disk");
+    enrolled(&daemon, "for i in $(seq 30000); do : > /tmp/muster-full-disk; done; rm /tmp/muster-full-disk");
     daemon.wait("word of the full disk", || daemon.said().contains("cannot write the record").then_some(()));
     assert!(daemon.said().contains("make room"), "a hint: {}", daemon.said());
     drop(file);
