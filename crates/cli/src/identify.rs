@@ -39,10 +39,14 @@ impl Identifier {
         argv: &[String],
         cwd: &str,
     ) -> Option<Found> {
-        if let Some(script) = script_of(path, script, argv, cwd)
-            && let Some(identified) = self.look(products, &script, true)
-        {
-            return Some(Found { identified, native: false });
+        if let Some(script) = script_of(path, script, argv, cwd) {
+            let identified = match script.strip_prefix(MODULE) {
+                Ok(module) => by_module(products, &module.to_string_lossy()),
+                Err(_) => self.look(products, &script, true),
+            };
+            if let Some(identified) = identified {
+                return Some(Found { identified, native: false });
+            }
         }
         let identified = self.look(products, Path::new(path), false)?;
         if products.get(&identified.product).is_some_and(|product| product.is_applet(argv)) {
@@ -74,6 +78,23 @@ impl Identifier {
     }
 }
 
+/// Stands before the name of a module in the answer of `script_of`.
+const MODULE: &str = "-m";
+
+/// `python -m aider`.
+fn by_module(products: &Products, module: &str) -> Option<Identified> {
+    let top = module.split('.').next()?;
+    products.all().find_map(|product| {
+        let known = product.identity.python.iter().find(|p| p.name == top)?;
+        Some(Identified {
+            product: product.product.name.clone(),
+            version: None,
+            by: format!("Python module `{}`", known.name),
+            launcher: false,
+        })
+    })
+}
+
 /// The script that an interpreter runs: by `#!`, or its first argument that is no option.
 fn script_of(path: &str, script: Option<&str>, argv: &[String], cwd: &str) -> Option<PathBuf> {
     if let Some(script) = script {
@@ -95,7 +116,7 @@ fn script_of(path: &str, script: Option<&str>, argv: &[String], cwd: &str) -> Op
             }
             "-c" | "-e" | "-p" | "--eval" | "--print" | "-" => return None,
             "run" if name.starts_with("bun") || name.starts_with("deno") => {}
-            "-m" => return arguments.next().map(|module| PathBuf::from(format!("-m/{module}"))),
+            "-m" => return arguments.next().map(|module| Path::new(MODULE).join(module)),
             option if option.starts_with('-') => {}
             file => return Some(Path::new(cwd).join(file)),
         }
@@ -153,7 +174,11 @@ fn by_python(products: &Products, file: &Path) -> Option<Identified> {
     let text = read_bounded(file, 64 * 1024)?;
     let text = String::from_utf8_lossy(&text);
     products.all().find_map(|product| {
-        let known = product.identity.python.iter().find(|p| {
+        let path = file.to_string_lossy();
+        let fits = |p: &&muster_engine::Package| {
+            p.entry.is_empty() || p.entry.iter().any(|entry| muster_engine::glob(entry, &path))
+        };
+        let known = product.identity.python.iter().filter(fits).find(|p| {
             text.lines().any(|line| {
                 line.strip_prefix("from ")
                     .or_else(|| line.strip_prefix("import "))
@@ -231,4 +256,60 @@ fn read_bounded(path: &Path, max: u64) -> Option<Vec<u8>> {
 /// `2.1.330` of `2.1.330-linux-x64`: platform packages carry the platform in their version.
 fn version_of(version: &str) -> String {
     version.split("-linux").next().unwrap_or(version).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn products() -> Products {
+        Products::built_in().unwrap()
+    }
+
+    /// What these files, run by this command line, are.
+    #[track_caller]
+    fn check(files: &[(&str, &str)], path: &str, argv: &[&str], expected: Option<&str>) {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let file = dir.path().join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+        let argv: Vec<String> = argv.iter().map(|a| (*a).to_owned()).collect();
+        let cwd = dir.path().to_string_lossy().into_owned();
+        let found = Identifier::default().identify(&products(), path, None, &argv, &cwd);
+        assert_eq!(found.map(|f| f.identified.product).as_deref(), expected, "{argv:?}");
+    }
+
+    #[test]
+    fn a_package_is_known_by_its_entry_points() {
+        let package = (
+            "p/package.json",
+            r#"{"name": "@google/gemini-cli", "version": "1", "bin": {"gemini": "dist/x.js"}}"#,
+        );
+        check(&[package, ("p/dist/x.js", "")], "/usr/bin/node", &["node", "p/dist/x.js"], Some("gemini-cli"));
+        check(&[package, ("p/scripts/other.js", "")], "/usr/bin/node", &["node", "p/scripts/other.js"], None);
+        let own = ("p/package.json", r#"{"name": "my-claude", "bin": {"claude": "claude.js"}}"#);
+        check(&[own, ("p/claude.js", "")], "/usr/bin/node", &["node", "p/claude.js"], None);
+    }
+
+    #[test]
+    fn a_python_agent_is_known_by_its_module() {
+        let script = "#!/usr/bin/python3\nfrom aider.main import main\n";
+        check(
+            &[("venv/bin/aider", script)],
+            "/usr/bin/python3.11",
+            &["python3", "venv/bin/aider"],
+            Some("aider"),
+        );
+        check(&[("mine.py", script)], "/usr/bin/python3.11", &["python3", "mine.py"], None);
+        check(&[], "/usr/bin/python3.11", &["python3", "-m", "aider.main"], Some("aider"));
+        check(&[], "/usr/bin/python3.11", &["python3", "-m", "http.server"], None);
+        check(
+            &[("x.py", "import openhands.sdk\n")],
+            "/usr/bin/python3.11",
+            &["python3", "-u", "x.py"],
+            Some("openhands"),
+        );
+    }
 }

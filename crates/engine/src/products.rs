@@ -19,6 +19,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("providers.toml", include_str!("../products/providers.toml")),
     ("daemons.toml", include_str!("../products/daemons.toml")),
     ("helpers.toml", include_str!("../products/helpers.toml")),
+    ("others.toml", include_str!("../products/others.toml")),
 ];
 
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +93,8 @@ pub struct Package {
     /// Only starts the native executable of another package.
     #[serde(default)]
     pub launcher: bool,
-    /// Files inside the package that are the agent, as globs; the package's `bin` entries are too.
+    /// Files that are the agent, as globs: inside an npm package (whose `bin` entries are too), or, for Python, the whole
+    /// path of the console script (without any: every script that imports it).
     #[serde(default)]
     pub entry: Vec<String>,
 }
@@ -257,6 +259,12 @@ struct HelpersFile {
 }
 
 #[derive(Deserialize)]
+struct OthersFile {
+    #[serde(default)]
+    other: Vec<Product>,
+}
+
+#[derive(Deserialize)]
 struct DaemonsFile {
     #[serde(default)]
     daemon: Vec<Daemon>,
@@ -283,6 +291,10 @@ impl Products {
             match file {
                 "providers.toml" => out.providers = toml::from_str(text).map_err(failed)?,
                 "daemons.toml" => out.daemons = toml::from_str::<DaemonsFile>(text).map_err(failed)?.daemon,
+                "others.toml" => {
+                    let others: OthersFile = toml::from_str(text).map_err(failed)?;
+                    out.products.extend(others.other.into_iter().map(|p| (p.product.name.clone(), p)));
+                }
                 "helpers.toml" => {
                     let helpers: HelpersFile = toml::from_str(text).map_err(failed)?;
                     sets = helpers.set;
@@ -341,8 +353,11 @@ impl Products {
         })
     }
 
-    /// Is this HTTP request one of a model API?
+    /// Is this HTTP request one of a model API, or one to a proxy for a provider?
     pub fn is_model_request(&self, method: &str, target: &str) -> bool {
+        if method == "CONNECT" {
+            return self.is_provider(target.rsplit_once(':').map_or(target, |(host, _)| host));
+        }
         let path = target.split('?').next().unwrap_or(target);
         self.providers.api.iter().any(|api| api.method == method && glob(&api.path, path))
     }

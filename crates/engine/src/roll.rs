@@ -301,6 +301,10 @@ impl Engine {
         if !self.products.is_model_request(method, target) {
             return;
         }
+        if method == "CONNECT" {
+            self.on_behaviour(event, &format!("asked the proxy `{to}` for model provider `{target}`"));
+            return;
+        }
         let path = target.split('?').next().unwrap_or(target);
         let to = host.map_or_else(|| to.to_string(), str::to_owned);
         self.on_behaviour(event, &format!("posted to `{path}` at `{to}`"));
