@@ -11,6 +11,8 @@ use muster_engine::{Identified, Product, Products};
 /// Native agents are runtimes with a program inside: the smallest seen is 60 MB. What is smaller is not searched, so that
 /// the ordinary programs of a machine cost nothing.
 const MARKED_SIZE_MIN: u64 = 16 * 1024 * 1024;
+/// As much of a file is searched: three times the largest agent seen. A larger file cannot keep the daemon busy.
+const SEARCHED_MAX: u64 = 768 * 1024 * 1024;
 /// Largest `package.json` that is read.
 const PACKAGE_MAX: u64 = 1024 * 1024;
 /// Folders upwards in which a file's `package.json` is looked for.
@@ -212,7 +214,7 @@ fn by_marker(products: &Products, file: &Path) -> Option<Identified> {
 /// Muster itself, or another monitor. Reads it once, in pieces that overlap by the longest marker.
 fn search<'a>(path: &Path, products: &[&'a Product]) -> Option<&'a Product> {
     const PIECE: usize = 4 * 1024 * 1024;
-    let mut file = File::open(path).ok()?;
+    let mut file = File::open(path).ok()?.take(SEARCHED_MAX);
     let finders: Vec<(usize, memchr::memmem::Finder)> = products
         .iter()
         .enumerate()

@@ -484,7 +484,11 @@ fn after_git_options(arguments: &[String]) -> &[String] {
             {
                 after
             }
-            [option, after @ ..] if option.starts_with("--") => after,
+            [option, after @ ..]
+                if option.starts_with("--") && !matches!(option.as_str(), "--version" | "--exec-path") =>
+            {
+                after
+            }
             _ => return rest,
         };
     }

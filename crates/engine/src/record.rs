@@ -266,7 +266,7 @@ impl Engine {
         let Some(process) = self.processes.get(event.process) else { return };
         let Some(Membership { agent: id, role: Role::Action(_), .. }) = &process.member else { return };
         let Some(location) = muster_account::locate(path) else { return };
-        let program = process.argv.join(" ");
+        let program = crate::action::command_texts(&process.argv).first().cloned().unwrap_or_default();
         let summary = format!(
             "a tool of it (`{}`) {did} an account of {}: `{}`",
             crate::reconcile::shorten(&program),
