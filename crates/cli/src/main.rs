@@ -15,6 +15,8 @@ mod configuration;
 mod daemon;
 mod data_files;
 mod exit;
+#[cfg(test)]
+mod fuzzing;
 mod identify;
 mod screen;
 mod select;

@@ -6,6 +6,9 @@ mod action;
 mod agent;
 mod engine;
 mod finding;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod input;
 mod output;
 mod process;

@@ -4,6 +4,9 @@
 
 mod entry;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod index;
 mod reader;

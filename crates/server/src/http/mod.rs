@@ -1,7 +1,7 @@
 //! The API and a plain page, on loopback behind a token, and on a unix socket for the command line.
 
 mod access;
-mod api;
+pub(crate) mod api;
 mod page;
 
 use std::io;
