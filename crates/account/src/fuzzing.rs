@@ -1,6 +1,11 @@
 //! What must hold of the readers whatever the bytes: each property is driven by proptest here, by libFuzzer in `fuzz/`.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a property fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a property fails by panicking"
+)]
 
 use sha2::{Digest, Sha256};
 
@@ -51,8 +56,7 @@ fn lines(format: Format, control: usize, file: &[u8]) {
     let mut at_once = Reader::with_record_max(format, record_max);
     let mut records = at_once.feed(file);
     let mut in_pieces = Reader::with_record_max(format, record_max);
-    let again: Vec<Record> =
-        file.chunks(1 + control / 2).flat_map(|piece| in_pieces.feed(piece)).collect();
+    let again: Vec<Record> = file.chunks(1 + control / 2).flat_map(|piece| in_pieces.feed(piece)).collect();
     assert_eq!(again, records, "read in pieces, a file says something else");
     assert_eq!(in_pieces.waiting(), at_once.waiting());
     // A torn line waits: nothing of it was given.
@@ -107,7 +111,11 @@ pub fn account_place(bytes: &[u8]) {
         for id in location.session.iter().chain(&location.sub_agent) {
             assert!(name.contains(id.as_str()));
         }
-        assert_eq!(locate(&format!("/elsewhere/{name}")), Some(location), "what stands above it plays no part");
+        assert_eq!(
+            locate(&format!("/elsewhere/{name}")),
+            Some(location),
+            "what stands above it plays no part"
+        );
     }
     assert_eq!(detect(head.as_bytes(), name), found);
 }
@@ -202,7 +210,9 @@ mod tests {
 
     #[test]
     fn an_overlong_line_is_the_same_in_one_piece_and_in_many() {
-        let file = [b"\xff{\"type\":\"x\"}\n".as_slice(), &[b'1'; 400], b"\n{\"type\":\"y\"}\n", &[b'2'; 400]].concat();
+        let file =
+            [b"\xff{\"type\":\"x\"}\n".as_slice(), &[b'1'; 400], b"\n{\"type\":\"y\"}\n", &[b'2'; 400]]
+                .concat();
         account_claude_code(&file);
         let mut reader = Reader::with_record_max(Format::ClaudeCode, 100);
         assert_eq!(reader.feed(&file[1..]).len(), 3);

@@ -94,8 +94,15 @@ const PATHS: &[&str] = &[
     "/etc/systemd/system/x.service",
     "",
 ];
-const MARKERS: &[&str] =
-    &["CLAUDECODE", "CLAUDE_CODE_SESSION_ID", "CODEX_TOOL_CALL_ID", "CODEX_THREAD_ID", "OPENCODE", "HOME", "AGENT"];
+const MARKERS: &[&str] = &[
+    "CLAUDECODE",
+    "CLAUDE_CODE_SESSION_ID",
+    "CODEX_TOOL_CALL_ID",
+    "CODEX_THREAD_ID",
+    "OPENCODE",
+    "HOME",
+    "AGENT",
+];
 const NAMES: &[&str] = &["claude-code", "codex", "gemini-cli", "opencode", "openhands", "unknown"];
 
 struct Choices<'a> {
@@ -296,8 +303,17 @@ impl Choices<'_> {
             7 => Kind::Rename { from: self.path(), to: self.path(), result: 0 },
             8 => Kind::Unlink { path: self.path(), directory: self.flag(), result: 0 },
             9 => Kind::Connect { address, result: 0 },
-            10 => Kind::Http { method: "POST".to_owned(), target: "/v1/messages".to_owned(), host: None, address },
-            11 => Kind::Dns { name: "api.anthropic.com".to_owned(), record_type: "A".to_owned(), server: address },
+            10 => Kind::Http {
+                method: "POST".to_owned(),
+                target: "/v1/messages".to_owned(),
+                host: None,
+                address,
+            },
+            11 => Kind::Dns {
+                name: "api.anthropic.com".to_owned(),
+                record_type: "A".to_owned(),
+                server: address,
+            },
             12 => Kind::Signal {
                 target: SignalTarget::Process(u32::from(self.byte() % 12)),
                 signal: i32::from(self.byte() % 32),

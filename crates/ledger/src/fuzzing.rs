@@ -1,6 +1,11 @@
 //! What must hold of the ledger's files whatever their bytes: driven by proptest here, by libFuzzer in `fuzz/`.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a property fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a property fails by panicking"
+)]
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,7 +70,10 @@ pub fn ledger_folder(bytes: &[u8]) {
     }
     assert!(read.is_sorted_by_key(|(index, _)| *index));
     let whole = u64::from(control % 4);
-    assert!((0..whole).all(|index| read.iter().any(|(found, _)| *found == index)), "whole entries are not read");
+    assert!(
+        (0..whole).all(|index| read.iter().any(|(found, _)| *found == index)),
+        "whole entries are not read"
+    );
     if newer {
         assert_eq!(read.last(), Some(&(9, b"newer".to_vec())), "damage hides what is newer");
     }

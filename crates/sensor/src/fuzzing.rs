@@ -1,6 +1,11 @@
 //! What must hold of the sensor's decoding whatever the bytes: driven by proptest here, by libFuzzer in `fuzz/`.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a property fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a property fails by panicking"
+)]
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -9,7 +14,7 @@ use muster_event::{Address, Kind};
 
 use crate::decode::{self, Calls};
 use crate::paths::{self, Resolver};
-use crate::wire::{HEAD_LEN, Raw, flag, kind, tag};
+use crate::wire::{HEAD_LEN, Raw, kind, tag};
 use crate::{markers, network, probes, scan};
 
 thread_local! {
@@ -42,7 +47,11 @@ pub fn probe_record(bytes: &[u8]) {
         // What is made of a record is bounded by it: four characters a byte, and the folders of links.
         if let Some(Kind::Exec { path, cwd, argv, .. }) = &decoded {
             let bound = 4 * bytes.len() + 16;
-            assert!(path.len() <= bound && cwd.len() <= bound && argv.iter().map(String::len).sum::<usize>() <= 2 * bound);
+            assert!(
+                path.len() <= bound
+                    && cwd.len() <= bound
+                    && argv.iter().map(String::len).sum::<usize>() <= 2 * bound
+            );
         }
     });
 }
@@ -115,7 +124,9 @@ pub fn path_components(bytes: &[u8]) {
     let expected = [b"/".as_slice(), &names.join(&b'/')].concat();
     assert_eq!(paths::from_components(&sent, false), expected);
     let lexical = paths::lexical(Path::new(std::ffi::OsStr::new(&*String::from_utf8_lossy(bytes))));
-    assert!(!Path::new(&*String::from_utf8_lossy(&lexical)).components().any(|part| part.as_os_str() == ".."));
+    assert!(
+        !Path::new(&*String::from_utf8_lossy(&lexical)).components().any(|part| part.as_os_str() == "..")
+    );
     let _ = paths::after_fd(bytes);
     if !bytes.contains(&0) {
         // No folder of this name: nothing is asked of links.
@@ -130,13 +141,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::wire::flag;
 
     /// A head with a kind that there is, arguments, and blobs.
     fn record() -> impl Strategy<Value = Vec<u8>> {
         let blobs = vec((1u16..16, vec(any::<u8>(), 0..48)), 0..6);
         (0u16..9, any::<u16>(), 0u32..520, vec(any::<u8>(), HEAD_LEN - 8), blobs).prop_map(
             |(kind, flags, nr, head, blobs)| {
-                let mut out = [&kind.to_ne_bytes()[..], &(flags & !flag::COMPAT).to_ne_bytes(), &nr.to_ne_bytes()].concat();
+                let mut out =
+                    [&kind.to_ne_bytes()[..], &(flags & !flag::COMPAT).to_ne_bytes(), &nr.to_ne_bytes()]
+                        .concat();
                 out.extend(head);
                 // The lengths of what was cut: short, so that no process is asked.
                 out[96..112].fill(0);

@@ -326,7 +326,10 @@ mod fuzzed {
     use super::*;
 
     fn parsed<Q: DeserializeOwned>(text: &str) -> Result<Q, String> {
-        let uri = axum::http::Uri::builder().path_and_query(format!("/?{text}")).build().map_err(|e| e.to_string())?;
+        let uri = axum::http::Uri::builder()
+            .path_and_query(format!("/?{text}"))
+            .build()
+            .map_err(|e| e.to_string())?;
         query(Query::try_from_uri(&uri)).map_err(|refused| refused.error)
     }
 
