@@ -10,6 +10,7 @@ pub mod fuzzing;
 mod http;
 mod index;
 mod reader;
+pub mod reference;
 mod store;
 pub mod views;
 

@@ -317,7 +317,7 @@ async fn run(State(app): State<App>, Json(request): Json<EnrolRequest>) -> Respo
 }
 
 async fn openapi() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], include_str!("../../openapi.json"))
+    ([(header::CONTENT_TYPE, "application/json")], crate::reference::openapi())
 }
 
 /// The limit that a query text comes to, or why it is refused: for `fuzzing`.
