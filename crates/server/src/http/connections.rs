@@ -12,9 +12,12 @@ use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// A browser opens six to a server, and one for the stream; a limit of descriptors is 1024 where it is low.
 pub(crate) const CONNECTIONS_MAX: usize = 128;
+/// The stream of changes says something each 15 s; who says nothing for so long has gone, or holds a place.
+const IDLE_MAX: Duration = Duration::from_secs(60);
 /// How long to wait when a connection cannot be taken (no descriptor left): others may end.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -42,8 +45,8 @@ impl Listener for Bounded {
                 continue;
             };
             match self.listener.accept().await {
-                Ok((stream, address)) => return (Connection { stream, _place: place }, address),
-                Err(_) => tokio::time::sleep(RETRY).await,
+                Ok((stream, address)) => return (Connection::new(stream, place), address),
+                Err(_) => sleep(RETRY).await,
             }
         }
     }
@@ -53,10 +56,22 @@ impl Listener for Bounded {
     }
 }
 
-/// A connection and its place, which is free again when it ends.
+/// A connection and its place, which is free again when it ends. It ends when nothing comes and nothing goes for a while:
+/// a place is not held by saying nothing.
 pub(crate) struct Connection {
     stream: TcpStream,
+    idle: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Self {
+        Self { stream, idle: Box::pin(sleep(IDLE_MAX)), _place: place }
+    }
+
+    fn is_used(&mut self) {
+        self.idle.as_mut().reset(Instant::now() + IDLE_MAX);
+    }
 }
 
 impl AsyncRead for Connection {
@@ -65,13 +80,23 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if read.is_ready() {
+            self.is_used();
+        } else if self.idle.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if written.is_ready() {
+            self.is_used();
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,5 +1,9 @@
 //! Who gets an answer, what a browser is told, and that hostile text stays text.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use muster_server::reference::openapi;
 
 use crate::rig::{HOSTILE, Rig};
@@ -188,4 +192,20 @@ fn agents_are_enrolled_on_the_unix_socket_only() {
     assert_eq!(rig.send_unix("POST /api/v1/runs", body).json(), serde_json::json!({"agent": "one"}));
     let huge = format!(r#"{{"pid":7,"principal":"{}","command":[]}}"#, "p".repeat(70_000));
     assert_eq!(rig.send_unix("POST /api/v1/runs", &huge).status, 413);
+}
+
+#[test]
+fn connections_are_bounded_and_come_free_again() {
+    let rig = Rig::new();
+    // More than there may be: the rest waits in the kernel's queue, and no descriptor of the daemon's is taken.
+    let silent: Vec<TcpStream> = (0..160).map(|_| TcpStream::connect(rig.address).unwrap()).collect();
+    let mut late = TcpStream::connect(rig.address).unwrap();
+    late.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let request = format!("GET /style.css HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", rig.address);
+    late.write_all(request.as_bytes()).unwrap();
+    let mut piece = [0; 16];
+    assert!(late.read(&mut piece).is_err(), "answered beyond the bound");
+    drop(silent);
+    late.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    assert!(late.read(&mut piece).unwrap() > 0 && piece.starts_with(b"HTTP/1.1 200"));
 }
