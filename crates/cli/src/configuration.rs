@@ -10,7 +10,7 @@ use serde_json::Value;
 /// Largest configuration file that is read.
 const FILE_MAX: u64 = 4 * 1024 * 1024;
 /// Most commands taken from one file.
-const COMMANDS_MAX: usize = 512;
+pub(crate) const COMMANDS_MAX: usize = 512;
 
 /// Command lines by the file that names them. A hook is one shell string (`[string]`); a server is its argv.
 pub fn read(
@@ -108,10 +108,15 @@ fn commands_of(path: &Path) -> Option<Vec<Vec<String>>> {
     }
     let mut text = String::new();
     file.take(FILE_MAX).read_to_string(&mut text).ok()?;
-    let value: Value = if path.extension().is_some_and(|e| e == "toml") {
-        serde_json::to_value(toml::from_str::<toml::Table>(&text).ok()?).ok()?
+    commands_in(&text, path.extension().is_some_and(|e| e == "toml"))
+}
+
+/// `None`: the text is no configuration.
+pub(crate) fn commands_in(text: &str, is_toml: bool) -> Option<Vec<Vec<String>>> {
+    let value: Value = if is_toml {
+        serde_json::to_value(toml::from_str::<toml::Table>(text).ok()?).ok()?
     } else {
-        serde_json::from_str(&text).ok()?
+        serde_json::from_str(text).ok()?
     };
     let mut out = Vec::new();
     collect(&value, &mut out, 0);

@@ -98,7 +98,7 @@ fn by_module(products: &Products, module: &str) -> Option<Identified> {
 }
 
 /// The script that an interpreter runs: by `#!`, or its first argument that is no option.
-fn script_of(path: &str, script: Option<&str>, argv: &[String], cwd: &str) -> Option<PathBuf> {
+pub(crate) fn script_of(path: &str, script: Option<&str>, argv: &[String], cwd: &str) -> Option<PathBuf> {
     if let Some(script) = script {
         return Some(Path::new(cwd).join(script));
     }
@@ -130,17 +130,30 @@ fn script_of(path: &str, script: Option<&str>, argv: &[String], cwd: &str) -> Op
 fn by_package(products: &Products, file: &Path, is_script: bool) -> Option<Identified> {
     let (folder, package) = file.ancestors().skip(1).take(PACKAGE_DEPTH).find_map(|folder| {
         let text = read_bounded(&folder.join("package.json"), PACKAGE_MAX)?;
-        let json: serde_json::Value = serde_json::from_slice(&text).ok()?;
-        // Nested `package.json` files that only say `{"type": "module"}` have no name.
-        json.get("name")?;
-        Some((folder.to_owned(), json))
+        Some((folder.to_owned(), package_in(&text)?))
     })?;
+    of_package(products, &package, file.strip_prefix(&folder).ok()?, is_script)
+}
+
+/// Nested `package.json` files that only say `{"type": "module"}` have no name, and are none.
+pub(crate) fn package_in(text: &[u8]) -> Option<serde_json::Value> {
+    let json: serde_json::Value = serde_json::from_slice(text).ok()?;
+    json.get("name")?;
+    Some(json)
+}
+
+/// The product whose package this is, if the file inside it is one that the package runs.
+pub(crate) fn of_package(
+    products: &Products,
+    package: &serde_json::Value,
+    inside: &Path,
+    is_script: bool,
+) -> Option<Identified> {
     let name = package.get("name")?.as_str()?;
     let (product, known) = products
         .all()
         .find_map(|product| Some((product, product.identity.package.iter().find(|p| p.name == name)?)))?;
-    let inside = file.strip_prefix(&folder).ok()?;
-    if !is_entry(&package, inside, known, is_script) {
+    if !is_entry(package, inside, known, is_script) {
         return None;
     }
     Some(Identified {
@@ -174,7 +187,10 @@ fn is_entry(
 /// A console script or module of a Python distribution, e.g. `bin/openhands` with `import openhands…`.
 fn by_python(products: &Products, file: &Path) -> Option<Identified> {
     let text = read_bounded(file, 64 * 1024)?;
-    let text = String::from_utf8_lossy(&text);
+    of_script(products, &String::from_utf8_lossy(&text))
+}
+
+pub(crate) fn of_script(products: &Products, text: &str) -> Option<Identified> {
     products.all().find_map(|product| {
         let path = file.to_string_lossy();
         let fits = |p: &&muster_engine::Package| {

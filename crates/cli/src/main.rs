@@ -15,6 +15,8 @@ mod configuration;
 mod daemon;
 mod data_files;
 mod exit;
+#[cfg(test)]
+mod fuzzing;
 mod identify;
 mod screen;
 mod select;
@@ -60,9 +62,9 @@ enum Command {
     Doctor(commands::doctor::Doctor),
     /// Print the data on products, providers and daemons that is built in.
     Products(commands::products::ProductsCommand),
-    /// Print the reference of all commands, as Markdown.
+    /// Print a reference that is kept in the repository: of all commands, of `--json`, or of the API.
     #[command(hide = true)]
-    Reference,
+    Reference(commands::reference::Reference),
     /// What the sensor's canary runs: harmless acts that the probes must see.
     #[command(hide = true)]
     Canary { token: String },
@@ -81,7 +83,7 @@ fn main() -> ExitCode {
         Command::Import(command) => command.run(&cli.global),
         Command::Doctor(command) => command.run(),
         Command::Products(command) => command.run(),
-        Command::Reference => commands::reference::run::<Cli>(),
+        Command::Reference(command) => command.run::<Cli>(),
         Command::Canary { token } => {
             muster_sensor::canary(&token).map(|()| Exit::Nothing).map_err(Into::into)
         }

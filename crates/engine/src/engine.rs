@@ -98,7 +98,8 @@ impl Engine {
     fn on_lost(&mut self, lost: &muster_event::Lost) {
         for agent in self.agents.values_mut() {
             if agent.state.state == State::Running || agent.state.last_ns >= lost.from_ns {
-                agent.state.coverage.lost += lost.count;
+                // The kernel's counters are read after a fork bomb too: they may be anything.
+                agent.state.coverage.lost = agent.state.coverage.lost.saturating_add(lost.count);
                 agent.dirty = true;
             }
         }

@@ -7,6 +7,9 @@
 mod canary;
 mod clock;
 mod decode;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod kernel;
 mod markers;
 mod network;

@@ -107,7 +107,7 @@ impl Resolver {
 }
 
 /// What follows `/proc/self/fd/N/`.
-fn after_fd(text: &[u8]) -> Option<&[u8]> {
+pub(crate) fn after_fd(text: &[u8]) -> Option<&[u8]> {
     let rest = ["/proc/self/fd/", "/proc/thread-self/fd/", "/dev/fd/"]
         .iter()
         .find_map(|prefix| text.strip_prefix(prefix.as_bytes()))?;
@@ -116,7 +116,7 @@ fn after_fd(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// Without `.` and `..`, as far as can be said without asking the file system (the folder may be gone by now).
-fn lexical(path: &Path) -> Vec<u8> {
+pub(crate) fn lexical(path: &Path) -> Vec<u8> {
     let mut out = PathBuf::from("/");
     for part in path.components() {
         match part {

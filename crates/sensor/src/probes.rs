@@ -237,6 +237,11 @@ pub fn purpose(probe: &str) -> Option<&'static str> {
 /// Where the cgroup v2 hierarchy is mounted.
 pub fn cgroup_root() -> Option<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
+    cgroup_mount(&mounts)
+}
+
+/// Where the cgroup v2 file system is mounted, from `/proc/self/mounts`.
+pub(crate) fn cgroup_mount(mounts: &str) -> Option<PathBuf> {
     mounts.lines().find_map(|line| {
         let mut words = line.split(' ');
         let (_, path, kind) = (words.next()?, words.next()?, words.next()?);

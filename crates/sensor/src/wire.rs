@@ -1,7 +1,7 @@
 //! Reads what the probes send: the twin of `bpf/wire.h`. Whatever the bytes, nothing here panics: what does not fit is absent.
 
 /// Bytes of `struct head`.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) const HEAD_LEN: usize = 136;
 
 pub(crate) mod kind {

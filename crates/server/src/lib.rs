@@ -4,9 +4,13 @@
 
 mod entry;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod index;
 mod reader;
+pub mod reference;
 mod store;
 pub mod views;
 

@@ -243,8 +243,33 @@ fn listen_unix(path: &Path) -> Result<UnixListener> {
         }
         fs::remove_file(path)?;
     }
-    let listener = UnixListener::bind(path)
-        .map_err(|error| usage(format!("cannot listen on `{}`: {error}", path.display())))?;
+    // From its first moment on: between `bind` and `chmod`, others could connect.
+    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+    let bound = UnixListener::bind(path);
+    rustix::process::umask(before);
+    let listener = bound.map_err(|error| usage(format!("cannot listen on `{}`: {error}", path.display())))?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_is_its_owners_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let mode = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777;
+        let first = listen_unix(&path).unwrap();
+        assert_eq!(mode(&path), 0o600);
+        assert!(listen_unix(&path).is_err(), "a daemon answers already");
+        drop(first);
+        // What a daemon left behind that was killed is in nobody's way.
+        drop(listen_unix(&path).unwrap());
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "a file of someone's").unwrap();
+        assert!(listen_unix(&path).is_err());
+        assert!(path.is_file());
+    }
 }

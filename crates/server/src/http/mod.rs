@@ -1,7 +1,8 @@
 //! The API and a plain page, on loopback behind a token, and on a unix socket for the command line.
 
 mod access;
-mod api;
+pub(crate) mod api;
+mod connections;
 mod page;
 
 use std::io;
@@ -104,6 +105,8 @@ impl Http {
         let guarded: Router = routes
             .clone()
             .layer(axum::middleware::from_fn_with_state(app.clone(), access::check))
+            // Outermost: what is refused has them too.
+            .layer(axum::middleware::map_response(access::secured))
             .with_state(app.clone());
         let trusted: Router = routes.merge(api::socket_routes()).with_state(app);
         {
@@ -111,7 +114,7 @@ impl Http {
             let tcp = tokio::net::TcpListener::from_std(tcp).map_err(HttpError::Listen)?;
             let unix = tokio::net::UnixListener::from_std(unix).map_err(HttpError::Listen)?;
             // These end with the runtime; an error of one connection is its own.
-            runtime.spawn(async move { axum::serve(tcp, guarded).await });
+            runtime.spawn(async move { axum::serve(connections::Bounded::new(tcp), guarded).await });
             runtime.spawn(async move { axum::serve(unix, trusted).await });
         }
         Ok(Http { runtime: Some(runtime), updates, access })
