@@ -8,9 +8,9 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use muster_engine::{AgentId, Engine, Enrol, Input, Output, Products, State};
-use muster_event::{Lost, Queue};
+use muster_event::{Lost, ProcessKey, Queue};
 use muster_sensor::{Batch, Source, now_ns, process_key};
-use muster_server::{EnrolRequest, Enrolled, Store, StoreError, Update};
+use muster_server::{EnrolRequest, Enrolled, Peer, Store, StoreError, Update};
 
 use crate::cgroup::Cgroup;
 use crate::identify::Identifier;
@@ -29,7 +29,7 @@ const ENFORCE: Duration = Duration::from_secs(10);
 /// What other threads send to the loop.
 pub enum Message {
     Input(Input),
-    Enrol(EnrolRequest, Sender<Result<Enrolled, String>>),
+    Enrol(Peer, EnrolRequest, Sender<Result<Enrolled, String>>),
 }
 
 pub struct Daemon {
@@ -78,9 +78,9 @@ impl Daemon {
             while let Ok(message) = self.messages.try_recv() {
                 match message {
                     Message::Input(input) => self.take(input),
-                    Message::Enrol(request, answer) => {
+                    Message::Enrol(peer, request, answer) => {
                         // The asker may have given up.
-                        drop(answer.send(self.enrol(request)));
+                        drop(answer.send(self.enrol(peer, request)));
                     }
                 }
             }
@@ -215,11 +215,29 @@ impl Daemon {
         None
     }
 
-    fn enrol(&mut self, request: EnrolRequest) -> Result<Enrolled, String> {
-        let process = process_key(request.pid).ok_or_else(|| format!("no process {}", request.pid))?;
+    /// An agent that nobody enrolled cannot enrol what it starts.
+    fn may_enrol(&self, process: ProcessKey) -> Result<(), String> {
+        for ancestor in muster_sensor::ancestry(process) {
+            if let Some((agent, mandated)) = self.engine.agent_of_process(ancestor)
+                && !mandated
+            {
+                eprintln!(
+                    "watch: pid {} of the unmandated agent {agent} asked to be enrolled: refused",
+                    process.pid
+                );
+                return Err(format!("it was started by {agent}, which has no mandate itself"));
+            }
+        }
+        Ok(())
+    }
+
+    fn enrol(&mut self, peer: Peer, request: EnrolRequest) -> Result<Enrolled, String> {
+        let process = process_key(peer.pid).ok_or_else(|| format!("no process {}", peer.pid))?;
+        self.may_enrol(process)?;
+        let principal = request.principal.unwrap_or_else(|| principal(peer.uid));
         // Without cgroup v2 the lineage is followed by its ancestry alone.
         let cgroup = Cgroup::make(process)
-            .map_err(|error| eprintln!("watch: no control group for pid {}: {error}", request.pid))
+            .map_err(|error| eprintln!("watch: no control group for pid {}: {error}", peer.pid))
             .ok();
         let id = cgroup.as_ref().map_or(0, |c| c.id);
         if id != 0 {
@@ -230,7 +248,7 @@ impl Daemon {
             time_ns: now_ns(),
             process,
             cgroup: id,
-            principal: request.principal,
+            principal,
             label: request.label,
             command: request.command,
         }));
@@ -240,4 +258,16 @@ impl Daemon {
         }
         Ok(Enrolled { agent })
     }
+}
+
+/// The user who answers for an enrolment: `name@host`.
+fn principal(uid: u32) -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, id) = (fields.next()?, fields.nth(1)?);
+        (id.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}@{}", name.unwrap_or_else(|| format!("uid {uid}")), host.trim())
 }

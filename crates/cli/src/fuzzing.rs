@@ -37,7 +37,7 @@ pub fn package_file(bytes: &[u8]) {
             assert!(found.by.contains(name) && !file.is_empty());
         }
     }
-    if let Some(found) = identify::of_script(products, rest) {
+    if let Some(found) = identify::of_script(products, "/usr/bin/aider", rest) {
         assert!(products.get(&found.product).is_some());
     }
     let argv: Vec<String> = rest.split('\0').map(str::to_owned).collect();

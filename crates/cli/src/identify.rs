@@ -187,14 +187,13 @@ fn is_entry(
 /// A console script or module of a Python distribution, e.g. `bin/openhands` with `import openhands…`.
 fn by_python(products: &Products, file: &Path) -> Option<Identified> {
     let text = read_bounded(file, 64 * 1024)?;
-    of_script(products, &String::from_utf8_lossy(&text))
+    of_script(products, &file.to_string_lossy(), &String::from_utf8_lossy(&text))
 }
 
-pub(crate) fn of_script(products: &Products, text: &str) -> Option<Identified> {
+pub(crate) fn of_script(products: &Products, path: &str, text: &str) -> Option<Identified> {
     products.all().find_map(|product| {
-        let path = file.to_string_lossy();
         let fits = |p: &&muster_engine::Package| {
-            p.entry.is_empty() || p.entry.iter().any(|entry| muster_engine::glob(entry, &path))
+            p.entry.is_empty() || p.entry.iter().any(|entry| muster_engine::glob(entry, path))
         };
         let known = product.identity.python.iter().filter(fits).find(|p| {
             text.lines().any(|line| {

@@ -38,7 +38,7 @@ struct Cli {
 #[derive(Args, Clone)]
 pub struct Global {
     /// Folder that holds everything Muster keeps.
-    #[arg(long, global = true, env = "MUSTER_DATA", default_value = "/var/lib/muster", value_name = "DIR")]
+    #[arg(long, global = true, env = "MUSTER_DATA", default_value = DATA_DEFAULT, value_name = "DIR")]
     data: PathBuf,
 }
 
@@ -69,6 +69,9 @@ enum Command {
     #[command(hide = true)]
     Canary { token: String },
 }
+
+/// Where the daemon keeps everything unless it is told otherwise.
+pub const DATA_DEFAULT: &str = "/var/lib/muster";
 
 fn main() -> ExitCode {
     // A closed pipe (`muster events | head`) ends the program quietly instead of with a panic.

@@ -89,6 +89,13 @@ impl Engine {
         self.roots.get(&process).map(String::as_str)
     }
 
+    /// The agent that this process belongs to, and whether that one is mandated.
+    pub fn agent_of_process(&self, process: ProcessKey) -> Option<(&str, bool)> {
+        let member = self.processes.get(process)?.member.as_ref()?;
+        let agent = self.agents.get(&member.agent)?;
+        Some((agent.state.agent.as_str(), agent.state.mandate.is_some()))
+    }
+
     fn on_start(&mut self, start: Start) {
         self.time_ns = start.time_ns;
         self.record_from_ns = start.kernel_record.then_some(start.time_ns);

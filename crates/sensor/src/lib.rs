@@ -31,7 +31,7 @@ pub use clock::now_ns;
 pub use kernel::{KernelSensor, Tested};
 pub use polling::PollingSensor;
 pub use probes::{cgroup_root, purpose as probe_purpose};
-pub use scan::{process_key, scan, snapshot};
+pub use scan::{ancestry, process_key, scan, snapshot};
 
 /// Why there is no kernel record.
 #[derive(Debug, thiserror::Error)]

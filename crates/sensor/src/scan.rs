@@ -45,6 +45,20 @@ pub fn process_key(pid: u32) -> Option<ProcessKey> {
     stat(pid).map(|stat| ProcessKey::new(pid, stat.start_ns))
 }
 
+/// The process and its ancestors, as far as they live.
+pub fn ancestry(process: ProcessKey) -> Vec<ProcessKey> {
+    /// Deeper than any shell in a shell that a person starts; a cycle cannot keep this busy.
+    const DEPTH_MAX: usize = 256;
+    let mut out = vec![process];
+    while out.len() < DEPTH_MAX
+        && let Some(last) = out.last()
+        && let Some(parent) = stat(last.pid).and_then(|stat| process_key(stat.parent))
+    {
+        out.push(parent);
+    }
+    out
+}
+
 pub(crate) fn pids() -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let mut pids: Vec<u32> = entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect();

@@ -16,7 +16,7 @@ pub mod views;
 
 pub use entry::{Dropped, Entry, EvidenceCopy, Kept, KeptMember, StoredOutput};
 pub use error::StoreError;
-pub use http::{Enrol, EnrolRequest, Enrolled, Http, HttpError, Update};
+pub use http::{Enrol, EnrolRequest, Enrolled, Http, HttpError, Peer, Update};
 pub use reader::{
     AccountItem, AttributedEvent, EventFilter, FindingDetail, FindingFilter, Health, LAST_MAX, StoreReader,
     TimeRange,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
 
-use super::{App, EnrolRequest, Update};
+use super::{App, Caller, EnrolRequest, Update};
 use crate::views::{self, EventView, FindingCounts, FindingView, RollView};
 use crate::{AccountItem, EventFilter, FindingFilter, StoreError, TimeRange};
 
@@ -305,9 +305,21 @@ fn sent(update: Result<Update, tokio_stream::wrappers::errors::BroadcastStreamRe
     Sent::default().event(name).data(data.unwrap_or_else(|_| "{}".to_owned()))
 }
 
-async fn run(State(app): State<App>, Json(request): Json<EnrolRequest>) -> Response {
+async fn run(
+    State(app): State<App>,
+    ConnectInfo(Caller(peer)): ConnectInfo<Caller>,
+    Json(request): Json<EnrolRequest>,
+) -> Response {
+    let Some(peer) = peer else {
+        return ApiError::internal("the kernel does not say who asks").into_response();
+    };
+    if peer.uid != 0 && request.principal.is_some() {
+        let hint = "leave --principal out: your own user answers for it";
+        return ApiError::new(StatusCode::FORBIDDEN, "only root may name another principal", hint)
+            .into_response();
+    }
     let enrol = app.enrol;
-    match tokio::task::spawn_blocking(move || enrol(request)).await {
+    match tokio::task::spawn_blocking(move || enrol(peer, request)).await {
         Ok(Ok(enrolled)) => Json(enrolled).into_response(),
         Ok(Err(reason)) => {
             ApiError::new(StatusCode::CONFLICT, &reason, "see what the daemon prints").into_response()

@@ -2,7 +2,6 @@
 //! that the daemon has, and with them its eyes.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,7 +9,6 @@ use std::time::Duration;
 
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -18,55 +16,55 @@ use tokio::time::{Instant, Sleep, sleep};
 pub(crate) const CONNECTIONS_MAX: usize = 128;
 /// The stream of changes says something each 15 s; who says nothing for so long has gone, or holds a place.
 const IDLE_MAX: Duration = Duration::from_secs(60);
-/// How long to wait when a connection cannot be taken (no descriptor left): others may end.
-const RETRY: Duration = Duration::from_millis(200);
 
 /// Takes no connection while there are as many as there may be; those that come wait in the kernel's own queue.
-pub(crate) struct Bounded {
-    listener: TcpListener,
+pub(crate) struct Bounded<L> {
+    listener: L,
     places: Arc<Semaphore>,
 }
 
-impl Bounded {
-    pub(crate) fn new(listener: TcpListener) -> Self {
+impl<L> Bounded<L> {
+    pub(crate) fn new(listener: L) -> Self {
         Self { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
     }
 }
 
-impl Listener for Bounded {
-    type Io = Connection;
-    type Addr = SocketAddr;
+impl<L: Listener> Listener for Bounded<L> {
+    type Io = Connection<L::Io>;
+    type Addr = L::Addr;
 
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
                 // INVARIANT: the semaphore is never closed.
                 std::future::pending::<()>().await;
                 continue;
             };
-            match self.listener.accept().await {
-                Ok((stream, address)) => return (Connection::new(stream, place), address),
-                Err(_) => sleep(RETRY).await,
-            }
+            let (stream, address) = self.listener.accept().await;
+            return (Connection::new(stream, place), address);
         }
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
+    fn local_addr(&self) -> io::Result<Self::Addr> {
         self.listener.local_addr()
     }
 }
 
 /// A connection and its place, which is free again when it ends. It ends when nothing comes and nothing goes for a while:
 /// a place is not held by saying nothing.
-pub(crate) struct Connection {
-    stream: TcpStream,
+pub(crate) struct Connection<S> {
+    stream: S,
     idle: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,
 }
 
-impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Self {
+impl<S> Connection<S> {
+    fn new(stream: S, place: OwnedSemaphorePermit) -> Self {
         Self { stream, idle: Box::pin(sleep(IDLE_MAX)), _place: place }
+    }
+
+    pub(crate) fn stream(&self) -> &S {
+        &self.stream
     }
 
     fn is_used(&mut self) {
@@ -74,7 +72,7 @@ impl Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -90,7 +88,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         if written.is_ready() {

@@ -50,14 +50,15 @@ impl Rig {
         let address = tcp.local_addr().unwrap();
         let socket = folder.path().join("s");
         let unix = UnixListener::bind(&socket).unwrap();
-        let enrol = Arc::new(|request: muster_server::EnrolRequest| {
-            if request.pid == 0 {
-                Err("no such process".to_owned())
+        let enrol = Arc::new(|peer: muster_server::Peer, request: muster_server::EnrolRequest| {
+            assert_eq!(peer.pid, std::process::id(), "as the kernel knows it");
+            if request.command.is_empty() {
+                Err("no command".to_owned())
             } else {
                 Ok(Enrolled { agent: "one".to_owned() })
             }
         });
-        let http = Http::start(folder.path(), tcp, unix, enrol).unwrap();
+        let http = Http::start(folder.path(), tcp, unix, None, enrol).unwrap();
         Self { http, address, socket, _folder: folder }
     }
 
