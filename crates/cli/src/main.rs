@@ -123,3 +123,33 @@ pub fn style() -> muster_report::Style {
     };
     muster_report::Style { colour, width: width.max(40) }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// What scripts and service files rely on.
+    #[test]
+    fn the_contract_of_the_command_line() {
+        Cli::command().debug_assert();
+        let parsed = |words: &str| Cli::try_parse_from(words.split(' '));
+        for command in ["watch", "roll", "events", "findings", "show a", "run -- x", "doctor", "products"] {
+            let (name, rest) = command.split_once(' ').unwrap_or((command, ""));
+            let words = format!("muster {name} --data /d {rest}");
+            assert_eq!(parsed(words.trim_end()).unwrap().global.data, PathBuf::from("/d"), "{command}");
+        }
+        for words in ["roll --json", "events --json", "events --agent a --json", "findings --agent a --json"]
+        {
+            assert!(parsed(&format!("muster {words}")).is_ok(), "{words}");
+        }
+        let command = Cli::command();
+        let data = command.get_arguments().find(|argument| argument.get_id() == "data").unwrap();
+        assert_eq!(data.get_env(), Some("MUSTER_DATA".as_ref()));
+        assert_eq!(data.get_default_values(), ["/var/lib/muster"]);
+        let watch = command.find_subcommand("watch").unwrap();
+        let listen = watch.get_arguments().find(|argument| argument.get_long() == Some("listen")).unwrap();
+        assert_eq!(listen.get_default_values(), ["127.0.0.1:7373"]);
+    }
+}
