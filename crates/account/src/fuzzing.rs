@@ -52,7 +52,7 @@ fn account(format: Format, bytes: &[u8]) {
 }
 
 fn lines(format: Format, control: usize, file: &[u8]) {
-    let record_max = if control % 2 == 0 { usize::MAX } else { 40 + control };
+    let record_max = if control.is_multiple_of(2) { usize::MAX } else { 40 + control };
     let mut at_once = Reader::with_record_max(format, record_max);
     let mut records = at_once.feed(file);
     let mut in_pieces = Reader::with_record_max(format, record_max);
