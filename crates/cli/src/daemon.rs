@@ -187,6 +187,7 @@ impl Daemon {
             Output::FollowAccount { agent, path, format, cwd, since_ns } => {
                 drop(self.tail.send(tail::Request::Follow { agent, path, format, cwd, since_ns }));
             }
+            Output::Forget { agent } => drop(self.tail.send(tail::Request::Forget { agent })),
             Output::ReadConfiguration { agent, product, home, cwd, argv } => {
                 let mut read = configuration::read(&product, home.as_deref(), &cwd, &argv);
                 let commands = read.iter_mut().flat_map(|(_, commands)| std::mem::take(commands)).collect();

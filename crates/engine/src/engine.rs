@@ -10,6 +10,13 @@ use crate::process::Processes;
 use crate::products::Products;
 use crate::{AgentId, Evidence, Finding, Input, Output, Start, State};
 
+/// How long an agent that ended is still compared with what comes late of its account, and how many such there may be: then
+/// the oldest go. The roll and the record keep them.
+const ENDED_NS: Nanos = 30 * 60 * 1_000_000_000;
+const ENDED_MAX: usize = 512;
+/// No agent goes before everything that it left behind is decided.
+const ENDED_MIN_NS: Nanos = 60 * 1_000_000_000;
+
 /// Shortest time between two publications of an agent's row that only count on.
 const PUBLISH_NS: Nanos = 200_000_000;
 
@@ -138,6 +145,34 @@ impl Engine {
             self.check_account(&id);
         }
         self.publish(false);
+        self.forget_ended();
+    }
+
+    fn forget_ended(&mut self) {
+        let mut ended: Vec<(Nanos, &AgentId)> = self
+            .agents
+            .values()
+            .filter(|agent| !agent.imported)
+            .filter_map(|agent| Some((agent.state.ended_ns?.max(agent.state.last_ns), &agent.state.agent)))
+            .collect();
+        ended.sort_unstable();
+        let too_many = ended.len().saturating_sub(ENDED_MAX);
+        let age = |at: Nanos| self.time_ns.saturating_sub(at);
+        let old: Vec<AgentId> = ended
+            .iter()
+            .enumerate()
+            .filter(|(at, (ns, _))| age(*ns) > ENDED_NS || *at < too_many && age(*ns) > ENDED_MIN_NS)
+            .map(|(_, (_, id))| (*id).clone())
+            .collect();
+        for id in old {
+            self.publish_now(&id);
+            self.agents.remove(&id);
+            self.cgroups.retain(|_, of| *of != id);
+            self.sessions.retain(|_, of| *of != id);
+            self.roots.retain(|_, of| *of != id);
+            self.account_paths.retain(|_, of| *of != id);
+            self.out.push(Output::Forget { agent: id });
+        }
     }
 
     /// Sends the rows that changed.

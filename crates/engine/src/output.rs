@@ -37,6 +37,10 @@ pub enum Output {
         /// Its command line may name more files, or give settings itself.
         argv: Vec<String>,
     },
+    /// The agent ended a while ago: nothing of its accounts need be read any more.
+    Forget {
+        agent: AgentId,
+    },
     /// The agent appeared, or something about it changed.
     Agent(Box<AgentState>),
     /// This process belongs to the agent, with all that it does from event `from_seq` on.

@@ -32,6 +32,8 @@ const TURN: usize = 4 * 1024 * 1024;
 pub enum Request {
     /// `cwd` and `since_ns` (the agent's start) tell whose a session is, where several agents share one file.
     Follow { agent: AgentId, path: String, format: Format, cwd: String, since_ns: u64 },
+    /// Nothing of this agent any more.
+    Forget { agent: AgentId },
 }
 
 struct Followed {
@@ -75,6 +77,18 @@ pub fn run(requests: &Receiver<Request>, send: &dyn Fn(Input)) {
                     watches.insert(watch, path.clone());
                 }
                 follow(&mut files, agent, path, format, send);
+            }
+            Ok(Request::Forget { agent }) => {
+                files.retain(|_, file| file.agent != agent);
+                databases.retain(|_, database| !database.remove(&agent));
+                watches.retain(|watch, path| {
+                    let keep = files.contains_key(path);
+                    if !keep && let Some(inotify) = &inotify {
+                        // It fails where the file is gone, and its watch with it.
+                        drop(inotify.watches().remove(watch.clone()));
+                    }
+                    keep
+                });
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
