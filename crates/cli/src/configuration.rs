@@ -123,6 +123,20 @@ pub(crate) fn commands_in(text: &str, is_toml: bool) -> Option<Vec<Vec<String>>>
     Some(out)
 }
 
+/// Settings that are commands and are not called so: Claude Code's helpers, Codex's notifier, Gemini CLI's tools.
+const OTHER_NAMES: &[&str] = &[
+    "apiKeyHelper",
+    "awsAuthRefresh",
+    "awsCredentialExport",
+    "gcpAuthRefresh",
+    "otelHeadersHelper",
+    "notify",
+    "discoveryCommand",
+    "toolDiscoveryCommand",
+    "callCommand",
+    "toolCallCommand",
+];
+
 /// Every object with a `command`: a string (with `args`: an argv; without: a shell string) or an array (an argv).
 fn collect(value: &Value, out: &mut Vec<Vec<String>>, depth: usize) {
     if depth > 32 || out.len() >= COMMANDS_MAX {
@@ -144,6 +158,13 @@ fn collect(value: &Value, out: &mut Vec<Vec<String>>, depth: usize) {
                 },
                 Some(array @ Value::Array(_)) => out.push(strings(array)),
                 Some(_) | None => {}
+            }
+            for name in OTHER_NAMES {
+                match map.get(*name) {
+                    Some(Value::String(command)) => out.push(vec![command.trim().to_owned()]),
+                    Some(array @ Value::Array(_)) => out.push(strings(array)),
+                    Some(_) | None => {}
+                }
             }
             for child in map.values() {
                 collect(child, out, depth + 1);
@@ -181,10 +202,15 @@ mod tests {
             "hooks": {"PreToolUse": [{"matcher": "Bash", "hooks": [{"type": "command", "command": "my-hook --x"}]}]},
             "mcpServers": {"db": {"command": "node", "args": ["server.js"], "env": {"KEY": "s"}}},
             "mcp": {"local": {"type": "local", "command": ["bun", "x"]}},
+            "apiKeyHelper": "key.sh",
+            "notify": ["say", "done"],
         });
         let mut out = Vec::new();
         collect(&json, &mut out, 0);
         out.sort();
-        assert_eq!(out, [vec!["bun", "x"], vec!["my-hook --x"], vec!["node", "server.js"]]);
+        assert_eq!(
+            out,
+            [vec!["bun", "x"], vec!["key.sh"], vec!["my-hook --x"], vec!["node", "server.js"], vec!["say", "done"]]
+        );
     }
 }

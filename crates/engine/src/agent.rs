@@ -213,8 +213,10 @@ impl Agent {
 
     /// Does the configuration make the harness run this? A server is an argv, a hook a text for a shell.
     pub fn is_configured(&self, argv: &[String], texts: &[String]) -> bool {
-        self.configured.contains(argv)
-            || texts.iter().any(|text| self.configured.contains(std::slice::from_ref(text)))
+        self.configured.iter().any(|configured| match configured.as_slice() {
+            [text] if texts.iter().any(|t| t == text) => true,
+            configured => is_run_of(configured, argv),
+        })
     }
 
     /// A finding is raised once: the engine may come to the same conclusion again, over other evidence.
@@ -225,5 +227,56 @@ impl Agent {
         self.state.stage = self.state.stage.max(Some(finding.stage));
         self.dirty = true;
         Some(finding)
+    }
+}
+
+/// Is `argv` an execution of the `configured` command? Where that is a script, its interpreter stands before it
+/// (`/usr/bin/env node /usr/bin/npx …` for `npx …`); `${NAME}` in it was filled in by the product.
+fn is_run_of(configured: &[String], argv: &[String]) -> bool {
+    const INTERPRETER_WORDS: usize = 3;
+    let Some((program, arguments)) = configured.split_first() else { return false };
+    (0..=INTERPRETER_WORDS).any(|before| {
+        let Some((own, rest)) = argv.get(before..).and_then(<[String]>::split_first) else { return false };
+        (before == 0 || own.starts_with('/'))
+            && (is_filled_in(program, own) || crate::roll::name_of(program) == crate::roll::name_of(own))
+            && rest.len() == arguments.len()
+            && arguments.iter().zip(rest).all(|(wanted, found)| is_filled_in(wanted, found))
+    })
+}
+
+fn is_filled_in(configured: &str, found: &str) -> bool {
+    if !configured.contains("${") {
+        return configured == found;
+    }
+    let mut pattern = String::new();
+    let mut rest = configured;
+    while let Some((text, after)) = rest.split_once("${") {
+        pattern.push_str(text);
+        pattern.push('*');
+        rest = after.split_once('}').map_or("", |(_, rest)| rest);
+    }
+    pattern.push_str(rest);
+    crate::products::glob(&pattern, found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(configured: &str, argv: &str, expected: bool) {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(is_run_of(&words(configured), &words(argv)), expected, "{argv}");
+    }
+
+    #[test]
+    fn a_configured_server_is_known_behind_its_interpreter() {
+        check("npx -y srv", "npx -y srv", true);
+        check("npx -y srv", "/usr/bin/env node /usr/local/bin/npx -y srv", true);
+        check("npx -y srv", "node /usr/local/bin/npx -y srv", true);
+        check("npx -y srv", "/usr/bin/env node /usr/local/bin/npx -y evil", false);
+        check("npx -y srv", "bash -c npx -y srv", false);
+        check("srv --root ${HOME}/x", "/opt/srv --root /root/x", true);
+        check("srv --root ${HOME}/x", "/opt/srv --root /root/y", false);
     }
 }

@@ -167,6 +167,16 @@ impl Coverage {
         self.record_from_ns.is_some() && !self.began_unseen && self.lost == 0 && self.blind.is_empty()
     }
 
+    /// Nothing is known to be missing of what was executed and written. Without the network probes a call that never ran is
+    /// still one.
+    pub fn acts_whole(&self) -> bool {
+        const ACTS: [&str; 4] = ["sched_process_fork", "sched_process_exec", "sched_process_exit", "sys_exit"];
+        self.record_from_ns.is_some()
+            && !self.began_unseen
+            && self.lost == 0
+            && !self.blind.iter().any(|probe| ACTS.contains(&probe.as_str()))
+    }
+
     /// One word for tables: `whole` is the most that can be said, of the record since `record_from_ns` and the
     /// account as read; never that everything was seen.
     pub fn word(&self) -> &'static str {
