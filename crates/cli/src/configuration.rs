@@ -210,7 +210,13 @@ mod tests {
         out.sort();
         assert_eq!(
             out,
-            [vec!["bun", "x"], vec!["key.sh"], vec!["my-hook --x"], vec!["node", "server.js"], vec!["say", "done"]]
+            [
+                vec!["bun", "x"],
+                vec!["key.sh"],
+                vec!["my-hook --x"],
+                vec!["node", "server.js"],
+                vec!["say", "done"]
+            ]
         );
     }
 }

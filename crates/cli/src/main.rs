@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+mod abilities;
 mod cgroup;
 mod client;
 mod commands;

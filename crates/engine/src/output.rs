@@ -170,7 +170,8 @@ impl Coverage {
     /// Nothing is known to be missing of what was executed and written. Without the network probes a call that never ran is
     /// still one.
     pub fn acts_whole(&self) -> bool {
-        const ACTS: [&str; 4] = ["sched_process_fork", "sched_process_exec", "sched_process_exit", "sys_exit"];
+        const ACTS: [&str; 4] =
+            ["sched_process_fork", "sched_process_exec", "sched_process_exit", "sys_exit"];
         self.record_from_ns.is_some()
             && !self.began_unseen
             && self.lost == 0

@@ -9,6 +9,7 @@ use clap::Args;
 use muster_sensor::{Config, KernelSensor, cgroup_root};
 use serde::Serialize;
 
+use crate::abilities;
 use crate::commands::watch::canary_command;
 use crate::exit::Exit;
 
@@ -129,48 +130,34 @@ fn cgroup() -> Line {
     )
 }
 
+fn tried(what: &str, result: Result<String, String>, means: &str, remedy: &str) -> Line {
+    Line::new(what, result.is_ok(), result.unwrap_or_else(|error| error), means, remedy)
+}
+
 fn seccomp() -> Line {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let known = status.lines().any(|l| l.starts_with("Seccomp:"));
-    let actions = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
-    let notify = actions.split_whitespace().any(|a| a == "user_notif");
-    Line::new(
+    tried(
         "seccomp",
-        known && notify,
-        if known { format!("actions: {}", actions.trim()) } else { "the kernel has none".to_owned() },
+        abilities::seccomp(),
         "can hold an enrolled agent's system calls until they are decided",
         "a kernel with CONFIG_SECCOMP_FILTER, 5.0 or later",
     )
 }
 
 fn landlock() -> Line {
-    let lsms = fs::read_to_string("/sys/kernel/security/lsm").ok();
-    let found = match &lsms {
-        Some(list) => format!("active security modules: {}", list.trim()),
-        None => "the list of security modules cannot be read (securityfs is not mounted)".to_owned(),
-    };
-    let ok = lsms.is_some_and(|list| list.split(',').any(|l| l.trim() == "landlock"));
-    Line::new(
+    tried(
         "Landlock",
-        ok,
-        found,
+        abilities::landlock(),
         "can confine an enrolled agent to folders and ports before it starts",
         "a kernel with CONFIG_SECURITY_LANDLOCK and `landlock` in lsm=",
     )
 }
 
 fn fanotify() -> Line {
-    let limit = fs::read_to_string("/proc/sys/fs/fanotify/max_user_groups");
-    let found = match &limit {
-        Ok(limit) => format!("max_user_groups {}", limit.trim()),
-        Err(error) => format!("/proc/sys/fs/fanotify: {error}"),
-    };
-    Line::new(
+    tried(
         "fanotify",
-        limit.is_ok(),
-        found,
+        abilities::fanotify(),
         "can hold the opening of files until it is decided",
-        "a kernel with CONFIG_FANOTIFY_ACCESS_PERMISSIONS, 5.13 or later",
+        "root, and a kernel with CONFIG_FANOTIFY_ACCESS_PERMISSIONS, 5.13 or later",
     )
 }
 
