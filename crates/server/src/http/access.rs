@@ -18,7 +18,7 @@ use super::{App, HttpError, page};
 const TOKEN_BYTES: usize = 32;
 const COOKIE: &str = "muster";
 /// What anybody may fetch: they hold nothing.
-const OPEN: [&str; 3] = ["/style.css", "/page.js", "/openapi.json"];
+const OPEN: [&str; 4] = ["/style.css", "/page.js", "/icon.svg", "/openapi.json"];
 
 /// Nothing from elsewhere, nothing inline.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \

@@ -27,6 +27,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/login", get(login))
         .route("/style.css", get(style))
         .route("/page.js", get(script))
+        .route("/icon.svg", get(icon))
 }
 
 fn respond(status: StatusCode, kind: &'static str, body: String) -> Response {
@@ -42,6 +43,7 @@ fn html_page(status: StatusCode, title: &str, live: bool, body: &Markup) -> Resp
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (sanitize(title)) " · Muster" }
                 link rel="stylesheet" href="/style.css";
+                link rel="icon" href="/icon.svg" type="image/svg+xml";
                 @if live { script src="/page.js" defer {} }
             }
             body {
@@ -55,6 +57,10 @@ fn html_page(status: StatusCode, title: &str, live: bool, body: &Markup) -> Resp
 
 async fn style() -> Response {
     respond(StatusCode::OK, "text/css; charset=utf-8", include_str!("page.css").to_owned())
+}
+
+async fn icon() -> Response {
+    respond(StatusCode::OK, "image/svg+xml", include_str!("icon.svg").to_owned())
 }
 
 async fn script() -> Response {

@@ -9,7 +9,7 @@ use muster_server::reference::openapi;
 use crate::rig::{HOSTILE, Rig};
 
 const PAGES: [&str; 4] = ["/", "/fragment", "/agents/one", "/findings/f-1"];
-const OPEN: [&str; 4] = ["/login", "/style.css", "/page.js", "/openapi.json"];
+const OPEN: [&str; 5] = ["/login", "/style.css", "/page.js", "/icon.svg", "/openapi.json"];
 
 /// Every documented path, with names that there are.
 pub fn paths() -> Vec<(String, String)> {
