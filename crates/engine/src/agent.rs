@@ -16,6 +16,9 @@ pub(crate) const ACTIONS_MAX: usize = 200_000;
 /// Undecided file writes remembered per agent: beyond it the oldest are given up and counted.
 pub(crate) const WRITES_MAX: usize = 20_000;
 
+/// Processes remembered per agent that outlived their action and ended: more of them are more of the same.
+pub(crate) const OUTLIVED_MAX: usize = 1_000;
+
 pub(crate) struct Agent {
     pub state: AgentState,
     /// cgroup v2 id that `muster run` made for it; 0 where there is none.
@@ -49,6 +52,8 @@ pub(crate) struct Agent {
     pub imported: bool,
     pub dirty: bool,
     pub published_ns: Nanos,
+    /// Processes that outlived their action and have ended since.
+    pub outlived: BTreeSet<ProcessKey>,
     /// Survivors that are already decided.
     pub survivors_decided: BTreeSet<ProcessKey>,
 }
@@ -171,6 +176,7 @@ impl Agent {
             imported: false,
             dirty: true,
             published_ns: 0,
+            outlived: BTreeSet::new(),
             survivors_decided: BTreeSet::new(),
         }
     }

@@ -239,6 +239,9 @@ struct Daemon {
     /// Folders in which the executable must lie; empty: any.
     #[serde(default)]
     prefix: Vec<String>,
+    /// Some argument is this (a glob).
+    #[serde(default)]
+    has: Option<String>,
 }
 
 /// Helpers that several products share.
@@ -397,6 +400,7 @@ impl Products {
                 && (daemon.prefix.is_empty()
                     || daemon.prefix.iter().any(|prefix| path.starts_with(prefix.as_str())))
                 && argv_matches(&daemon.argv, arguments)
+                && daemon.has.as_ref().is_none_or(|has| arguments.iter().any(|argument| glob(has, argument)))
         })
     }
 }

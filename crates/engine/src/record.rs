@@ -196,9 +196,15 @@ impl Engine {
         agent.dirty = true;
         if let Role::Action(index) = role
             && let Some(action) = agent.actions.get_mut(&index)
-            && action.process == key
         {
-            action.ended_ns = Some(event.time_ns);
+            let outlived = action
+                .ended_ns
+                .is_some_and(|at| event.time_ns.saturating_sub(at) > crate::survivor::WIND_DOWN_NS);
+            if action.process == key {
+                action.ended_ns = Some(event.time_ns);
+            } else if outlived && agent.outlived.len() < crate::agent::OUTLIVED_MAX {
+                agent.outlived.insert(key);
+            }
         }
         if agent.state.root == key {
             agent.root_ended_ns = Some(event.time_ns);
