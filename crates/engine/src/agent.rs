@@ -19,6 +19,11 @@ pub(crate) const WRITES_MAX: usize = 20_000;
 /// Processes remembered per agent that outlived their action and ended: more of them are more of the same.
 pub(crate) const OUTLIVED_MAX: usize = 1_000;
 
+/// Sessions, accounts and unreadable files named in an agent's row: a person reads them.
+pub(crate) const NAMED_MAX: usize = 256;
+/// Commands that configurations may name.
+pub(crate) const CONFIGURED_MAX: usize = 4_096;
+
 pub(crate) struct Agent {
     pub state: AgentState,
     /// cgroup v2 id that `muster run` made for it; 0 where there is none.
@@ -209,6 +214,20 @@ impl Agent {
             self.actions_open.remove(&old);
         }
         index
+    }
+
+    /// Names an account in its row. One that is a file for each event stands there as its folder.
+    pub fn name_account(&mut self, path: &str) {
+        let shown = match muster_account::locate(path) {
+            Some(location) if location.format == muster_account::Format::OpenHands => {
+                path.rsplit_once('/').map_or(path, |(folder, _)| folder)
+            }
+            Some(_) | None => path,
+        };
+        let accounts = &mut self.state.accounts;
+        if accounts.len() < NAMED_MAX && !accounts.iter().any(|known| known == shown) {
+            accounts.push(shown.to_owned());
+        }
     }
 
     /// In the folder that it was started in?

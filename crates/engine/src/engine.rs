@@ -72,7 +72,8 @@ impl Engine {
             }
             Input::Configured { agent, source: _, commands } => {
                 if let Some(agent) = self.agents.get_mut(&agent) {
-                    agent.configured.extend(commands);
+                    let room = crate::agent::CONFIGURED_MAX.saturating_sub(agent.configured.len());
+                    agent.configured.extend(commands.into_iter().take(room));
                 }
             }
             Input::Imported(imported) => self.on_imported(imported),
