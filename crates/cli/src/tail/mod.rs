@@ -29,6 +29,9 @@ const BLOCK: usize = 64 * 1024;
 /// Bytes read from one file before the next has its turn.
 const TURN: usize = 4 * 1024 * 1024;
 
+/// Files that are read at a time, all agents together. More are left out, and each says so.
+const FILES_MAX: usize = 50_000;
+
 pub enum Request {
     /// `cwd` and `since_ns` (the agent's start) tell whose a session is, where several agents share one file.
     Follow { agent: AgentId, path: String, format: Format, cwd: String, since_ns: u64 },
@@ -129,6 +132,11 @@ fn follow(
     if files.contains_key(&path) {
         return;
     }
+    if files.len() >= FILES_MAX {
+        let error = format!("{FILES_MAX} accounts are read already");
+        send(Input::AccountState { agent, path, time_ns: now_ns(), state: AccountFile::Unreadable { error } });
+        return;
+    }
     send(Input::AccountState {
         agent: agent.clone(),
         path: path.clone(),
@@ -161,6 +169,14 @@ fn look(path: &str, file: &mut Followed, send: &dyn Fn(Input)) -> bool {
             state,
         });
     };
+    // Products that write a file for each event leave thousands: what did not change is not opened.
+    if file.inode != 0
+        && let Ok(meta) = std::fs::metadata(path)
+        && (meta.ino(), meta.size(), (meta.mtime(), meta.mtime_nsec())) == (file.inode, file.offset, file.mtime)
+    {
+        file.gone = false;
+        return false;
+    }
     let opened = match File::open(path) {
         Ok(opened) => opened,
         Err(error) => {
