@@ -59,6 +59,8 @@ enum Command {
     Events(commands::events::Events),
     /// Read accounts from files of finished runs.
     Import(commands::import::Import),
+    /// Go through the ledger again and see whether it gives the same findings.
+    Replay(commands::replay::Replay),
     /// Say what this machine lets Muster see and stop, by trying it.
     Doctor(commands::doctor::Doctor),
     /// Print the data on products, providers and daemons that is built in.
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
         Command::Findings(command) => command.run(&cli.global),
         Command::Events(command) => command.run(&cli.global),
         Command::Import(command) => command.run(&cli.global),
+        Command::Replay(command) => command.run(&cli.global),
         Command::Doctor(command) => command.run(),
         Command::Products(command) => command.run(),
         Command::Reference(command) => command.run::<Cli>(),

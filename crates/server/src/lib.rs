@@ -11,6 +11,7 @@ mod http;
 mod index;
 mod reader;
 pub mod reference;
+mod replay;
 mod store;
 pub mod views;
 
@@ -21,4 +22,5 @@ pub use reader::{
     AccountItem, AttributedEvent, EventFilter, FindingDetail, FindingFilter, Health, LAST_MAX, StoreReader,
     TimeRange,
 };
+pub use replay::Step;
 pub use store::{Retention, Store};
