@@ -307,7 +307,7 @@ __noinline u64 put_user_bytes(u64 off, u64 tag, u64 from, u64 to)
 		len = 0;
 	if (len > BULK_MAX) {
 		len = BULK_MAX;
-		head_of(s)->flags |= FLAG_CUT;
+		head_of(s)->flags |= FLAG_LONG;
 	}
 	if (bpf_probe_read_user(&s->data[(off & OFF_MAX) + 4], len, (void *)from) < 0)
 		len = 0;

@@ -19,6 +19,8 @@ pub(crate) mod flag {
     pub(crate) const COMPAT: u16 = 2;
     pub(crate) const MEMBER: u16 = 4;
     pub(crate) const SCRIPT: u16 = 8;
+    /// Arguments or environment are longer than one record.
+    pub(crate) const LONG: u16 = 16;
 }
 
 pub(crate) mod tag {
