@@ -150,6 +150,11 @@ impl KernelSensor {
             .collect()
     }
 
+    /// Probes that only some kernels let in: acts of anybody against Muster itself. No coverage rests on them.
+    pub fn extras(&self) -> &[ProbeState] {
+        &self.probes.extras
+    }
+
     /// Records sent and lost so far, per queue, as the kernel counts them.
     pub fn counts(&self) -> Vec<(Queue, u64, u64)> {
         QUEUES

@@ -7,6 +7,7 @@
 mod canary;
 mod clock;
 mod decode;
+mod extras;
 mod kernel;
 mod markers;
 mod network;

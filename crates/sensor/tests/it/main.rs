@@ -11,5 +11,6 @@
 )]
 
 mod acts;
+mod extras;
 mod kernel;
 mod rig;
