@@ -7,6 +7,7 @@
 mod canary;
 mod clock;
 mod decode;
+mod extras;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

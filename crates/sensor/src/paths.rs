@@ -50,6 +50,10 @@ impl Resolver {
         let text = raw.blob(text).map(until_nul).unwrap_or_default();
         let cut = raw.has(flag::CUT_PATH);
         let base = raw.blob(base).map(|b| from_components(b, cut));
+        if text.is_empty() && raw.has(flag::CUT) {
+            // The kernel could not read it when the call was over: not to be taken for the folder itself.
+            return format!("{}/…", base.as_deref().map(escape_bytes).unwrap_or_default());
+        }
         let behind = raw.blob(fd).map(|b| from_components(b, cut));
         self.resolve(text, base.as_deref(), behind.as_deref())
     }

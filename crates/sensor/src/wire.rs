@@ -20,6 +20,8 @@ pub(crate) mod flag {
     pub(crate) const MEMBER: u16 = 4;
     pub(crate) const SCRIPT: u16 = 8;
     pub(crate) const CUT_PATH: u16 = 16;
+    /// Arguments or environment are longer than one record.
+    pub(crate) const LONG: u16 = 32;
 }
 
 pub(crate) mod tag {

@@ -34,6 +34,8 @@ struct Line {
     means: String,
     /// How to get what is missing; empty where nothing is.
     remedy: String,
+    /// Good to have: coverage does not rest on it, and nothing is missing without it.
+    extra: bool,
 }
 
 impl Line {
@@ -45,6 +47,7 @@ impl Line {
             found: found.into(),
             means: means.to_owned(),
             remedy: remedy.to_owned(),
+            extra: false,
         }
     }
 }
@@ -60,11 +63,12 @@ impl Doctor {
                 writeln!(out, "{}", serde_json::to_string(line)?)?;
                 continue;
             }
-            let mark = match (line.ok, colour) {
-                (true, true) => "\x1b[32mok\x1b[0m     ",
-                (true, false) => "ok     ",
-                (false, true) => "\x1b[31mmissing\x1b[0m",
-                (false, false) => "missing",
+            let mark = match (line.ok, line.extra, colour) {
+                (true, _, true) => "\x1b[32mok\x1b[0m     ",
+                (true, _, false) => "ok     ",
+                (false, true, _) => "without",
+                (false, false, true) => "\x1b[31mmissing\x1b[0m",
+                (false, false, false) => "missing",
             };
             writeln!(out, "{mark} {:<22} {}", line.what, muster_event::sanitize(&line.found))?;
             writeln!(out, "        {:<22} {}", "", line.means)?;
@@ -72,7 +76,7 @@ impl Doctor {
                 writeln!(out, "        {:<22} to get it: {}", "", line.remedy)?;
             }
         }
-        let missing = lines.iter().filter(|l| !l.ok).count();
+        let missing = lines.iter().filter(|l| !l.ok && !l.extra).count();
         if !self.json {
             let verdict = if missing == 0 {
                 "everything that Muster uses works here".to_owned()
@@ -176,7 +180,7 @@ fn lsm() -> Line {
 /// Loads every probe, sends canaries through them, and waits for each to come back.
 fn probes() -> Vec<Line> {
     let config = Config { first_seq: 1, keep: Box::new(|_| false), canary: canary_command() };
-    let states = match KernelSensor::start(config) {
+    let (states, extras) = match KernelSensor::start(config) {
         Err(error) => {
             let text = error.to_string();
             let (found, remedy) =
@@ -201,10 +205,21 @@ fn probes() -> Vec<Line> {
             if shows {
                 eprint!("\r\x1b[K");
             }
-            states
+            (states, sensor.extras().to_vec())
         }
     };
     let own = |probe: &str| muster_sensor::probe_purpose(probe).unwrap_or("unknown");
+    let extras = extras.into_iter().map(|state| {
+        let found = state.error.as_deref().unwrap_or("loaded and attached");
+        let line = Line::new(
+            &format!("extra {}", state.probe),
+            state.error.is_none(),
+            found,
+            &format!("sees {}; without it, only those of the lineages that are followed", own(&state.probe)),
+            "boot with lsm=…,bpf on a kernel that lets such programs in (Debian's 6.1 and 6.12 do)",
+        );
+        Line { extra: true, ..line }
+    });
     states
         .into_iter()
         .map(|state| {
@@ -221,5 +236,6 @@ fn probes() -> Vec<Line> {
                 "a kernel that allows it (Debian's 6.1 and 6.12 do); see `found`",
             )
         })
+        .chain(extras)
         .collect()
 }
