@@ -1,0 +1,147 @@
+//! What supervision costs: the same work without a daemon, with one that has nobody to watch, beside a lineage, and
+//! within one. The order of the four is turned round from one half of a round to the next (ABBA).
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::Mode;
+use crate::daemon::{Daemon, folder};
+use crate::figures::{head, median, percentile, row};
+use crate::workload::{Figure, Job, jobs};
+
+/// The daemon takes the costly probes off when nobody was followed for 5 seconds.
+const DETACH_MAX: Duration = Duration::from_secs(15);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Where {
+    NoDaemon,
+    NobodyOnTheRoll,
+    OutsideALineage,
+    InsideALineage,
+}
+
+const WHERE: [Where; 4] =
+    [Where::NoDaemon, Where::NobodyOnTheRoll, Where::OutsideALineage, Where::InsideALineage];
+
+/// The daemon and a lineage that does nothing, as each place needs them.
+#[derive(Default)]
+struct Stage {
+    daemon: Option<Daemon>,
+    lineage: Option<Child>,
+    links: Option<(usize, usize)>,
+    detached_after: Vec<f64>,
+    daemon_cpu: f64,
+}
+
+impl Stage {
+    fn set(&mut self, place: Where) {
+        if place == Where::NoDaemon {
+            self.end_lineage();
+            self.daemon = None;
+            return;
+        }
+        let daemon = self.daemon.get_or_insert_with(Daemon::start);
+        if place == Where::NobodyOnTheRoll {
+            return self.end_lineage();
+        }
+        if self.lineage.is_none() {
+            let before = daemon.links();
+            let child = daemon.supervised().args(["sleep", "3600"]).stdin(Stdio::null()).spawn().unwrap();
+            let begun = Instant::now();
+            while daemon.links() == before && begun.elapsed() < DETACH_MAX {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            self.links.get_or_insert((before, daemon.links()));
+            self.lineage = Some(child);
+        }
+    }
+
+    /// Ends it and waits until the probes are off again.
+    fn end_lineage(&mut self) {
+        let Some(mut child) = self.lineage.take() else { return };
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if let (Some(daemon), Some((without, _))) = (&self.daemon, self.links) {
+            let begun = Instant::now();
+            while daemon.links() > without {
+                assert!(begun.elapsed() < DETACH_MAX, "the probes stay attached with nobody on the roll");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            self.detached_after.push(begun.elapsed().as_secs_f64());
+        }
+    }
+
+    fn measure(&mut self, job: &Job, place: Where, dir: &std::path::Path) -> Figure {
+        let supervised: Option<Command> = match (place, &self.daemon) {
+            (Where::InsideALineage, Some(daemon)) => Some(daemon.supervised()),
+            _ => None,
+        };
+        let before = self.daemon.as_ref().map(Daemon::cpu);
+        let figure = job.measure(dir, supervised);
+        if let (Where::InsideALineage, Some(before), Some(daemon)) = (place, before, &self.daemon) {
+            self.daemon_cpu += (daemon.cpu() - before).as_secs_f64();
+        }
+        figure
+    }
+}
+
+pub fn run(mode: Mode) {
+    let dir = folder();
+    let jobs = jobs(dir.path(), mode);
+    let mut stage = Stage::default();
+    let mut figures: Vec<[Vec<Figure>; 4]> = jobs.iter().map(|_| Default::default()).collect();
+    // Once without being counted: caches fill.
+    jobs.iter().for_each(|job| drop(job.measure(dir.path(), None)));
+    let halves = mode.pick(2, 20);
+    for half in 0..halves {
+        let mut order = WHERE;
+        if half % 2 == 1 {
+            order.reverse();
+        }
+        for place in order {
+            stage.set(place);
+            for (job, figures) in jobs.iter().zip(&mut figures) {
+                figures[place as usize].push(stage.measure(job, place, dir.path()));
+            }
+        }
+    }
+    stage.set(Where::NoDaemon);
+    report(&jobs, &figures);
+    let (without, with) = stage.links.unwrap_or_default();
+    println!(
+        "\n{halves} pairs each, ABBA. Ratios are the median of the pairs' ratios (in brackets: first and third quarter). \
+         Probes attached: {with} while a lineage lives, {without} else; taken off {:.1} s after its end (median). \
+         The daemon itself used {:.1} s of processor time while the work inside lineages went on.",
+        median(&stage.detached_after),
+        stage.daemon_cpu
+    );
+}
+
+pub fn ratios(base: &[Figure], other: &[Figure], of: impl Fn(&Figure) -> f64) -> Vec<f64> {
+    base.iter().zip(other).map(|(a, b)| of(b) / of(a)).collect()
+}
+
+pub fn shown(ratios: &[f64]) -> String {
+    format!("{:.3} ({:.3} to {:.3})", median(ratios), percentile(ratios, 25.0), percentile(ratios, 75.0))
+}
+
+pub fn base(job: &Job, figures: &[Figure]) -> String {
+    let wall = median(&figures.iter().map(|f| f.wall).collect::<Vec<_>>());
+    if job.single { format!("{wall:.0} ns") } else { format!("{wall:.2} s") }
+}
+
+fn report(jobs: &[Job], figures: &[[Vec<Figure>; 4]]) {
+    head(&["work", "no daemon", "daemon, nobody on the roll", "outside a lineage", "inside a lineage"]);
+    for (job, figures) in jobs.iter().zip(figures) {
+        let [none, rest @ ..] = figures;
+        let mut cells = vec![job.name.to_owned(), base(job, none)];
+        cells.extend(rest.iter().map(|other| shown(&ratios(none, other, |f| f.wall))));
+        row(&cells);
+        if !job.single {
+            let cpu = median(&none.iter().map(|f| f.cpu).collect::<Vec<_>>());
+            let mut cells = vec!["… its processor time".to_owned(), format!("{cpu:.2} s")];
+            cells.extend(rest.iter().map(|other| shown(&ratios(none, other, |f| f.cpu.max(0.01)))));
+            row(&cells);
+        }
+    }
+}
