@@ -135,13 +135,13 @@ fn tamper(data: &Path, count: u64) {
 fn post(address: &str) {
     let mut stream = TcpStream::connect(address).unwrap();
     let body = "{\"model\":\"m\",\"messages\":[]}";
-    let at = now_ns();
-    write!(
-        stream,
+    // One packet: as HTTP clients send it.
+    let request = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
-    )
-    .unwrap();
+    );
+    let at = now_ns();
+    stream.write_all(request.as_bytes()).unwrap();
     println!("{at}");
     let mut answer = [0u8; 256];
     let _ = stream.read(&mut answer);
@@ -151,5 +151,5 @@ fn post(address: &str) {
 }
 
 pub fn spawn_piped(mut command: Command) -> std::process::Child {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
 }

@@ -65,7 +65,7 @@ fn listen(daemon: &Daemon) -> Receiver<Seen> {
     let socket = daemon.socket();
     thread::spawn(move || {
         for (finding, streamed_ns) in to_ask {
-            let id = finding["id"].as_str().unwrap_or_default().to_owned();
+            let id = finding["finding"].as_str().unwrap_or_default().to_owned();
             while !is_there(&socket, &id) {
                 thread::sleep(Duration::from_millis(1));
             }
