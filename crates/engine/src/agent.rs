@@ -10,6 +10,9 @@ use crate::{Evidence, Finding};
 
 /// Tool calls remembered per agent. A day of the busiest session seen has 50,000; older ones are dropped once decided.
 pub(crate) const CALLS_MAX: usize = 100_000;
+/// Tool calls remembered per agent that was imported: nothing is compared with them, they only keep a call that stands
+/// twice in its account from being counted twice.
+pub(crate) const IMPORTED_CALLS_MAX: usize = 10_000;
 /// Actions remembered per agent, likewise.
 pub(crate) const ACTIONS_MAX: usize = 200_000;
 /// Undecided file writes remembered per agent: beyond it the oldest are given up and counted.
@@ -173,9 +176,13 @@ impl Agent {
         let index = self.next_index;
         self.next_index += 1;
         self.call_by_id.insert(call.call_id.clone(), index);
-        self.calls_open.insert(index);
+        // Of an imported run there is no record that a call could be compared with.
+        if !self.imported {
+            self.calls_open.insert(index);
+        }
         self.calls.insert(index, call);
-        while self.calls.len() > CALLS_MAX {
+        let calls_max = if self.imported { IMPORTED_CALLS_MAX } else { CALLS_MAX };
+        while self.calls.len() > calls_max {
             let Some((old, call)) = self.calls.pop_first() else { break };
             self.calls_open.remove(&old);
             if self.call_by_id.get(&call.call_id) == Some(&old) {

@@ -42,6 +42,7 @@ pub fn act(arguments: &[String]) {
         ["count", dir, count, rate] => count_files(Path::new(dir), number(count), number(rate)),
         ["tamper", data, count] => tamper(Path::new(data), number(count)),
         ["post", address] => post(address),
+        ["transcripts", dir, bytes] => drop(crate::transcripts::write(Path::new(dir), number(bytes))),
         _ => panic!("no act {words:?}"),
     }
 }
