@@ -84,27 +84,25 @@ static __always_inline void put_tag(struct scratch *s, u64 off, u16 tag, u64 len
 static __always_inline void fill_head(struct scratch *s, u16 kind)
 {
 	struct head *h = head_of(s);
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
-	struct task_struct *parent = BPF_CORE_READ(leader, real_parent);
-	struct signal_struct *signal = BPF_CORE_READ(task, signal);
-	struct pid *pid;
+	/* Read as the kernel's own types, without a helper call for each step: a third of what a record costs. */
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *leader = task->group_leader;
+	struct task_struct *parent = leader->real_parent;
+	struct signal_struct *signal = task->signal;
 	u64 ids = bpf_get_current_pid_tgid();
 
 	h->kind = kind;
 	h->flags = 0;
 	h->nr = 0;
 	h->boot_ns = bpf_ktime_get_boot_ns();
-	h->start = BPF_CORE_READ(leader, start_boottime);
+	h->start = leader->start_boottime;
 	h->tgid = ids >> 32;
 	h->tid = ids;
 	h->uid = bpf_get_current_uid_gid();
-	pid = BPF_CORE_READ(signal, pids[3]);
-	h->session = BPF_CORE_READ(pid, numbers[0].nr);
-	pid = BPF_CORE_READ(signal, pids[2]);
-	h->group = BPF_CORE_READ(pid, numbers[0].nr);
-	h->parent = BPF_CORE_READ(parent, tgid);
-	h->parent_start = BPF_CORE_READ(parent, group_leader, start_boottime);
+	h->session = signal->pids[3]->numbers[0].nr;
+	h->group = signal->pids[2]->numbers[0].nr;
+	h->parent = parent->tgid;
+	h->parent_start = parent->group_leader->start_boottime;
 	h->cgroup = bpf_get_current_cgroup_id();
 	bpf_get_current_comm(h->comm, sizeof(h->comm));
 	h->ret = 0;
@@ -118,13 +116,13 @@ __noinline u64 put_walk(u64 off, u64 tag, u64 dentry_at, u64 mount_at)
 	struct scratch *s = scratch();
 	struct dentry *dentry = (struct dentry *)dentry_at;
 	struct mount *mount = (struct mount *)(mount_at - bpf_core_field_offset(struct mount, mnt));
+	struct dentry *root = BPF_CORE_READ(mount, mnt.mnt_root);
 	u64 end = off + 4;
 
 	if (!s || off > OFF_MAX)
 		return off;
 	for (int i = 0; i < DEPTH_MAX; i++) {
 		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-		struct dentry *root = BPF_CORE_READ(mount, mnt.mnt_root);
 		long n;
 		if (dentry == root) {
 			struct mount *above = BPF_CORE_READ(mount, mnt_parent);
@@ -132,6 +130,7 @@ __noinline u64 put_walk(u64 off, u64 tag, u64 dentry_at, u64 mount_at)
 				break;
 			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
 			mount = above;
+			root = BPF_CORE_READ(mount, mnt.mnt_root);
 			continue;
 		}
 		if (end > OFF_MAX) {
@@ -152,14 +151,13 @@ __noinline u64 put_walk(u64 off, u64 tag, u64 dentry_at, u64 mount_at)
 
 static __always_inline struct file *file_of(u64 fd)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **files = BPF_CORE_READ(table, fd);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct fdtable *table = task->files->fdt;
 	struct file *file = 0;
 
-	if (fd >= BPF_CORE_READ(table, max_fds))
+	if (fd >= table->max_fds)
 		return 0;
-	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
+	bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
 	return file;
 }
 
