@@ -17,6 +17,9 @@ pub(crate) const IMPORTED_CALLS_MAX: usize = 10_000;
 pub(crate) const ACTIONS_MAX: usize = 200_000;
 /// Undecided file writes remembered per agent: beyond it the oldest are given up and counted.
 pub(crate) const WRITES_MAX: usize = 20_000;
+/// The same for an agent of which no account was read yet: if one comes, its first calls are about the latest writes.
+/// A hundred agents without an account then hold 12 MB.
+pub(crate) const WRITES_UNREAD_MAX: usize = 1_000;
 
 pub(crate) struct Agent {
     pub state: AgentState,
@@ -190,6 +193,15 @@ impl Agent {
             }
         }
         index
+    }
+
+    /// Keeps a write. The older half gives way when there are too many.
+    pub fn add_write(&mut self, write: Write) {
+        let max = if self.account_read_ns.is_some() { WRITES_MAX } else { WRITES_UNREAD_MAX };
+        if self.writes.len() >= max {
+            self.writes.drain(..max / 2);
+        }
+        self.writes.push(write);
     }
 
     /// Keeps an action; returns its index.

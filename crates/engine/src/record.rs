@@ -207,14 +207,12 @@ impl Engine {
             return;
         }
         let Some(agent) = self.agents.get_mut(id) else { return };
-        if agent.writes.len() < crate::agent::WRITES_MAX {
-            agent.writes.push(Write {
-                path: path.to_owned(),
-                seq: event.seq,
-                process: event.process,
-                time_ns: event.time_ns,
-            });
-        }
+        agent.add_write(Write {
+            path: path.to_owned(),
+            seq: event.seq,
+            process: event.process,
+            time_ns: event.time_ns,
+        });
     }
 
     /// If this file is an account by its place, the agent whose process writes it is the one that it is about.

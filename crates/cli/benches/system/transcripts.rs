@@ -116,25 +116,29 @@ pub fn write(dir: &Path, bytes: u64) -> u64 {
         };
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let mut out = BufWriter::new(File::create(&path).unwrap());
-        let goal = FILE_BYTES.min(bytes - total);
-        let (mut written, mut turn) = (0, 0);
-        while written < goal {
-            for record in if claude {
-                claude_turn(&mut dice, &session, turn)
-            } else {
-                codex_turn(&mut dice, &session, turn)
-            } {
-                let line = record.to_string();
-                written += line.len() as u64 + 1;
-                writeln!(out, "{line}").unwrap();
-            }
-            turn += 1;
-        }
+        let written = fill(&mut out, claude, &session, FILE_BYTES.min(bytes - total));
         out.flush().unwrap();
         total += written;
         number += 1;
     }
     total
+}
+
+/// One account of so many bytes, of Claude Code or else of Codex.
+pub fn fill(out: &mut impl Write, claude: bool, session: &str, bytes: u64) -> u64 {
+    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+    let (mut written, mut turn) = (0, 0);
+    while written < bytes {
+        let records =
+            if claude { claude_turn(&mut dice, session, turn) } else { codex_turn(&mut dice, session, turn) };
+        for record in records {
+            let line = record.to_string();
+            written += line.len() as u64 + 1;
+            writeln!(out, "{line}").unwrap();
+        }
+        turn += 1;
+    }
+    written
 }
 
 fn time(turn: u64, step: u64) -> String {

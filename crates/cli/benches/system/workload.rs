@@ -68,7 +68,7 @@ pub fn jobs(dir: &Path, mode: Mode) -> Vec<Job> {
     } else {
         println!("(npm is not here: its line is left out)\n");
     }
-    let loops = mode.pick(40, 200);
+    let loops = mode.pick(40, 300);
     jobs.push(shell(
         "git status in a loop",
         format!("cd origin; n=0; while [ $n -lt {loops} ]; do git status --short >../out; n=$((n+1)); done"),
@@ -108,15 +108,15 @@ fn prepare_crate(dir: &Path) {
             format!("[package]\nname = \"part{krate}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[dependencies]\n{before}"),
         )
         .unwrap();
-        for module in 0..12 {
-            let functions: String = (0..30)
+        for module in 0..4 {
+            let functions: String = (0..10)
                 .map(|n| {
                     format!("/// One of many.\npub fn f{n}(x: u64) -> Option<String> {{\n    let v: Vec<String> = (0..x).map(|i| format!(\"{{i}} {n}\")).collect();\n    v.iter().max().cloned()\n}}\n")
                 })
                 .collect();
             fs::write(folder.join(format!("src/m{module}.rs")), functions).unwrap();
         }
-        let modules: String = (0..12).map(|m| format!("pub mod m{m};\n")).collect();
+        let modules: String = (0..4).map(|m| format!("pub mod m{m};\n")).collect();
         fs::write(folder.join("src/lib.rs"), modules).unwrap();
         for n in 0..60 {
             fs::write(folder.join(format!("note{n}.md")), format!("note {n}\n").repeat(20)).unwrap();
