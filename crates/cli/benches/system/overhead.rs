@@ -92,7 +92,7 @@ pub fn run(mode: Mode) {
     let mut figures: Vec<[Vec<Figure>; 4]> = jobs.iter().map(|_| Default::default()).collect();
     // Once without being counted: caches fill.
     jobs.iter().for_each(|job| drop(job.measure(dir.path(), None)));
-    let halves = mode.pick(2, 20);
+    let halves = mode.pick(2, 16);
     for half in 0..halves {
         let mut order = WHERE;
         if half % 2 == 1 {

@@ -75,9 +75,8 @@ pub fn jobs(dir: &Path, mode: Mode) -> Vec<Job> {
     ));
     let file = dir.join("file").to_string_lossy().into_owned();
     fs::write(&file, "").unwrap();
-    let many = mode.pick("200000", "1000000");
-    jobs.push(single("getppid", &["getppid", many]));
-    jobs.push(single("open for reading + close", &["read", &file, many]));
+    jobs.push(single("getppid", &["getppid", mode.pick("200000", "1000000")]));
+    jobs.push(single("open for reading + close", &["read", &file, mode.pick("100000", "300000")]));
     jobs.push(single("open for writing + close", &["write", &file, mode.pick("50000", "300000")]));
     jobs.push(single("fork + exec + wait", &["exec", mode.pick("200", "1000")]));
     jobs
