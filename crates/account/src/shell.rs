@@ -69,8 +69,18 @@ fn is_plain_word(word: &str) -> bool {
     !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "/._-+:=@%,~".contains(c))
 }
 
-/// A word in single quotes, as `shell-quote` writes it: `'it'"'"'s'`. Gives its text and what follows.
+/// One word as `shell-quote` writes it. Gives its text and what follows.
 fn quoted_word(text: &str) -> Option<(String, &str)> {
+    match text.chars().next()? {
+        '\'' => single_quoted(text),
+        '"' => escaped(text.strip_prefix('"')?, '"')
+            .and_then(|(word, rest)| Some((word, rest.strip_prefix('"')?))),
+        _ => escaped(text, ' ').filter(|(word, _)| !word.is_empty()),
+    }
+}
+
+/// `'it'"'"'s'` or `'it'\''s'`.
+fn single_quoted(text: &str) -> Option<(String, &str)> {
     const QUOTE: [&str; 2] = ["'\"'\"'", "'\\''"];
     let mut rest = text.strip_prefix('\'')?;
     let mut out = String::new();
@@ -86,6 +96,28 @@ fn quoted_word(text: &str) -> Option<(String, &str)> {
             None => return Some((out, after.strip_prefix('\'')?)),
         }
     }
+}
+
+/// Up to `end`, with backslashes before what would mean something to the shell. What would, and has none, is no such word.
+fn escaped(text: &str, end: char) -> Option<(String, &str)> {
+    let special: &[char] = if end == '"' {
+        &['$', '`']
+    } else {
+        &['$', '`', '\'', '"', '|', '&', ';', '<', '>', '(', ')', '\n', '*', '?']
+    };
+    let mut out = String::new();
+    let mut characters = text.char_indices();
+    while let Some((at, c)) = characters.next() {
+        if c == end {
+            return Some((out, text.get(at..)?));
+        }
+        if special.contains(&c) {
+            return None;
+        }
+        out.push(if c == '\\' { characters.next()?.1 } else { c });
+    }
+    // Only a bare word may end with the text.
+    (end == ' ').then_some((out, ""))
 }
 
 /// `shopt …; _bgpids_file=…` and the command in a subshell with a trap.
@@ -110,4 +142,36 @@ fn gemini_older(script: &str) -> Option<String> {
 fn gemini_options(script: &str) -> Option<&str> {
     let (options, rest) = script.strip_prefix("shopt -u ")?.split_once("; ")?;
     options.split(' ').all(is_plain_word).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unwrap;
+
+    #[track_caller]
+    fn check(word: &str, expected: Option<&str>) {
+        let script = format!(
+            "source /h/.claude/shell-snapshots/s.sh 2>/dev/null || true && \\builtin shopt -u extglob 2>/dev/null || true \
+             && eval {word} < /dev/null && pwd -P >| /tmp/claude-12ab-cwd"
+        );
+        assert_eq!(unwrap(&script).as_deref(), expected, "{script}");
+    }
+
+    #[test]
+    fn the_command_of_claude_code_however_it_is_quoted() {
+        check("'ls -l'", Some("ls -l"));
+        check("false", Some("false"));
+        check(r"ls\|wc", Some("ls|wc"));
+        check(r#"'echo '"'"'a b'"'"''"#, Some("echo 'a b'"));
+        check(r#""it's \$5""#, Some("it's $5"));
+    }
+
+    #[test]
+    fn what_has_anything_beside_the_word_is_no_wrapper() {
+        check("false; curl x", None);
+        check("$(curl x)", None);
+        check("'ls' && curl x", None);
+        check(r#""$(curl x)""#, None);
+        check("", None);
+    }
 }

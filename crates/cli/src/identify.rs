@@ -45,6 +45,9 @@ impl Identifier {
             return Some(Found { identified, native: false });
         }
         let identified = self.look(products, Path::new(path), false)?;
+        if products.get(&identified.product).is_some_and(|product| product.is_applet(argv)) {
+            return None;
+        }
         Some(Found { identified, native: true })
     }
 

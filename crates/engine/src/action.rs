@@ -9,6 +9,9 @@ use crate::engine::Engine;
 use crate::process::Role;
 use crate::products::Covered;
 
+/// Texts of one action under which a call may name it: a harness goes through two or three programs to the command.
+const TEXTS_MAX: usize = 32;
+
 impl Engine {
     /// A process executed a file. Where its parent is the harness, that begins an action; within an action it adds to it.
     pub(crate) fn on_executed(&mut self, key: ProcessKey, seq: u64) {
@@ -28,7 +31,8 @@ impl Engine {
                 if begins {
                     self.extend_action(&id, index, key)
                 } else {
-                    self.check_descendant(&id, index, key, seq)
+                    self.check_descendant(&id, index, key, seq);
+                    self.look_into_sandbox(&id, index, key);
                 }
             }
             Role::Member => {}
@@ -48,6 +52,8 @@ impl Engine {
             call: None,
             helper: None,
             uncovered: false,
+            asked: false,
+            effects: Default::default(),
             decided: false,
         };
         let Some(agent) = self.agents.get_mut(id) else { return };
@@ -67,7 +73,11 @@ impl Engine {
             product.and_then(|p| p.call_variables().iter().find_map(|v| process.env.get(v))).cloned();
         let texts = command_texts(&process.argv);
         let startup = agent.first_call_ns.is_none();
-        let covered = if agent.configured.contains(&process.argv)
+        let asked = call_id.is_some() || is_tool_shell(&process.argv);
+        // What carries a call's id is that call's, whatever it looks like.
+        let covered = if call_id.is_some() {
+            None
+        } else if agent.configured.contains(&process.argv)
             || texts.iter().any(|t| agent.configured.iter().any(|c| c.len() == 1 && c.first() == Some(t)))
         {
             Some("a hook or server that the product's configuration names".to_owned())
@@ -80,8 +90,9 @@ impl Engine {
         let display = texts.first().cloned().unwrap_or_default();
         let Some(action) = agent.actions.get_mut(&index) else { return };
         action.call_id = action.call_id.take().or(call_id);
+        action.asked |= asked && covered.is_none();
         for text in texts {
-            if !action.texts.contains(&text) {
+            if action.texts.len() < TEXTS_MAX && !action.texts.contains(&text) {
                 action.texts.push(text);
             }
         }
@@ -114,6 +125,35 @@ impl Engine {
         }
     }
 
+    /// A sandbox was started for a command: what it runs is what the call named.
+    fn look_into_sandbox(&mut self, id: &AgentId, index: usize, key: ProcessKey) {
+        let Some(agent) = self.agents.get(id) else { return };
+        let Some(action) = agent.actions.get(&index) else { return };
+        if action.call.is_some() || action.helper.is_some() && !action.uncovered {
+            return;
+        }
+        let product = agent.state.product.as_str();
+        let is_wrapper = |p: &crate::process::Process| self.products.is_wrapper(product, &p.path, &p.argv);
+        let Some(process) = self.processes.get(key) else { return };
+        if is_wrapper(process) {
+            return;
+        }
+        // Nothing but sandboxes between the harness and this.
+        let mut reached = false;
+        for ancestor in self.processes.ancestors(key) {
+            if !is_wrapper(ancestor) {
+                return;
+            }
+            if ancestor.key == action.process {
+                reached = true;
+                break;
+            }
+        }
+        if reached {
+            self.extend_action(id, index, key);
+        }
+    }
+
     /// It turned out to be the agent's own program again (a launcher's child): no action.
     pub(crate) fn withdraw_action(&mut self, id: &str, key: ProcessKey) {
         let Some(member) = self.processes.get(key).and_then(|p| p.member.clone()) else { return };
@@ -137,6 +177,13 @@ pub(crate) fn command_texts(argv: &[String]) -> Vec<String> {
     }
     out.push(argv.join(" "));
     out
+}
+
+/// A shell that runs a command string, of the kinds that people and so harnesses use for commands. `sh -c` is also how a
+/// program runs another one for itself (`system(3)`, node's `exec`): there its effects decide.
+fn is_tool_shell(argv: &[String]) -> bool {
+    let program = argv.first().map_or("", |a| crate::roll::name_of(a)).trim_start_matches('-');
+    !matches!(program, "sh" | "dash" | "ash" | "busybox") && shell_string(argv).is_some()
 }
 
 /// The argument of `sh -c`.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use muster_account::{Class, Status};
 use muster_event::{Nanos, ProcessKey};
 
+use crate::effects::Effects;
 use crate::output::{AgentState, Strength};
 use crate::{Evidence, Finding};
 
@@ -36,6 +37,8 @@ pub(crate) struct Agent {
     pub calls_open: BTreeSet<usize>,
     /// Files that the harness itself wrote, not yet matched with a call.
     pub writes: Vec<Write>,
+    /// Writes that were forgotten unmatched and are not in the coverage yet.
+    pub writes_given_up: u64,
     /// Commands that its configuration makes the harness run.
     pub configured: BTreeSet<Vec<String>>,
     /// Prose and prompts since the start, for "was it told?": lowercase, bounded.
@@ -108,6 +111,10 @@ pub(crate) struct Action {
     pub helper: Option<String>,
     /// An exec of it that no helper rule covers.
     pub uncovered: bool,
+    /// It has the shape in which harnesses run what a model asks for: a shell with a command, or a call's id.
+    pub asked: bool,
+    /// What it changed or reached, until a call explains it.
+    pub effects: Effects,
     pub decided: bool,
 }
 
@@ -159,6 +166,7 @@ impl Agent {
             actions_open: BTreeSet::new(),
             calls_open: BTreeSet::new(),
             writes: Vec::new(),
+            writes_given_up: 0,
             configured: BTreeSet::new(),
             told: Told::default(),
             live: BTreeSet::new(),
@@ -195,11 +203,17 @@ impl Agent {
         index
     }
 
-    /// Keeps a write. The older half gives way when there are too many.
+    /// Keeps a write. The older half gives way when there are too many: what cannot be matched any more cannot be
+    /// judged, and coverage says so as soon as there is an account to judge it by.
     pub fn add_write(&mut self, write: Write) {
-        let max = if self.account_read_ns.is_some() { WRITES_MAX } else { WRITES_UNREAD_MAX };
+        let read = self.account_read_ns.is_some();
+        let max = if read { WRITES_MAX } else { WRITES_UNREAD_MAX };
         if self.writes.len() >= max {
-            self.writes.drain(..max / 2);
+            self.writes_given_up = self.writes_given_up.saturating_add(self.writes.drain(..max / 2).count() as u64);
+        }
+        if read {
+            let given_up = std::mem::take(&mut self.writes_given_up);
+            self.state.coverage.lost = self.state.coverage.lost.saturating_add(given_up);
         }
         self.writes.push(write);
     }

@@ -4,6 +4,7 @@
 
 mod action;
 mod agent;
+mod effects;
 mod engine;
 mod finding;
 mod input;

@@ -18,6 +18,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("openhands.toml", include_str!("../products/openhands.toml")),
     ("providers.toml", include_str!("../products/providers.toml")),
     ("daemons.toml", include_str!("../products/daemons.toml")),
+    ("helpers.toml", include_str!("../products/helpers.toml")),
 ];
 
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,8 @@ pub enum ProductsError {
         #[source]
         source: Box<toml::de::Error>,
     },
+    #[error("`{file}` names the set of helpers `{set}`, which no `[[set]]` of `helpers.toml` has")]
+    NoSuchSet { file: String, set: String },
 }
 
 #[derive(Clone)]
@@ -37,6 +40,7 @@ pub struct Products {
     products: BTreeMap<String, Product>,
     providers: Providers,
     daemons: Vec<Daemon>,
+    wrappers: Vec<Named>,
 }
 
 /// One agent product.
@@ -57,6 +61,9 @@ pub struct Product {
 pub struct Head {
     pub name: String,
     pub display: String,
+    /// Sets of helpers (`helpers.toml`) that this product uses besides its own.
+    #[serde(default)]
+    helpers: Vec<String>,
 }
 
 /// How its executable is known: by the files themselves, never by the name of a process.
@@ -71,6 +78,12 @@ pub struct Identity {
     /// Python distributions whose console script or module is run.
     #[serde(default)]
     pub python: Vec<Package>,
+    /// The executable is also other programs, told apart by the name it is called by (`argv[0]`).
+    #[serde(default)]
+    applet: Vec<String>,
+    /// … or by its first argument.
+    #[serde(default)]
+    applet_argument: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -171,6 +184,8 @@ enum Descendants {
     /// Programs of the system's own folders, but no interpreter.
     #[default]
     System,
+    /// Git's own programs.
+    Git,
     /// Anything (a login shell that reads the user's start-up files).
     Any,
 }
@@ -222,6 +237,23 @@ struct Daemon {
     prefix: Vec<String>,
 }
 
+/// Helpers that several products share.
+#[derive(Clone, Debug, Deserialize)]
+struct Set {
+    name: String,
+    #[serde(default)]
+    helper: Vec<Helper>,
+}
+
+#[derive(Deserialize)]
+struct HelpersFile {
+    #[serde(default)]
+    set: Vec<Set>,
+    /// Programs that only confine the command that they are given.
+    #[serde(default)]
+    wrapper: Vec<Named>,
+}
+
 #[derive(Deserialize)]
 struct DaemonsFile {
     #[serde(default)]
@@ -237,17 +269,37 @@ impl Products {
     pub fn with(files: &[(String, String)]) -> Result<Self, ProductsError> {
         let mut all: BTreeMap<&str, &str> = BUILT_IN.iter().copied().collect();
         all.extend(files.iter().map(|(name, text)| (name.as_str(), text.as_str())));
-        let mut out =
-            Self { products: BTreeMap::new(), providers: Providers::default(), daemons: Vec::new() };
+        let mut out = Self {
+            products: BTreeMap::new(),
+            providers: Providers::default(),
+            daemons: Vec::new(),
+            wrappers: Vec::new(),
+        };
+        let mut sets: Vec<Set> = Vec::new();
         for (file, text) in all {
             let failed = |source| ProductsError::Parse { file: file.to_owned(), source: Box::new(source) };
             match file {
                 "providers.toml" => out.providers = toml::from_str(text).map_err(failed)?,
                 "daemons.toml" => out.daemons = toml::from_str::<DaemonsFile>(text).map_err(failed)?.daemon,
+                "helpers.toml" => {
+                    let helpers: HelpersFile = toml::from_str(text).map_err(failed)?;
+                    sets = helpers.set;
+                    out.wrappers = helpers.wrapper;
+                }
                 _ => {
                     let product: Product = toml::from_str(text).map_err(failed)?;
                     out.products.insert(product.product.name.clone(), product);
                 }
+            }
+        }
+        for product in out.products.values_mut() {
+            for name in &product.product.helpers {
+                let set =
+                    sets.iter().find(|set| set.name == *name).ok_or_else(|| ProductsError::NoSuchSet {
+                        file: format!("{}.toml", product.product.name),
+                        set: name.clone(),
+                    })?;
+                product.helper.extend(set.helper.iter().cloned());
             }
         }
         Ok(out)
@@ -309,6 +361,15 @@ impl Products {
         self.providers.transfer.iter().any(|named| glob(&named.program, crate::roll::name_of(path)))
     }
 
+    /// A program that only confines the command that it is given: a sandbox.
+    pub(crate) fn is_wrapper(&self, product: &str, path: &str, argv: &[String]) -> bool {
+        let named = |name: &str| self.wrappers.iter().any(|w| w.program == name);
+        named(crate::roll::name_of(path))
+            || self.get(product).is_some_and(|product| product.is_applet(argv))
+                && (argv.get(1).is_some_and(|a| a.starts_with("--"))
+                    || argv.first().is_some_and(|a| named(crate::roll::name_of(a))))
+    }
+
     /// A developer's tool that leaves a daemon behind by its nature.
     pub(crate) fn is_daemon(&self, path: &str, argv: &[String]) -> bool {
         let arguments = argv.get(1..).unwrap_or_default();
@@ -324,6 +385,13 @@ impl Products {
 }
 
 impl Product {
+    /// Called so, the product's executable is another program than the agent.
+    pub fn is_applet(&self, argv: &[String]) -> bool {
+        let name = argv.first().map_or("", |a| crate::roll::name_of(a));
+        self.identity.applet.iter().any(|pattern| glob(pattern, name))
+            || argv.get(1).is_some_and(|first| self.identity.applet_argument.iter().any(|p| glob(p, first)))
+    }
+
     pub(crate) fn call_variables(&self) -> &[String] {
         &self.environment.call
     }
@@ -381,6 +449,10 @@ impl Product {
             Some(Descendants::Any) => true,
             Some(Descendants::System) => {
                 is_system(path) && crate::action::shell_string(argv).is_none() && !is_interpreter(path)
+            }
+            Some(Descendants::Git) => {
+                let name = crate::roll::name_of(path);
+                (name == "git" || name.starts_with("git-")) && !is_interpreter(path)
             }
             Some(Descendants::None) | None => false,
         }

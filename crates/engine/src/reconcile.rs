@@ -4,6 +4,7 @@ use muster_account::{Class, Status};
 use muster_event::Nanos;
 
 use crate::agent::{Action, Agent, Call};
+use crate::effects::{Effect, What};
 use crate::engine::{Engine, event_evidence, finding_id};
 use crate::output::Strength;
 use crate::products::Lag;
@@ -79,10 +80,13 @@ impl Engine {
             }
             let waiting =
                 lag == Lag::After && open_turn(agent.turn_end_ns, agent.account_read_ns, action) && !ended;
-            let Some(action) = agent.actions.get_mut(&index) else { continue };
             if (over && !waiting) || alive_long || ended {
-                action.decided = true;
-                findings.push(unreported(id, action));
+                if let Some(action) = agent.actions.get(&index) {
+                    findings.extend(judge(id, agent, action));
+                }
+                if let Some(action) = agent.actions.get_mut(&index) {
+                    action.decided = true;
+                }
                 agent.actions_open.remove(&index);
             }
         }
@@ -323,31 +327,108 @@ fn same_file(told: &str, seen: &str) -> bool {
     told.next() == seen.next() && told.next() == seen.next()
 }
 
-/// `x.tmp.123` beside `x`: written first, renamed over it.
+/// `x.tmp.123` or `.x.swp` beside `x`, in a folder of the same name: written first, renamed over it.
 fn is_temporary_of(seen: &str, told: &str) -> bool {
-    let name = |path: &str| path.rsplit('/').next().map(str::to_owned).unwrap_or_default();
-    let (seen, told) = (name(seen), name(told));
-    !told.is_empty()
-        && seen.len() > told.len()
-        && seen.trim_start_matches('.').starts_with(told.trim_start_matches('.'))
+    let split = |path: &str| {
+        let mut parts = path.rsplit('/');
+        let name = parts.next().unwrap_or_default().trim_start_matches('.').to_owned();
+        (name, parts.next().unwrap_or_default().to_owned())
+    };
+    let ((seen, seen_in), (told, told_in)) = (split(seen), split(told));
+    seen_in == told_in
+        && !told.is_empty()
+        && seen.strip_prefix(told.as_str()).is_some_and(|rest| rest.starts_with(['.', '~', '-', '_', '#']))
 }
 
-fn unreported(agent: &str, action: &Action) -> Finding {
+/// An action that no call explains. What a model asks for comes through a shell or with a call's id: then that it is
+/// missing from the account is the finding. What the harness executed by itself counts by what it changed or reached.
+fn judge(id: &str, agent: &Agent, action: &Action) -> Option<Finding> {
+    let gravest = action.effects.gravest();
+    let severity = match gravest {
+        _ if action.asked => Severity::High,
+        Some(effect) if effect.what.is_grave() => Severity::High,
+        Some(_) if only_writes_what_calls_name(agent, action) => return None,
+        Some(_) => Severity::Medium,
+        None => Severity::Info,
+    };
+    Some(unreported(id, action, severity))
+}
+
+/// A formatter that the harness runs over a file that a call wrote.
+fn only_writes_what_calls_name(agent: &Agent, action: &Action) -> bool {
+    const BEFORE_NS: Nanos = 60_000_000_000;
+    !action.effects.more_writes
+        && action.effects.iter().all(|effect| {
+            effect.what == What::Write
+                && agent.calls.values().rev().any(|call| {
+                    call.time_ns.saturating_add(BEFORE_NS) >= action.time_ns
+                        && call.time_ns <= action.time_ns.saturating_add(SLACK_NS)
+                        && matches!(call.class, Class::Edit | Class::Move)
+                        && call.paths.iter().any(|path| {
+                            let path = absolute(path, call.cwd.as_deref().unwrap_or(&agent.state.cwd));
+                            same_file(&path, &effect.detail) || is_temporary_of(&effect.detail, &path)
+                        })
+                })
+        })
+}
+
+fn unreported(agent: &str, action: &Action, severity: Severity) -> Finding {
+    let inert = severity == Severity::Info;
+    let did = match action.effects.gravest() {
+        Some(effect) if !action.asked => format!(" ({})", in_words(effect)),
+        Some(_) | None => String::new(),
+    };
+    // One for each kind of idle look around, however often it is repeated.
+    let subject = if inert {
+        action.display.split(' ').take(2).collect::<Vec<_>>().join(" ")
+    } else {
+        action.seq.to_string()
+    };
+    let mut evidence = vec![event_evidence(action.seq, action.process)];
+    let mut effects: Vec<u64> =
+        action.effects.iter().map(|e| e.seq).filter(|seq| *seq != action.seq).collect();
+    effects.sort_unstable();
+    effects.truncate(2);
+    evidence.extend(effects.into_iter().map(|seq| Evidence::Event { seq }));
     Finding {
-        id: finding_id(Code::UnreportedAction, agent, &action.seq.to_string()),
+        id: finding_id(Code::UnreportedAction, agent, &subject),
         code: Code::UnreportedAction,
-        severity: Severity::High,
-        stage: Stage::Conceal,
-        overreach: 1,
-        deception: 2,
+        severity,
+        stage: if inert { Stage::Initiate } else { Stage::Conceal },
+        overreach: if inert { 0 } else { 1 },
+        deception: if inert { 0 } else { 2 },
         agent: agent.to_owned(),
         time_ns: action.time_ns,
-        summary: format!("ran `{}`, which no tool call in its account explains", shorten(&action.display)),
-        explanation: "The agent's own program executed this, it is none of the product's known helpers, and no call in \
-            the account has this command. It would be refuted by a tool call with this command, or by a hook, server or \
-            helper of the product that Muster does not know."
-            .to_owned(),
-        evidence: vec![event_evidence(action.seq, action.process)],
+        summary: format!(
+            "ran `{}`{did}, which no tool call in its account explains",
+            shorten(&action.display)
+        ),
+        explanation: if inert {
+            "The agent's own program executed this, not through a shell, and it changed and reached nothing that the \
+             sensor records: most likely the product looks around for itself in a way that Muster does not know. It \
+             would be refuted as harmless by a helper rule (`muster products`), or shown as hidden by an effect that \
+             the sensor does not see."
+                .to_owned()
+        } else {
+            "The agent's own program executed this, it is none of the product's known helpers, and no call in the \
+             account has this command. It would be refuted by a tool call with this command, or by a hook, server or \
+             helper of the product that Muster does not know."
+                .to_owned()
+        },
+        evidence,
+    }
+}
+
+fn in_words(effect: &Effect) -> String {
+    let detail = shorten(&effect.detail);
+    match effect.what {
+        What::Write => format!("it changed `{detail}`"),
+        What::Network => format!("it reached {detail}"),
+        What::Service => format!("it spoke to `{detail}`"),
+        What::Secret => format!("it read `{detail}`"),
+        What::Signal => format!("it sent {detail}"),
+        What::Privilege => format!("it used {detail}"),
+        What::Memory => format!("it ran {detail}"),
     }
 }
 

@@ -47,6 +47,7 @@ impl Engine {
         let key = event.process;
         self.processes.ensure(key, event.uid, &event.comm, event.cgroup, event.time_ns);
         self.count(&event);
+        self.note_effect(&event);
         match &event.kind {
             Kind::Fork { child } => self.on_fork(&event, *child),
             Kind::Exec { .. } => self.on_exec(&event),
@@ -60,11 +61,18 @@ impl Engine {
             Kind::Open { path, access, result } if access.write && *result >= 0 => {
                 self.on_write(&event, path)
             }
-            Kind::Rename { to, result, .. } if *result >= 0 => self.on_write(&event, to),
+            Kind::Rename { from, to, result } if *result >= 0 => {
+                self.on_account_touched(&event, from, "moved away");
+                self.on_write(&event, to);
+            }
             Kind::Link { to, result, .. } if *result >= 0 => self.on_write(&event, to),
-            Kind::Unlink { path, result, .. } if *result >= 0 => self.on_data_dir(&event, path, "removed"),
+            Kind::Unlink { path, result, .. } if *result >= 0 => {
+                self.on_account_touched(&event, path, "removed");
+                self.on_data_dir(&event, path, "removed");
+            }
             Kind::Truncate { path, result, .. } if *result >= 0 => {
-                self.on_data_dir(&event, path, "truncated")
+                self.on_account_touched(&event, path, "truncated");
+                self.on_data_dir(&event, path, "truncated");
             }
             Kind::IoUring { path: Some(path), operation, flags }
                 if operation.starts_with("open") && flags & 0o3 != 0 =>
@@ -159,6 +167,12 @@ impl Engine {
             process.time_ns = event.time_ns;
             process.forked = false;
         }
+        // An enrolled agent's folder is known with its first program.
+        if let Some(agent) = self.roots.get(&key).and_then(|id| self.agents.get_mut(id))
+            && agent.state.cwd.is_empty()
+        {
+            agent.state.cwd.clone_from(cwd);
+        }
         self.attribute(key, event.seq);
         self.on_executed(key, event.seq);
         self.out.push(Output::Identify {
@@ -200,6 +214,7 @@ impl Engine {
     /// A file was opened for writing, or took its final name.
     fn on_write(&mut self, event: &Event, path: &str) {
         self.on_data_dir(event, path, "wrote to");
+        self.on_account_touched(event, path, "wrote to");
         self.watch_account(event.process, path);
         let Some(process) = self.processes.get(event.process) else { return };
         let Some(Membership { agent: id, role, .. }) = &process.member else { return };
@@ -239,6 +254,37 @@ impl Engine {
                 since_ns: agent.state.started_ns,
             });
         }
+    }
+
+    /// Only the agent's own program keeps its account: a tool that lays hands on one forges it.
+    fn on_account_touched(&mut self, event: &Event, path: &str, did: &str) {
+        let Some(process) = self.processes.get(event.process) else { return };
+        let Some(Membership { agent: id, role: Role::Action(_), .. }) = &process.member else { return };
+        let Some(location) = muster_account::locate(path) else { return };
+        let program = process.argv.join(" ");
+        let summary = format!(
+            "a tool of it (`{}`) {did} an account of {}: `{}`",
+            crate::reconcile::shorten(&program),
+            location.format.name(),
+            crate::reconcile::shorten(path)
+        );
+        let finding = Finding {
+            id: finding_id(Code::AccountTampered, id, &format!("{path} {did}")),
+            code: Code::AccountTampered,
+            severity: Severity::High,
+            stage: Stage::Conceal,
+            overreach: 2,
+            deception: 3,
+            agent: id.clone(),
+            time_ns: event.time_ns,
+            summary,
+            explanation: "Accounts are written by the agents' own programs. A process that a tool call started changed \
+                one: what it says from there on may be forged. It would be refuted if a person had asked for this file \
+                to be cleaned up or converted."
+                .to_owned(),
+            evidence: vec![event_evidence(event.seq, event.process)],
+        };
+        self.raise(finding);
     }
 
     fn on_data_dir(&mut self, event: &Event, path: &str, did: &str) {

@@ -127,24 +127,24 @@ __noinline u64 put_walk(u64 off, u64 tag, u64 dentry_at, u64 mount_at)
 		if (dentry == root) {
 			struct mount *above = BPF_CORE_READ(mount, mnt_parent);
 			if (above == mount || !above)
-				break;
+				goto whole;
 			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
 			mount = above;
 			root = BPF_CORE_READ(mount, mnt.mnt_root);
 			continue;
 		}
-		if (end > OFF_MAX) {
-			head_of(s)->flags |= FLAG_CUT;
+		if (end > OFF_MAX)
 			break;
-		}
 		n = bpf_probe_read_kernel_str(&s->data[end & OFF_MAX], 256, BPF_CORE_READ(dentry, d_name.name));
 		if (n <= 0)
-			break;
+			goto whole;
 		end += n;
 		if (dentry == parent)
-			break;	/* in no folder: memfd, pipe */
+			goto whole;	/* in no folder: memfd, pipe */
 		dentry = parent;
 	}
+	head_of(s)->flags |= FLAG_CUT_PATH;
+whole:
 	put_tag(s, off, tag, end - off - 4);
 	return end;
 }
@@ -785,7 +785,7 @@ int sys_exit(u64 *ctx)
 		fill_head(s, KIND_SYSCALL);
 		__builtin_memcpy(h->args, args, sizeof(args));
 		h->ret = ret;
-		h->flags = (flags & FLAG_CUT) | FLAG_MEMBER | (compat ? FLAG_COMPAT : 0);
+		h->flags = (flags & (FLAG_CUT | FLAG_CUT_PATH)) | FLAG_MEMBER | (compat ? FLAG_COMPAT : 0);
 	}
 	h->nr = nr;
 	if (nr == 425)

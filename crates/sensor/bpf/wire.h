@@ -37,6 +37,7 @@ enum flag {
 	FLAG_COMPAT = 2,	/* a 32-bit system call */
 	FLAG_MEMBER = 4,	/* a member of a lineage */
 	FLAG_SCRIPT = 8,	/* exec: an interpreter runs the file named */
+	FLAG_CUT_PATH = 16,	/* a path is deeper or longer than what is sent: its beginning is missing */
 };
 
 /* A path from the kernel is sent as its components, last first, each ended by a NUL. */

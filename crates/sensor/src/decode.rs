@@ -86,7 +86,7 @@ pub(crate) fn exec(raw: &Raw, more: &[u8], resolver: &mut Resolver) -> Kind {
     argv.extend_from_slice(more);
     let argv_truncated = (argv.len() as u64) < raw.arg(1);
     let file = raw.file();
-    let cwd = raw.blob(tag::CWD).map(|c| paths::from_components(c, false));
+    let cwd = raw.blob(tag::CWD).map(|c| paths::from_components(c, raw.has(flag::CUT_PATH)));
     let script = raw.has(flag::SCRIPT).then(|| {
         let name = until_nul(raw.blob(tag::NAME).unwrap_or_default());
         resolver.resolve(name, cwd.as_deref(), None)

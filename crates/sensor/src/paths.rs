@@ -48,8 +48,9 @@ impl Resolver {
         let (text, base, fd) =
             if first { (tag::TEXT1, tag::BASE1, tag::FD1) } else { (tag::TEXT2, tag::BASE2, tag::FD2) };
         let text = raw.blob(text).map(until_nul).unwrap_or_default();
-        let base = raw.blob(base).map(|b| from_components(b, false));
-        let behind = raw.blob(fd).map(|b| from_components(b, false));
+        let cut = raw.has(flag::CUT_PATH);
+        let base = raw.blob(base).map(|b| from_components(b, cut));
+        let behind = raw.blob(fd).map(|b| from_components(b, cut));
         self.resolve(text, base.as_deref(), behind.as_deref())
     }
 
@@ -133,7 +134,7 @@ fn lexical(path: &Path) -> Vec<u8> {
 pub(crate) fn of_file(raw: &Raw) -> Option<String> {
     let file = raw.file();
     let components = raw.blob(tag::PATH)?;
-    let path = from_components(components, raw.has(flag::CUT));
+    let path = from_components(components, raw.has(flag::CUT_PATH));
     if file.is_some_and(|f| f.internal) {
         // No mount has it: `/memfd:name` would look like a file in the root folder.
         return Some(escape_bytes(path.strip_prefix(b"/").unwrap_or(&path)));

@@ -19,6 +19,7 @@ pub(crate) mod flag {
     pub(crate) const COMPAT: u16 = 2;
     pub(crate) const MEMBER: u16 = 4;
     pub(crate) const SCRIPT: u16 = 8;
+    pub(crate) const CUT_PATH: u16 = 16;
 }
 
 pub(crate) mod tag {

@@ -10,4 +10,6 @@
 )]
 
 mod agents;
+mod forge;
+mod nobodys;
 mod rig;

@@ -9,6 +9,7 @@
 //! exec 101 path=/bin/bash argv=bash|-c|ls cwd=/w CODEX_TOOL_CALL_ID=c1
 //! product 101 codex                                          the answer about its files
 //! open 100 /w/a.txt                                          opened for writing
+//! read 100 /etc/shadow                                       a sensitive file opened for reading
 //! http 101 POST /v1/messages
 //! call 100 c1 execute ls                                     account of the agent with this root
 //! write 100 c2 /w/a.txt
@@ -162,6 +163,20 @@ impl Rig {
                 Kind::Open {
                     path: rest(2),
                     access: Access { read: false, write: true, create: true, truncate: true, append: false },
+                    result: 3,
+                },
+            ),
+            "read" => self.event(
+                pid(1),
+                Kind::Open {
+                    path: rest(2),
+                    access: Access {
+                        read: true,
+                        write: false,
+                        create: false,
+                        truncate: false,
+                        append: false,
+                    },
                     result: 3,
                 },
             ),

@@ -124,6 +124,28 @@ fn long_command_lines_arrive_whole() {
         }
         _ => false,
     });
+    // What was too long for one record was the command line, not the path.
+    seen.has(
+        "the path",
+        |k| matches!(k, Kind::Exec { path, argv, .. } if path == "/usr/bin/true" && argv.len() == 3),
+    );
+}
+
+/// A path that is deeper than what the probes send says so, and is never taken for another one.
+#[test]
+fn a_path_too_deep_is_marked() {
+    let Some(mut sensor) = sensor() else { return };
+    let (dir, _) = folder();
+    let seen = run(
+        &mut sensor,
+        dir.path(),
+        "for i in $(seq 120); do mkdir d; cd d; done; cp /bin/true ./etc; ./etc deep; echo x > shadow",
+    );
+    seen.has("exec", |k| matches!(k, Kind::Exec { path, argv, .. } if argv.last().unwrap() == "deep" && path.starts_with('…')));
+    seen.has(
+        "open",
+        |k| matches!(k, Kind::Open { path, .. } if path.starts_with('…') && path.ends_with("/d/shadow")),
+    );
 }
 
 #[test]
