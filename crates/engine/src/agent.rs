@@ -209,7 +209,8 @@ impl Agent {
         let read = self.account_read_ns.is_some();
         let max = if read { WRITES_MAX } else { WRITES_UNREAD_MAX };
         if self.writes.len() >= max {
-            self.writes_given_up = self.writes_given_up.saturating_add(self.writes.drain(..max / 2).count() as u64);
+            self.writes_given_up =
+                self.writes_given_up.saturating_add(self.writes.drain(..max / 2).count() as u64);
         }
         if read {
             let given_up = std::mem::take(&mut self.writes_given_up);

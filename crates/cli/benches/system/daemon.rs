@@ -101,6 +101,12 @@ impl Daemon {
             .count()
     }
 
+    /// Agents on the roll that live.
+    pub fn running(&self) -> usize {
+        let roll = self.get("/api/v1/roll").unwrap();
+        roll.as_array().unwrap().iter().filter(|a| a["state"] == "running").count()
+    }
+
     pub fn cpu(&self) -> Duration {
         cpu(&format!("/proc/{}/stat", self.pid()), 11)
     }

@@ -26,7 +26,7 @@ pub fn run(mode: Mode) {
             act::spawn_piped(command)
         })
         .collect();
-    while running(&daemon) < agents {
+    while (daemon.running() as u64) < agents {
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
     tell(&format!("{agents} agents on the roll"), &daemon);
@@ -46,11 +46,6 @@ pub fn run(mode: Mode) {
         drop(child.stdin.take());
         child.wait().unwrap();
     }
-}
-
-fn running(daemon: &Daemon) -> u64 {
-    let roll = daemon.get("/api/v1/roll").unwrap();
-    roll.as_array().unwrap().iter().filter(|a| a["state"] == "running").count() as u64
 }
 
 fn tell(state: &str, daemon: &Daemon) {
