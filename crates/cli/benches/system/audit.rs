@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::Mode;
 use crate::daemon::folder;
 use crate::figures::{head, row};
-use crate::overhead::{base, ratios, shown};
+use crate::overhead::{base, shown};
 use crate::workload::{Figure, jobs};
 
 struct Auditd {
@@ -110,9 +110,8 @@ pub fn run(mode: Mode) {
     }
     head(&["work", "no audit", "auditd: execve, open, openat, connect", "its processor time"]);
     for (job, [none, audited]) in jobs.iter().zip(&figures) {
-        let cpu =
-            if job.single { "–".to_owned() } else { shown(&ratios(none, audited, |f| f.cpu.max(0.01))) };
-        row(&[job.name.to_owned(), base(job, none), shown(&ratios(none, audited, |f| f.wall)), cpu]);
+        let cpu = if job.single { "–".to_owned() } else { shown(none, audited, |f| f.cpu.max(0.01)) };
+        row(&[job.name.to_owned(), base(job, none), shown(none, audited, |f| f.wall), cpu]);
     }
     println!(
         "\n{halves} pairs each, ABBA; {records} lines in the logs, {lost} records lost since the machine started"

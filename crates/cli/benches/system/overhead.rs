@@ -32,10 +32,8 @@ struct Stage {
     daemon: Option<Daemon>,
     lineage: Option<Child>,
     links: usize,
-    ended: Option<Instant>,
-    /// Halves of rounds in which an agent of somebody else was on the roll.
+    /// Measurements during which an agent of somebody else was on the roll.
     disturbed: u32,
-    detached_after: Vec<f64>,
     daemon_cpu: f64,
 }
 
@@ -46,11 +44,17 @@ impl Stage {
             self.daemon = None;
             return;
         }
-        let daemon = self.daemon.get_or_insert_with(Daemon::start);
         if place == Where::NobodyOnTheRoll {
-            self.end_lineage();
-            return self.wait_for_nobody();
+            // A new daemon: to wait until this one takes its probes off would put seconds between what is compared.
+            if self.lineage.is_some() {
+                self.end_lineage();
+                self.daemon = None;
+            }
+            let daemon = self.daemon.get_or_insert_with(Daemon::start);
+            self.disturbed += u32::from(daemon.links() > WITHOUT_LINEAGE);
+            return;
         }
+        let daemon = self.daemon.get_or_insert_with(Daemon::start);
         if self.lineage.is_none() {
             let child = daemon.supervised().args(["sleep", "3600"]).stdin(Stdio::null()).spawn().unwrap();
             let begun = Instant::now();
@@ -66,22 +70,22 @@ impl Stage {
         let Some(mut child) = self.lineage.take() else { return };
         child.kill().unwrap();
         child.wait().unwrap();
-        self.ended = Some(Instant::now());
     }
 
-    /// Waits until the probes are off. Agents of others on this machine may keep them on: that is told.
-    fn wait_for_nobody(&mut self) {
-        let Some(daemon) = &self.daemon else { return };
+    /// How long the probes stay on after the last lineage. `None`: an agent of somebody else keeps them on.
+    fn detach(&mut self) -> Option<f64> {
+        self.set(Where::OutsideALineage);
+        self.end_lineage();
         let begun = Instant::now();
+        let daemon = self.daemon.as_ref()?;
         while daemon.links() > WITHOUT_LINEAGE {
             if begun.elapsed() > DETACH_MAX {
                 assert!(daemon.running() > 0, "the probes stay attached with nobody on the roll");
-                self.disturbed += 1;
-                return;
+                return None;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        self.detached_after.extend(self.ended.take().map(|at| at.elapsed().as_secs_f64()));
+        Some(begun.elapsed().as_secs_f64())
     }
 
     fn measure(&mut self, job: &Job, place: Where, dir: &std::path::Path) -> Figure {
@@ -107,37 +111,44 @@ pub fn run(mode: Mode) {
     jobs.iter().for_each(|job| drop(job.measure(dir.path(), None)));
     let halves = mode.pick(2, 12);
     for half in 0..halves {
-        let mut order = WHERE;
-        if half % 2 == 1 {
-            order.reverse();
-        }
         eprintln!("overhead: {half} of {halves}");
-        for place in order {
-            stage.set(place);
-            for (job, figures) in jobs.iter().zip(&mut figures) {
+        for (job, figures) in jobs.iter().zip(&mut figures) {
+            let mut order = WHERE;
+            if half % 2 == 1 {
+                order.reverse();
+            }
+            for place in order {
+                stage.set(place);
                 figures[place as usize].push(stage.measure(job, place, dir.path()));
             }
+            stage.set(Where::NoDaemon);
         }
     }
-    stage.set(Where::NoDaemon);
     report(&jobs, &figures);
+    let detached = stage
+        .detach()
+        .map_or("not, as an agent of somebody else was there".to_owned(), |s| format!("{s:.1} s"));
     println!(
-        "\n{halves} pairs each, ABBA. Ratios are the median of the pairs' ratios (in brackets: first and third quarter). \
-         Probes attached: {} while a lineage lives, {WITHOUT_LINEAGE} else (in {} halves of rounds an agent of \
-         somebody else kept them on); taken off {:.1} s after its end (median). The daemon itself used {:.1} s of processor time while the work inside lineages went on.",
-        stage.links,
-        stage.disturbed,
-        median(&stage.detached_after),
-        stage.daemon_cpu
+        "\n{halves} pairs each, ABBA. Ratios: the median of the pairs' ratios (first to third quarter; best of all against \
+         best of all, which other work on the machine disturbs least). Probes attached: {} while a lineage lives, \
+         {WITHOUT_LINEAGE} else (in {} of the measurements with nobody on the roll an agent of somebody else kept them \
+         on); taken off after the last lineage's end: {detached}. The daemon itself used {:.1} s of processor time while \
+         the work inside lineages went on.",
+        stage.links, stage.disturbed, stage.daemon_cpu
     );
 }
 
-pub fn ratios(base: &[Figure], other: &[Figure], of: impl Fn(&Figure) -> f64) -> Vec<f64> {
-    base.iter().zip(other).map(|(a, b)| of(b) / of(a)).collect()
-}
-
-pub fn shown(ratios: &[f64]) -> String {
-    format!("{:.3} ({:.3} to {:.3})", median(ratios), percentile(ratios, 25.0), percentile(ratios, 75.0))
+/// Median, quarters, and the ratio of the lowest values.
+pub fn shown(base: &[Figure], other: &[Figure], of: impl Fn(&Figure) -> f64) -> String {
+    let ratios: Vec<f64> = base.iter().zip(other).map(|(a, b)| of(b) / of(a)).collect();
+    let best = |figures: &[Figure]| figures.iter().map(&of).fold(f64::INFINITY, f64::min);
+    format!(
+        "{:.3} ({:.3} to {:.3}; best {:.3})",
+        median(&ratios),
+        percentile(&ratios, 25.0),
+        percentile(&ratios, 75.0),
+        best(other) / best(base)
+    )
 }
 
 pub fn base(job: &Job, figures: &[Figure]) -> String {
@@ -150,12 +161,12 @@ fn report(jobs: &[Job], figures: &[[Vec<Figure>; 4]]) {
     for (job, figures) in jobs.iter().zip(figures) {
         let [none, rest @ ..] = figures;
         let mut cells = vec![job.name.to_owned(), base(job, none)];
-        cells.extend(rest.iter().map(|other| shown(&ratios(none, other, |f| f.wall))));
+        cells.extend(rest.iter().map(|other| shown(none, other, |f| f.wall)));
         row(&cells);
         if !job.single {
             let cpu = median(&none.iter().map(|f| f.cpu).collect::<Vec<_>>());
             let mut cells = vec!["… its processor time".to_owned(), format!("{cpu:.2} s")];
-            cells.extend(rest.iter().map(|other| shown(&ratios(none, other, |f| f.cpu.max(0.01)))));
+            cells.extend(rest.iter().map(|other| shown(none, other, |f| f.cpu.max(0.01))));
             row(&cells);
         }
     }

@@ -68,7 +68,7 @@ pub fn jobs(dir: &Path, mode: Mode) -> Vec<Job> {
     } else {
         println!("(npm is not here: its line is left out)\n");
     }
-    let loops = mode.pick(40, 300);
+    let loops = mode.pick(40, 250);
     jobs.push(shell(
         "git status in a loop",
         format!("cd origin; n=0; while [ $n -lt {loops} ]; do git status --short >../out; n=$((n+1)); done"),
@@ -76,9 +76,9 @@ pub fn jobs(dir: &Path, mode: Mode) -> Vec<Job> {
     let file = dir.join("file").to_string_lossy().into_owned();
     fs::write(&file, "").unwrap();
     jobs.push(single("getppid", &["getppid", mode.pick("200000", "1000000")]));
-    jobs.push(single("open for reading + close", &["read", &file, mode.pick("100000", "300000")]));
-    jobs.push(single("open for writing + close", &["write", &file, mode.pick("50000", "300000")]));
-    jobs.push(single("fork + exec + wait", &["exec", mode.pick("200", "1000")]));
+    jobs.push(single("open for reading + close", &["read", &file, mode.pick("100000", "200000")]));
+    jobs.push(single("open for writing + close", &["write", &file, mode.pick("50000", "100000")]));
+    jobs.push(single("fork + exec + wait", &["exec", mode.pick("200", "600")]));
     jobs
 }
 
