@@ -38,6 +38,8 @@ struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 65536); __type(key
 struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 1024); __type(key, u64); __type(value, u32); } cgroups SEC(".maps");
 struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 1024); __type(key, struct file_key); __type(value, u32); } executables SEC(".maps");
 struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 1024); __type(key, struct name_key); __type(value, u32); } sensitive SEC(".maps");
+/* By its first byte: which second bytes (their lower six bits) a sensitive name may have. */
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 256); __type(key, u32); __type(value, u64); } sensitive_starts SEC(".maps");
 struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 512); __type(key, u32); __type(value, u64); } recipes SEC(".maps");
 struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, u32); __type(value, u64); } uring_operations SEC(".maps");
 struct { __uint(type, BPF_MAP_TYPE_LRU_HASH); __uint(max_entries, 16384); __type(key, u64); __type(value, struct owner); } owners SEC(".maps");
@@ -427,19 +429,61 @@ int sched_process_exit(u64 *ctx)
 	return 0;
 }
 
-/* Is the file, or a folder that it lies in, on the list of sensitive names? */
+/* Four fields of a dentry as they lie one after the other in every kernel so far, the last being where short names are
+ * kept: one helper call instead of three. Where they do not lie so, each is read by itself. */
+struct dentry_part { struct dentry *parent; u64 hash_len; const unsigned char *name; void *inode; u64 text[2]; };
+
+static __always_inline bool dentry_is_as_known(void)
+{
+	u64 parent = bpf_core_field_offset(struct dentry, d_parent);
+	return bpf_core_field_offset(struct dentry, d_name.name) - parent == 16 &&
+	       bpf_core_field_offset(struct dentry, d_inode) - parent == 24;
+}
+
+/* All bytes from the first NUL on become NUL; gives whether there was one. */
+static __always_inline bool end_at_nul(u64 *word)
+{
+	u64 nul = (*word - 0x0101010101010101ULL) & ~*word & 0x8080808080808080ULL;
+	if (nul)
+		*word &= ((nul & -nul) >> 7) - 1;
+	return nul != 0;
+}
+
+/* Is the file, or a folder that it lies in, on the list of sensitive names? Every open for reading in a lineage asks. */
 __noinline u64 is_sensitive(u64 dentry_at)
 {
 	struct dentry *dentry = (struct dentry *)dentry_at;
+	bool known = dentry_is_as_known();
 
 	for (int i = 0; i < SENSITIVE_DEPTH; i++) {
+		u64 part_at = (u64)dentry + bpf_core_field_offset(struct dentry, d_parent);
+		struct dentry_part part = {};
 		struct name_key key = {};
-		u32 *where;
-		bpf_probe_read_kernel_str(key.name, sizeof(key.name), BPF_CORE_READ(dentry, d_name.name));
-		where = bpf_map_lookup_elem(&sensitive, &key);
-		if (where && (*where & (i ? 2 : 1)))
-			return 1;
-		dentry = BPF_CORE_READ(dentry, d_parent);
+		u32 first, *where;
+		u64 *seconds;
+
+		if (known)
+			bpf_probe_read_kernel(&part, sizeof(part), (void *)part_at);
+		if (known && (u64)part.name == part_at + 32) {
+			if (end_at_nul(&part.text[0]))
+				part.text[1] = 0;
+			else if (!end_at_nul(&part.text[1]))
+				part.text[1] &= 0x00ffffffffffffffULL;
+			__builtin_memcpy(key.name, part.text, sizeof(key.name));
+		} else {
+			part.parent = BPF_CORE_READ(dentry, d_parent);
+			bpf_probe_read_kernel_str(key.name, sizeof(key.name), BPF_CORE_READ(dentry, d_name.name));
+		}
+		first = (u8)key.name[0];
+		seconds = bpf_map_lookup_elem(&sensitive_starts, &first);
+		if (seconds && (*seconds >> (key.name[1] & 63) & 1)) {
+			where = bpf_map_lookup_elem(&sensitive, &key);
+			if (where && (*where & (i ? 2 : 1)))
+				return 1;
+		}
+		if (dentry == part.parent)
+			break;	/* the root */
+		dentry = part.parent;
 	}
 	return 0;
 }
@@ -592,12 +636,13 @@ __noinline u64 put_open(u64 recipe, s64 ret)
 	file = file_of(ret);
 	if (!file)
 		return 0;
-	inode = BPF_CORE_READ(file, f_inode);
 	if (!(BPF_CORE_READ(file, f_mode) & 2) && !(flags & 0x240)) {	/* O_CREAT, O_TRUNC */
 		if (!is_sensitive((u64)BPF_CORE_READ(file, f_path.dentry)))
 			return 0;
-	} else if (BPF_CORE_READ(inode, i_rdev) == (1 << 20 | 3) && (BPF_CORE_READ(inode, i_mode) & 0xf000) == 0x2000) {
-		return 0;	/* /dev/null */
+	} else {
+		inode = BPF_CORE_READ(file, f_inode);
+		if (BPF_CORE_READ(inode, i_rdev) == (1 << 20 | 3) && (BPF_CORE_READ(inode, i_mode) & 0xf000) == 0x2000)
+			return 0;	/* /dev/null */
 	}
 	off = put_file_info(off, (u64)file);
 	return put_file_path(off, TAG_PATH, file);
