@@ -11,10 +11,16 @@ use crate::{Evidence, Finding};
 
 /// Tool calls remembered per agent. A day of the busiest session seen has 50,000; older ones are dropped once decided.
 pub(crate) const CALLS_MAX: usize = 100_000;
+/// Tool calls remembered per agent that was imported: nothing is compared with them, they only keep a call that stands
+/// twice in its account from being counted twice.
+pub(crate) const IMPORTED_CALLS_MAX: usize = 10_000;
 /// Actions remembered per agent, likewise.
 pub(crate) const ACTIONS_MAX: usize = 200_000;
 /// Undecided file writes remembered per agent: beyond it the oldest are given up and counted.
 pub(crate) const WRITES_MAX: usize = 20_000;
+/// The same for an agent of which no account was read yet: if one comes, its first calls are about the latest writes.
+/// A hundred agents without an account then hold 12 MB.
+pub(crate) const WRITES_UNREAD_MAX: usize = 1_000;
 
 /// Processes remembered per agent that outlived their action and ended: more of them are more of the same.
 pub(crate) const OUTLIVED_MAX: usize = 1_000;
@@ -39,6 +45,8 @@ pub(crate) struct Agent {
     pub calls_open: BTreeSet<usize>,
     /// Files that the harness itself wrote, not yet matched with a call.
     pub writes: Vec<Write>,
+    /// Writes that were forgotten unmatched and are not in the coverage yet.
+    pub writes_given_up: u64,
     /// Commands that its configuration makes the harness run.
     pub configured: BTreeSet<Vec<String>>,
     /// Prose and prompts since the start, for "was it told?": lowercase, bounded.
@@ -170,6 +178,7 @@ impl Agent {
             actions_open: BTreeSet::new(),
             calls_open: BTreeSet::new(),
             writes: Vec::new(),
+            writes_given_up: 0,
             configured: BTreeSet::new(),
             told: Told::default(),
             live: BTreeSet::new(),
@@ -191,9 +200,13 @@ impl Agent {
         let index = self.next_index;
         self.next_index += 1;
         self.call_by_id.insert(call.call_id.clone(), index);
-        self.calls_open.insert(index);
+        // Of an imported run there is no record that a call could be compared with.
+        if !self.imported {
+            self.calls_open.insert(index);
+        }
         self.calls.insert(index, call);
-        while self.calls.len() > CALLS_MAX {
+        let calls_max = if self.imported { IMPORTED_CALLS_MAX } else { CALLS_MAX };
+        while self.calls.len() > calls_max {
             let Some((old, call)) = self.calls.pop_first() else { break };
             self.calls_open.remove(&old);
             if self.call_by_id.get(&call.call_id) == Some(&old) {
@@ -201,6 +214,22 @@ impl Agent {
             }
         }
         index
+    }
+
+    /// Keeps a write. The older half gives way when there are too many: what cannot be matched any more cannot be
+    /// judged, and coverage says so as soon as there is an account to judge it by.
+    pub fn add_write(&mut self, write: Write) {
+        let read = self.account_read_ns.is_some();
+        let max = if read { WRITES_MAX } else { WRITES_UNREAD_MAX };
+        if self.writes.len() >= max {
+            self.writes_given_up =
+                self.writes_given_up.saturating_add(self.writes.drain(..max / 2).count() as u64);
+        }
+        if read {
+            let given_up = std::mem::take(&mut self.writes_given_up);
+            self.state.coverage.lost = self.state.coverage.lost.saturating_add(given_up);
+        }
+        self.writes.push(write);
     }
 
     /// Keeps an action; returns its index.

@@ -228,17 +228,12 @@ impl Engine {
             return;
         }
         let Some(agent) = self.agents.get_mut(id) else { return };
-        if agent.writes.len() < crate::agent::WRITES_MAX {
-            agent.writes.push(Write {
-                path: path.to_owned(),
-                seq: event.seq,
-                process: event.process,
-                time_ns: event.time_ns,
-            });
-        } else {
-            // What cannot be matched any more is something that cannot be judged: coverage says so.
-            agent.state.coverage.lost += 1;
-        }
+        agent.add_write(Write {
+            path: path.to_owned(),
+            seq: event.seq,
+            process: event.process,
+            time_ns: event.time_ns,
+        });
     }
 
     /// If this file is an account by its place, the agent whose process writes it is the one that it is about.

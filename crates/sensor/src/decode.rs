@@ -9,7 +9,7 @@ use crate::network;
 use crate::paths::{self, Resolver};
 use crate::recipes::{self, Call};
 use crate::sensitive;
-use crate::wire::{Raw, flag, tag, until_nul};
+use crate::wire::{Raw, flag, kind, tag, until_nul};
 
 const O_ACCMODE: u64 = 3;
 const O_CREAT: u64 = 0o100;
@@ -36,6 +36,28 @@ impl Default for Calls {
             }
         }
         Calls(calls)
+    }
+}
+
+/// Makes acts of single records, without a kernel: to be measured.
+#[derive(Default)]
+pub struct Decoder {
+    calls: Calls,
+    resolver: Resolver,
+}
+
+impl Decoder {
+    /// What this record says, if it is whole and of an act.
+    pub fn kind(&mut self, record: &[u8]) -> Option<Kind> {
+        let raw = Raw::parse(record)?;
+        match raw.kind {
+            kind::FORK => Some(fork(&raw)),
+            kind::EXEC => Some(exec(&raw, &[], &mut self.resolver)),
+            kind::EXIT => Some(exit(&raw)),
+            kind::SYSCALL => syscall(&raw, &self.calls, "", &mut self.resolver),
+            kind::URING => Some(uring(&raw, &mut self.resolver)),
+            _ => None,
+        }
     }
 }
 

@@ -29,6 +29,7 @@ use muster_event::{Event, Kind, Lost, Nanos, ProbeState, ProcessKey, Snapshot};
 
 pub use canary::act as canary;
 pub use clock::now_ns;
+pub use decode::Decoder;
 pub use kernel::{KernelSensor, Tested};
 pub use polling::PollingSensor;
 pub use probes::{cgroup_root, purpose as probe_purpose};

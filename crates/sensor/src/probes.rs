@@ -192,6 +192,10 @@ fn fill_tables(ebpf: &mut Ebpf) -> Result<(), SensorError> {
     let mut operations: Array<_, u64> =
         Array::try_from(borrow(ebpf, "uring_operations")?).map_err(map_error)?;
     operations.set(0, recipes::uring_mask(), 0).map_err(map_error)?;
+    let mut starts: Array<_, u64> = Array::try_from(borrow(ebpf, "sensitive_starts")?).map_err(map_error)?;
+    for (first, seconds) in (0..).zip(sensitive::starts()) {
+        starts.set(first, seconds, 0).map_err(map_error)?;
+    }
     let mut names: HashMap<_, [u8; 16], u32> =
         HashMap::try_from(borrow(ebpf, "sensitive")?).map_err(map_error)?;
     for (name, value) in sensitive::table() {

@@ -39,7 +39,29 @@ pub struct Import {
     json: bool,
 }
 
+/// A file, and whose it is.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Account {
+    agent: AgentId,
+    path: PathBuf,
+    /// As the record names it.
+    name: String,
+    session: Option<String>,
+    format: Format,
+}
+
+impl Account {
+    fn new(engine: &Engine, path: PathBuf, format: Format) -> Self {
+        // A file that is gone by now is told of when it is read.
+        let name = fs::canonicalize(&path).unwrap_or_else(|_| path.clone()).to_string_lossy().into_owned();
+        let session = locate(&name).and_then(|l| l.session);
+        let agent = engine.imported_agent(format.name(), &name, session.as_deref());
+        Self { agent, path, name, session, format }
+    }
+}
+
 struct Work {
+    products: Products,
     engine: Engine,
     store: Store,
     agents: BTreeSet<AgentId>,
@@ -74,15 +96,21 @@ impl Import {
         if files.is_empty() {
             return Err(usage("no account was found\nhint: give the transcript files, or --format"));
         }
-        files.sort();
         let store = Store::open(&global.data, Retention::UNLIMITED).map_err(|error| {
             usage(format!(
                 "{error}\nhint: a daemon may be using this folder; import into another: --data DIR"
             ))
         })?;
         let total = files.iter().map(|(_, _, len)| len).sum();
+        let products = Products::built_in()?;
+        let engine = Engine::new(products.clone());
+        let mut files: Vec<Account> =
+            files.into_iter().map(|(path, format, _)| Account::new(&engine, path, format)).collect();
+        // All files of an agent one after the other: then the engine need not remember those before it.
+        files.sort();
         let mut work = Work {
-            engine: Engine::new(Products::built_in()?),
+            products,
+            engine,
             store: store.0,
             agents: BTreeSet::new(),
             records: 0,
@@ -94,10 +122,10 @@ impl Import {
         };
         let begun = Instant::now();
         let mut unreadable = 0;
-        for (path, format, _) in &files {
-            if let Err(error) = work.file(path, *format) {
+        for account in &files {
+            if let Err(error) = work.file(account) {
                 unreadable += 1;
-                let shown = muster_event::sanitize(&path.to_string_lossy());
+                let shown = muster_event::sanitize(&account.path.to_string_lossy());
                 work.bar.suspend(|| eprintln!("import: `{shown}`: {error}"));
             }
         }
@@ -140,7 +168,12 @@ impl Import {
 impl Work {
     fn take(&mut self, input: Input) -> Result<()> {
         self.store.append(&input)?;
-        for output in self.engine.step(input) {
+        let outputs = self.engine.step(input);
+        self.apply(outputs)
+    }
+
+    fn apply(&mut self, outputs: Vec<Output>) -> Result<()> {
+        for output in outputs {
             // Orders to a daemon mean nothing here.
             if matches!(output, Output::Agent(_) | Output::Join(_) | Output::Finding(_)) {
                 self.store.apply(&output)?;
@@ -149,22 +182,32 @@ impl Work {
         Ok(())
     }
 
-    fn file(&mut self, path: &Path, format: Format) -> Result<()> {
-        let name = fs::canonicalize(path)?.to_string_lossy().into_owned();
-        let session = locate(&name).and_then(|l| l.session);
-        let agent = self.engine.imported_agent(format.name(), &name, session.as_deref());
-        self.agents.insert(agent.clone());
+    /// Ends what the engine knows: nothing of one imported agent concerns another, and all together may be too much.
+    fn begin_agent(&mut self, agent: &AgentId) -> Result<()> {
+        if !self.agents.insert(agent.clone()) {
+            return Ok(());
+        }
+        let products = self.products.clone();
+        let mut before = std::mem::replace(&mut self.engine, Engine::new(products));
+        let rest = before.step(Input::Stop { time_ns: now_ns() });
+        self.apply(rest)
+    }
+
+    fn file(&mut self, account: &Account) -> Result<()> {
+        let Account { agent, path, name, session, format } = account;
+        let format = *format;
+        self.begin_agent(agent)?;
         self.take(Input::Imported(Imported {
             time_ns: now_ns(),
             product: format.name().to_owned(),
             path: name.clone(),
-            session,
+            session: session.clone(),
         }))?;
         match format.framing() {
             Framing::Rows => {
                 let mut failed = None;
                 let mut records = Vec::new();
-                read_database(&name, &agent, &mut |input| records.push(input))
+                read_database(name, agent, &mut |input| records.push(input))
                     .unwrap_or_else(|e| failed = Some(e));
                 for input in records {
                     if let Input::Account(record) = &input {
@@ -180,7 +223,7 @@ impl Work {
                 let mut bytes = Vec::new();
                 File::open(path)?.take(DOCUMENT_MAX).read_to_end(&mut bytes)?;
                 let mut reader = Reader::new(format);
-                self.records(reader.feed(&bytes), &agent, &name)?;
+                self.records(reader.feed(&bytes), agent, name)?;
                 self.progress(bytes.len() as u64)?;
             }
             Framing::Lines => {
@@ -193,12 +236,12 @@ impl Work {
                         break;
                     }
                     let records = reader.feed(piece.get(..read).unwrap_or_default());
-                    self.records(records, &agent, &name)?;
+                    self.records(records, agent, name)?;
                     self.progress(read as u64)?;
                 }
-                self.records(Vec::from_iter(reader.finish()), &agent, &name)?;
+                self.records(Vec::from_iter(reader.finish()), agent, name)?;
                 if reader.waiting() > 0 {
-                    let shown = muster_event::sanitize(&name);
+                    let shown = muster_event::sanitize(name);
                     let torn = reader.waiting();
                     self.bar.suspend(|| eprintln!("import: `{shown}` ends in a torn line of {torn} bytes"));
                 }

@@ -26,6 +26,8 @@ use crate::identify::Identifier;
 use crate::{Global, client, data_files, tail};
 
 const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
+/// Those who are watched must not be able to starve the loop by their numbers: it needs little, but it needs it soon.
+const NICE: i32 = -5;
 /// How long an enrolment may wait for the daemon's loop.
 const ENROL_MAX: Duration = Duration::from_secs(8);
 
@@ -113,6 +115,9 @@ impl Watch {
             if daemon.source.is_kernel() { "kernel" } else { "proc" },
         );
         std::io::stdout().flush()?;
+        // Only the loop: what is asked of the page and the API must not slow down the machine's own work. Without the
+        // right to it, it runs as everybody does.
+        let _ = rustix::process::setpriority_process(None, NICE);
         daemon.run(&stop);
         for socket in [client::socket(data), client::enrolment_socket(data)] {
             drop(fs::remove_file(socket));

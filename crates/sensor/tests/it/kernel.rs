@@ -77,6 +77,44 @@ fn files() {
     );
 }
 
+/// Short names lie within the kernel's own record of a name, long ones elsewhere; the probe knows 15 bytes of each.
+#[test]
+fn sensitive_names() {
+    let Some(mut sensor) = sensor() else { return };
+    let (dir, at) = folder();
+    let sensitive = [
+        ".env",
+        "id_ecdsa_sk",
+        "credentials.json",
+        ".env.production",
+        "service-account.json",
+        "application_default_credentials.json",
+        ".ssh/config",
+        ".aws/sso/cache/one",
+        ".password-store/a/b/c/d",
+    ];
+    let ordinary =
+        [".envx", "id_ecdsa", "credential", "service-accountx", "ssh/config", "credentials.txt/one", "k"];
+    let make = |name: &&str| {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "").unwrap();
+    };
+    sensitive.iter().chain(&ordinary[..1]).chain(&ordinary[2..]).for_each(make);
+    let all: Vec<&str> = sensitive.iter().chain(&ordinary).copied().collect();
+    let seen = run(&mut sensor, dir.path(), &format!("cat {} 2>/dev/null; true", all.join(" ")));
+    let opened = |name: &str| {
+        let path = format!("{at}/{name}");
+        move |k: &Kind| matches!(k, Kind::Open { path: p, .. } if *p == path)
+    };
+    for name in sensitive {
+        seen.has(name, opened(name));
+    }
+    for name in ordinary {
+        seen.has_not(name, opened(name));
+    }
+}
+
 #[test]
 fn processes() {
     let Some(mut sensor) = sensor() else { return };
