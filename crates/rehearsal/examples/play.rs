@@ -17,8 +17,9 @@ fn main() {
         Some(arguments.remove(at))
     };
     let linger = value("--linger").map_or(0, |seconds| seconds.parse().expect("seconds"));
-    let under: Vec<String> =
-        value("--under").map(|words| words.split_whitespace().map(str::to_owned).collect()).unwrap_or_default();
+    let under: Vec<String> = value("--under")
+        .map(|words| words.split_whitespace().map(str::to_owned).collect())
+        .unwrap_or_default();
     let [name, dir, steps @ ..] = arguments.as_slice() else { panic!("play AGENT DIR STEP…") };
     let agent = Agent::ALL.into_iter().find(|a| a.name() == name).expect("an agent's name");
     let installed = install(agent).expect("installed");

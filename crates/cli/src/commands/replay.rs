@@ -63,7 +63,8 @@ impl Replay {
             .filter(|(id, finding)| passed.replayed.get(*id) != Some(finding))
             .map(|(id, _)| id.as_str())
             .collect();
-        different.extend(passed.replayed.keys().filter(|id| !passed.stored.contains_key(*id)).map(String::as_str));
+        different
+            .extend(passed.replayed.keys().filter(|id| !passed.stored.contains_key(*id)).map(String::as_str));
         self.report(&passed, &different)?;
         Ok(if different.is_empty() && passed.damaged.is_empty() { Exit::Nothing } else { Exit::Tampered })
     }
@@ -90,12 +91,18 @@ impl Replay {
             writeln!(out, "{id}: {which}")?;
         }
         if passed.dropped {
-            writeln!(out, "retention removed the beginning: what was before the first start left is not compared")?;
+            writeln!(
+                out,
+                "retention removed the beginning: what was before the first start left is not compared"
+            )?;
         }
         let verdict = if different.is_empty() { "the same" } else { "NOT the same" };
         writeln!(out, "{} inputs, {} findings: {verdict}", passed.inputs, passed.stored.len())?;
         if !different.is_empty() {
-            writeln!(out, "hint: another version of Muster, or other --products, may find otherwise; else the ledger was changed")?;
+            writeln!(
+                out,
+                "hint: another version of Muster, or other --products, may find otherwise; else the ledger was changed"
+            )?;
         }
         Ok(())
     }
@@ -119,7 +126,9 @@ fn pass(reader: &StoreReader, products: &Products) -> Result<Passed> {
             }
             Step::Input(input) => {
                 // Each start is a new daemon with a new engine. An import has none.
-                if matches!(*input, Input::Start(_)) || engine.is_none() && matches!(*input, Input::Imported(_)) {
+                if matches!(*input, Input::Start(_))
+                    || engine.is_none() && matches!(*input, Input::Imported(_))
+                {
                     engine = Some(Engine::new(products.clone()));
                 }
                 let Some(engine) = &mut engine else { return true };
@@ -146,7 +155,8 @@ fn pass(reader: &StoreReader, products: &Products) -> Result<Passed> {
 
 /// Writes what concerns one agent: what its processes did, what it said, and the passing of time.
 fn export(reader: &StoreReader, agent: &str, members: &BTreeSet<ProcessKey>, to: &Path) -> Result<u64> {
-    let file = File::create(to).map_err(|error| usage(format!("cannot write `{}`: {error}", to.display())))?;
+    let file =
+        File::create(to).map_err(|error| usage(format!("cannot write `{}`: {error}", to.display())))?;
     let mut file = BufWriter::new(file);
     let mut count = 0;
     let mut failed = None;

@@ -134,7 +134,12 @@ fn follow(
     }
     if files.len() >= FILES_MAX {
         let error = format!("{FILES_MAX} accounts are read already");
-        send(Input::AccountState { agent, path, time_ns: now_ns(), state: AccountFile::Unreadable { error } });
+        send(Input::AccountState {
+            agent,
+            path,
+            time_ns: now_ns(),
+            state: AccountFile::Unreadable { error },
+        });
         return;
     }
     send(Input::AccountState {
@@ -172,7 +177,8 @@ fn look(path: &str, file: &mut Followed, send: &dyn Fn(Input)) -> bool {
     // Products that write a file for each event leave thousands: what did not change is not opened.
     if file.inode != 0
         && let Ok(meta) = std::fs::metadata(path)
-        && (meta.ino(), meta.size(), (meta.mtime(), meta.mtime_nsec())) == (file.inode, file.offset, file.mtime)
+        && (meta.ino(), meta.size(), (meta.mtime(), meta.mtime_nsec()))
+            == (file.inode, file.offset, file.mtime)
     {
         file.gone = false;
         return false;
