@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use muster_event::ProbeState;
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use crate::probes::URING;
 use crate::wire::{Raw, kind, tag};
 
 /// Time between two canaries: at random, so that nobody can be deaf in between by plan.
@@ -33,6 +34,10 @@ pub fn act(token: &str) -> io::Result<()> {
     // Opened for writing, and not written.
     if OpenOptions::new().write(true).open("/proc/self/comm").is_ok() {
         writeln!(out, "sys_exit")?;
+    }
+    // Where the kernel allows no rings, nobody uses one.
+    if crate::ring::open().is_ok() {
+        writeln!(out, "{URING}")?;
     }
     let acts: [(&str, SocketAddr, bool); 4] = [
         ("connect4", (Ipv4Addr::LOCALHOST, DNS_PORT).into(), true),
@@ -150,6 +155,7 @@ impl Canaries {
             kind::EXEC => answer("sched_process_exec"),
             kind::EXIT => answer("sched_process_exit"),
             kind::SYSCALL => answer("sys_exit"),
+            kind::URING => answer(URING),
             kind::NET => {
                 let data = raw.blob(tag::DATA).unwrap_or_default();
                 let text = String::from_utf8_lossy(data.get(DNS_ANSWER.len()..).unwrap_or_default());
@@ -236,8 +242,10 @@ fn expected(did: &BTreeSet<String>, watches_lineages: bool) -> BTreeSet<&'static
             out.insert("egress");
         }
     }
-    if watches_lineages && did.contains("sys_exit") {
-        out.insert("sys_exit");
+    for probe in ["sys_exit", URING] {
+        if watches_lineages && did.contains(probe) {
+            out.insert(probe);
+        }
     }
     out
 }

@@ -29,7 +29,7 @@ pub(crate) const PROBES: &[(&str, &str)] = &[
 ];
 /// `io_uring_submit_req` under its name before Linux 6.4.
 const OLD_URING: &str = "io_uring_submit_sqe";
-const URING: &str = "io_uring_submit_req";
+pub(crate) const URING: &str = "io_uring_submit_req";
 /// Only lineages need these, and they cost every process: attached while a lineage lives.
 const FOR_LINEAGES: [&str; 3] = ["sys_exit", URING, OLD_URING];
 
