@@ -1,11 +1,10 @@
 //! The whole gate, in the order that fails soonest. The tests come last: their runner's summary ends the output.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{generated, licences, probes, repo, tidy, unused};
+use crate::{generated, licences, probes, repo, tests, tidy, unused};
 
 /// One step: what it is called, what it does, and the command that repeats it alone.
 struct Step {
@@ -51,6 +50,9 @@ const STEPS: &[Step] = &[
     },
 ];
 
+const TESTS: Step =
+    Step { name: "tests", again: "cargo nextest run --workspace", action: Action::Own(tests::run) };
+
 pub fn run() -> Result<()> {
     let start = Instant::now();
     let mut times = Vec::new();
@@ -61,7 +63,7 @@ pub fn run() -> Result<()> {
     for (name, time) in times {
         println!("  {name:<22}{:>7.1} s", time.as_secs_f64());
     }
-    timed(&tests(), start).map(drop)
+    timed(&TESTS, start).map(drop)
 }
 
 fn timed(step: &Step, start: Instant) -> Result<Duration> {
@@ -81,33 +83,4 @@ fn timed(step: &Step, start: Instant) -> Result<Duration> {
         );
     }
     Ok(time)
-}
-
-/// nextest where it is installed (several test binaries at once, kernel tests one by one: .config/nextest.toml);
-/// else `cargo test`, one test at a time, because it cannot tell kernel tests from others.
-fn tests() -> Step {
-    let nextest = Command::new(repo::cargo()).args(["nextest", "--version"]).output();
-    if nextest.is_ok_and(|output| output.status.success()) {
-        return Step {
-            name: "tests",
-            again: "cargo nextest run --workspace",
-            action: Action::Cargo(&["nextest", "run", "--workspace", "--locked", "--profile", "ci"]),
-        };
-    }
-    println!("\ncargo-nextest is not installed: `cargo test` instead, one test at a time");
-    Step {
-        name: "tests",
-        again: "cargo test --workspace --all-targets -- --test-threads=1",
-        action: Action::Cargo(&[
-            "test",
-            "--workspace",
-            "--lib",
-            "--bins",
-            "--tests",
-            "--locked",
-            "--no-fail-fast",
-            "--",
-            "--test-threads=1",
-        ]),
-    }
 }

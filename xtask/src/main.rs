@@ -10,6 +10,7 @@ mod licences;
 mod metadata;
 mod probes;
 mod repo;
+mod tests;
 mod tidy;
 mod unused;
 mod vm;
