@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{generated, licences, repo, tidy, unused};
+use crate::{generated, licences, probes, repo, tidy, unused};
 
 /// One step: what it is called, what it does, and the command that repeats it alone.
 struct Step {
@@ -24,6 +24,7 @@ const STEPS: &[Step] = &[
     Step { name: "tidy", again: "cargo xtask tidy", action: Action::Own(tidy::run) },
     Step { name: "licences", again: "cargo xtask licences", action: Action::Own(licences::run) },
     Step { name: "unused dependencies", again: "cargo xtask unused", action: Action::Own(unused::run) },
+    Step { name: "probes' object", again: "cargo xtask probes", action: Action::Own(probes::run) },
     Step {
         name: "lints",
         again: "cargo clippy --workspace --all-targets",

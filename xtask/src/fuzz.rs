@@ -1,5 +1,7 @@
 //! Fuzzing with the one stable toolchain: libFuzzer's own coverage, no nightly, no cargo-fuzz (fuzz/README.md).
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail};
 
 use crate::repo;
@@ -62,28 +64,75 @@ fn fuzz(target: &str, seconds: u32) -> Result<()> {
     let artifacts = folder.join("artifacts").join(target);
     std::fs::create_dir_all(&corpus)?;
     std::fs::create_dir_all(&artifacts)?;
-    let status = repo::command(
+    let words = folder.join("corpus").join(format!("{target}.dict"));
+    std::fs::write(&words, dictionary(target)?)?;
+    let mut command = repo::command(
         &repo::cargo(),
         &["run", "--quiet", "--release", "--bin", target, "--target", PLATFORM],
-    )
-    .arg("--")
-    .arg(&corpus)
-    .arg(format!("-max_total_time={seconds}"))
-    .arg(format!("-artifact_prefix={}/", artifacts.display()))
-    .args(LIMITS)
-    .env("RUSTFLAGS", RUSTFLAGS)
-    .current_dir(&folder)
-    .status()
-    .context("cannot run `cargo`")?;
+    );
+    command.arg("--").arg(&corpus);
+    let seeds = folder.join("seeds").join(target);
+    if seeds.is_dir() {
+        command.arg(&seeds);
+    }
+    let status = command
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-dict={}", words.display()))
+        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .args(LIMITS)
+        .env("RUSTFLAGS", RUSTFLAGS)
+        .current_dir(&folder)
+        .status()
+        .context("cannot run `cargo`")?;
     if !status.success() {
         bail!("the fuzzer ended with {status}");
     }
     Ok(())
 }
 
+/// What a parser compares its input with stands in its crate's source as literals: libFuzzer puts them into inputs.
+fn dictionary(target: &str) -> Result<String> {
+    let tree = repo::Tree::read()?;
+    let krate = tree
+        .files
+        .iter()
+        .filter_map(|(path, text)| Some((properties_crate(path)?, text)))
+        .find(|(_, text)| properties(text).any(|name| name == target))
+        .map(|(krate, _)| format!("crates/{krate}/src/"))
+        .with_context(|| format!("no `fuzzing.rs` has a property `{target}`"))?;
+    let sources = tree.with_extension("rs").filter(|(path, _)| path.starts_with(&krate));
+    let words: BTreeSet<&str> = sources.flat_map(|(_, text)| literals(text)).collect();
+    Ok(words.into_iter().map(|word| format!("\"{word}\"\n")).collect())
+}
+
+/// The crate whose properties this file holds.
+pub fn properties_crate(path: &str) -> Option<&str> {
+    path.strip_prefix("crates/")?.strip_suffix("/src/fuzzing.rs")
+}
+
+/// The names of the properties in a `fuzzing.rs`.
+pub fn properties(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| line.strip_prefix("pub fn ")?.strip_suffix("(bytes: &[u8]) {"))
+}
+
+/// Short plain strings in quotes.
+fn literals(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| line.split('"').skip(1).step_by(2)).filter(|word| {
+        (2..=40).contains(&word.len())
+            && word.bytes().all(|b| (b' '..=b'~').contains(&b) && !b"\\{".contains(&b))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_for_the_fuzzer() {
+        let words: Vec<&str> = literals("f(\"tool_use\", \"x\", \"a\\n\");\n\"{fmt}\" \"id name\"").collect();
+        assert_eq!(words, ["tool_use", "id name"]);
+        assert_eq!(properties("pub fn a(bytes: &[u8]) {\nfn b(bytes: &[u8]) {\n").collect::<Vec<_>>(), ["a"]);
+    }
 
     #[test]
     fn arguments() {

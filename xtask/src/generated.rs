@@ -7,7 +7,11 @@ use anyhow::{Context, Result, bail};
 use crate::repo;
 
 /// File, and the arguments with which `muster` prints it.
-const FILES: &[(&str, &[&str])] = &[];
+const FILES: &[(&str, &[&str])] = &[
+    ("docs/cli.md", &["reference"]),
+    ("docs/json.md", &["reference", "json"]),
+    ("crates/server/openapi.json", &["reference", "openapi"]),
+];
 
 pub fn write() -> Result<()> {
     for (file, args) in FILES {

@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask ci | tidy | licences | gen | vm | bench | fuzz`. Nothing here ships.
+//! The project's own tasks: `cargo xtask ci | tidy | licences | probes | gen | vm | bench | fuzz`. Nothing here ships.
 
 #![forbid(unsafe_code)]
 
@@ -8,6 +8,7 @@ mod fuzz;
 mod generated;
 mod licences;
 mod metadata;
+mod probes;
 mod repo;
 mod tidy;
 mod unused;
@@ -24,6 +25,7 @@ usage: cargo xtask TASK
   tidy                     the house rules that no compiler checks
   licences                 the licence and source of every dependency
   unused                   dependencies that no source file names
+  probes                   the committed object of the probes against its source
   gen [--check]            write the generated files, or only compare them
   vm [--kernel 6.1|6.12]   the kernel tests in QEMU guests with Debian's kernels
   bench                    every benchmark
@@ -48,6 +50,7 @@ fn run(args: &[&str]) -> Result<()> {
         ["tidy"] => tidy::run(),
         ["licences"] => licences::run(),
         ["unused"] => unused::run(),
+        ["probes"] => probes::run(),
         ["gen"] => generated::write(),
         ["gen", "--check"] => generated::check(),
         ["vm"] => vm::run(&vm::KERNELS),

@@ -5,6 +5,9 @@
 mod claude;
 mod codex;
 mod format;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gemini;
 mod item;
 mod json;

@@ -1,8 +1,9 @@
 //! Bytes in, whole records out: framing, hashes and offsets. What a record means is in the file of its product.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use muster_event::redact_bytes;
+use muster_event::{redact, redact_bytes};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -13,6 +14,10 @@ use crate::{Body, Format, Framing, Item, claude, codex, gemini, opencode, openha
 const RECORD_MAX: usize = 64 * 1024 * 1024;
 /// Raw bytes kept of a record that is too long or is no JSON.
 const RAW_MAX: usize = 64 * 1024;
+/// Longest name of a record type. Products' own have some thirty bytes; a record decides how long its is.
+const RECORD_TYPE_MAX: usize = 256;
+/// Record types that are counted: products have some dozens.
+const UNKNOWN_MAX: usize = 256;
 
 /// One record of an account's file, as read.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,10 +36,11 @@ pub struct Record {
 pub struct Reader {
     framing: Framing,
     product: Product,
+    record_max: usize,
     offset: u64,
-    /// A line that is not whole yet.
+    /// A line that is not whole yet; of one that is too long, its beginning.
     torn: Vec<u8>,
-    /// The torn line has outgrown `RECORD_MAX`: its bytes go to the hash only.
+    /// The line has outgrown `record_max`: its bytes go to the hash only.
     overlong: Option<(Sha256, u64)>,
     unknown: BTreeMap<String, u64>,
 }
@@ -59,11 +65,18 @@ impl Reader {
         Self {
             framing: format.framing(),
             product,
+            record_max: RECORD_MAX,
             offset: 0,
             torn: Vec::new(),
             overlong: None,
             unknown: BTreeMap::new(),
         }
+    }
+
+    /// As `new`, with another length from which on a line is too long: the real one is out of reach of a test.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn with_record_max(format: Format, record_max: usize) -> Self {
+        Self { record_max, ..Self::new(format) }
     }
 
     /// Takes the next bytes of the file (for `Framing::Document`: the whole file, each time it changed; for
@@ -78,8 +91,12 @@ impl Reader {
         }
     }
 
-    /// The file is at its end and will not grow: a last line without a line break is a record too, if it is whole JSON.
+    /// The file is at its end and will not grow: a last line without a line break is a record too, if it is whole JSON,
+    /// or too long to tell.
     pub fn finish(&mut self) -> Option<Record> {
+        if self.overlong.is_some() {
+            return self.overlong_record();
+        }
         let torn = std::mem::take(&mut self.torn);
         if torn.is_empty() || serde_json::from_slice::<Value>(&torn).is_err() {
             self.torn = torn;
@@ -105,9 +122,15 @@ impl Reader {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let whole = piece.ends_with(b"\n");
             let text = piece.strip_suffix(b"\n").unwrap_or(piece);
+            if self.overlong.is_none() && self.torn.len() + text.len() > self.record_max {
+                self.overlong = Some((Sha256::new_with_prefix(&self.torn), self.torn.len() as u64));
+                self.torn.truncate(RAW_MAX);
+            }
             if let Some((hash, len)) = &mut self.overlong {
                 hash.update(text);
                 *len += piece.len() as u64;
+                let room = RAW_MAX.saturating_sub(self.torn.len());
+                self.torn.extend_from_slice(text.get(..room).unwrap_or(text));
                 if whole {
                     out.extend(self.overlong_record());
                 }
@@ -126,11 +149,6 @@ impl Reader {
                 let offset = self.offset;
                 self.offset += len;
                 out.extend(self.record(offset, len, &line));
-            } else if self.torn.len() > RECORD_MAX {
-                let mut hash = Sha256::new();
-                hash.update(&self.torn);
-                self.overlong = Some((hash, self.torn.len() as u64));
-                self.torn.truncate(RAW_MAX);
             }
         }
         out
@@ -162,16 +180,17 @@ impl Reader {
             let raw = redact_bytes(bytes.get(..RAW_MAX).unwrap_or(bytes)).into_owned();
             return Some(Record { offset, len, sha256, raw, items: vec![other("not JSON")] });
         };
-        let items = match &mut self.product {
+        let mut items = match &mut self.product {
             Product::Claude(product) => product.items(&value),
             Product::Codex(product) => product.items(&value),
             Product::Gemini(product) => product.items(&value),
             Product::OpenCode(product) => product.items(&value),
             Product::OpenHands(product) => product.items(&value),
         };
-        for item in &items {
+        for item in &mut items {
+            redact_item(&mut item.body);
             if let Body::Other { record_type } = &item.body
-                && (self.unknown.len() < 256 || self.unknown.contains_key(record_type))
+                && (self.unknown.len() < UNKNOWN_MAX || self.unknown.contains_key(record_type))
             {
                 *self.unknown.entry(record_type.clone()).or_default() += 1;
             }
@@ -182,4 +201,29 @@ impl Reader {
 
 fn other(record_type: &str) -> Item {
     Item { time_ns: None, actor: Actor::Main, body: Body::Other { record_type: record_type.to_owned() } }
+}
+
+/// Items are stored beside the raw bytes, so secrets are cut out of them too. Paths and ids stay: they are what joins are
+/// made by, and the sensor's own are cut in the same way.
+fn redact_item(body: &mut Body) {
+    match body {
+        Body::Session { .. } | Body::TurnEnd => {}
+        Body::Prompt { text, .. } | Body::Text { text, .. } | Body::Thinking { text } => cut_out(text),
+        Body::Call { command, arguments, .. } | Body::Effective { command, arguments, .. } => {
+            command.iter_mut().for_each(cut_out);
+            cut_out(arguments);
+        }
+        Body::Result { output, .. } => cut_out(output),
+        Body::Decision { reason, .. } => cut_out(reason),
+        Body::Other { record_type } => {
+            record_type.truncate(record_type.floor_char_boundary(RECORD_TYPE_MAX));
+            cut_out(record_type);
+        }
+    }
+}
+
+fn cut_out(text: &mut String) {
+    if let Cow::Owned(redacted) = redact(text) {
+        *text = redacted;
+    }
 }

@@ -5,7 +5,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
 
 use crate::exit::usage;
 
@@ -16,15 +17,35 @@ pub fn socket(data: &Path) -> PathBuf {
     data.join("muster.sock")
 }
 
+/// Where every user may enrol: outside the daemon's folder, which only root can enter.
+pub fn enrolment_socket(data: &Path) -> PathBuf {
+    let folder = Path::new("/run/muster");
+    if data == Path::new(crate::DATA_DEFAULT) {
+        return folder.join("enrol.sock");
+    }
+    // Another folder, another daemon. As it is written: its users cannot look into it.
+    let data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
+    let hash = Sha256::digest(data.as_os_str().as_encoded_bytes());
+    let name: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    folder.join(format!("enrol-{name}.sock"))
+}
+
+/// Enrols this process.
+pub fn enrol(data: &Path, body: &serde_json::Value) -> Result<serde_json::Value> {
+    let own = socket(data);
+    let path =
+        if rustix::process::geteuid().is_root() && own.exists() { own } else { enrolment_socket(data) };
+    post(&path, "/api/v1/runs", body)
+}
+
 /// Is a daemon there?
 pub fn answers(data: &Path) -> bool {
     UnixStream::connect(socket(data)).is_ok()
 }
 
 /// One request, one JSON answer. HTTP/1.1 with `Connection: close`, so the answer ends where the stream ends.
-pub fn post(data: &Path, path: &str, body: &serde_json::Value) -> Result<serde_json::Value> {
-    let socket = socket(data);
-    let mut stream = UnixStream::connect(&socket).map_err(|error| {
+fn post(socket: &Path, path: &str, body: &serde_json::Value) -> Result<serde_json::Value> {
+    let mut stream = UnixStream::connect(socket).map_err(|error| {
         usage(format!(
             "no daemon answers at `{}`: {error}\nhint: start it with `muster watch`, or name its folder with --data",
             socket.display()
@@ -54,7 +75,9 @@ pub fn post(data: &Path, path: &str, body: &serde_json::Value) -> Result<serde_j
     let json: serde_json::Value = serde_json::from_slice(&answer).unwrap_or(serde_json::Value::Null);
     if code != 200 && code != 201 {
         let reason = json.get("error").and_then(|e| e.as_str()).unwrap_or("no reason given");
-        bail!("the daemon refused (HTTP {code}): {reason}");
+        let hint =
+            json.get("hint").and_then(|h| h.as_str()).map(|h| format!("\nhint: {h}")).unwrap_or_default();
+        return Err(usage(format!("the daemon refused: {reason}{hint}")));
     }
     Ok(json)
 }

@@ -10,10 +10,15 @@ use serde_json::Value;
 /// Largest configuration file that is read.
 const FILE_MAX: u64 = 4 * 1024 * 1024;
 /// Most commands taken from one file.
-const COMMANDS_MAX: usize = 512;
+pub(crate) const COMMANDS_MAX: usize = 512;
 
 /// Command lines by the file that names them. A hook is one shell string (`[string]`); a server is its argv.
-pub fn read(product: &str, home: Option<&str>, cwd: &str) -> Vec<(String, Vec<Vec<String>>)> {
+pub fn read(
+    product: &str,
+    home: Option<&str>,
+    cwd: &str,
+    argv: &[String],
+) -> Vec<(String, Vec<Vec<String>>)> {
     let home = home.map(PathBuf::from).unwrap_or_default();
     let cwd = Path::new(cwd);
     let files: Vec<PathBuf> = match product {
@@ -46,13 +51,54 @@ pub fn read(product: &str, home: Option<&str>, cwd: &str) -> Vec<(String, Vec<Ve
         ],
         _ => Vec::new(),
     };
-    files
-        .into_iter()
+    let (named, given) = by_command_line(product, argv);
+    let files = files.into_iter().chain(named.into_iter().map(|file| cwd.join(file)));
+    let mut out: Vec<(String, Vec<Vec<String>>)> = files
         .filter_map(|file| {
             let commands = commands_of(&file)?;
             (!commands.is_empty()).then(|| (file.to_string_lossy().into_owned(), commands))
         })
-        .collect()
+        .collect();
+    if !given.is_empty() {
+        out.push(("its command line".to_owned(), given));
+    }
+    out
+}
+
+/// Files that the command line names, and commands in settings that it gives itself.
+fn by_command_line(product: &str, argv: &[String]) -> (Vec<String>, Vec<Vec<String>>) {
+    let (mut files, mut commands) = (Vec::new(), Vec::new());
+    let options: &[&str] = match product {
+        "claude-code" => &["--mcp-config", "--settings"],
+        "codex" => &["-c", "--config"],
+        _ => return (files, commands),
+    };
+    let mut option = None;
+    for argument in argv.iter().skip(1) {
+        let (name, value) = match argument.split_once('=') {
+            Some((name, value)) if options.contains(&name) => (Some(name), value),
+            _ if argument.starts_with('-') => {
+                option = options.iter().find(|o| *o == argument);
+                continue;
+            }
+            // Several values may follow one option.
+            _ => (option.copied(), argument.as_str()),
+        };
+        if name.is_none() {
+            continue;
+        }
+        let settings = if product == "codex" {
+            toml::from_str::<toml::Table>(value).ok().and_then(|table| serde_json::to_value(table).ok())
+        } else {
+            serde_json::from_str(value).ok()
+        };
+        match settings {
+            Some(settings) => collect(&settings, &mut commands, 0),
+            None if product != "codex" => files.push(value.to_owned()),
+            None => {}
+        }
+    }
+    (files, commands)
 }
 
 fn commands_of(path: &Path) -> Option<Vec<Vec<String>>> {
@@ -62,15 +108,34 @@ fn commands_of(path: &Path) -> Option<Vec<Vec<String>>> {
     }
     let mut text = String::new();
     file.take(FILE_MAX).read_to_string(&mut text).ok()?;
-    let value: Value = if path.extension().is_some_and(|e| e == "toml") {
-        serde_json::to_value(toml::from_str::<toml::Table>(&text).ok()?).ok()?
+    commands_in(&text, path.extension().is_some_and(|e| e == "toml"))
+}
+
+/// `None`: the text is no configuration.
+pub(crate) fn commands_in(text: &str, is_toml: bool) -> Option<Vec<Vec<String>>> {
+    let value: Value = if is_toml {
+        serde_json::to_value(toml::from_str::<toml::Table>(text).ok()?).ok()?
     } else {
-        serde_json::from_str(&text).ok()?
+        serde_json::from_str(text).ok()?
     };
     let mut out = Vec::new();
     collect(&value, &mut out, 0);
     Some(out)
 }
+
+/// Settings that are commands and are not called so: Claude Code's helpers, Codex's notifier, Gemini CLI's tools.
+const OTHER_NAMES: &[&str] = &[
+    "apiKeyHelper",
+    "awsAuthRefresh",
+    "awsCredentialExport",
+    "gcpAuthRefresh",
+    "otelHeadersHelper",
+    "notify",
+    "discoveryCommand",
+    "toolDiscoveryCommand",
+    "callCommand",
+    "toolCallCommand",
+];
 
 /// Every object with a `command`: a string (with `args`: an argv; without: a shell string) or an array (an argv).
 fn collect(value: &Value, out: &mut Vec<Vec<String>>, depth: usize) {
@@ -94,6 +159,13 @@ fn collect(value: &Value, out: &mut Vec<Vec<String>>, depth: usize) {
                 Some(array @ Value::Array(_)) => out.push(strings(array)),
                 Some(_) | None => {}
             }
+            for name in OTHER_NAMES {
+                match map.get(*name) {
+                    Some(Value::String(command)) => out.push(vec![command.trim().to_owned()]),
+                    Some(array @ Value::Array(_)) => out.push(strings(array)),
+                    Some(_) | None => {}
+                }
+            }
             for child in map.values() {
                 collect(child, out, depth + 1);
             }
@@ -112,15 +184,39 @@ mod tests {
     use super::*;
 
     #[test]
+    fn command_lines_name_settings_too() {
+        let argv = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let json =
+            r#"claude -p x --mcp-config a.json b.json --settings={"hooks":[{"command":"h"}]} --model m"#;
+        let (files, commands) = by_command_line("claude-code", &argv(json));
+        assert_eq!(files, ["a.json", "b.json"]);
+        assert_eq!(commands, [["h"]]);
+        let (_, commands) =
+            by_command_line("codex", &argv(r#"codex -c mcp_servers.x={command="s",args=["1"]} do"#));
+        assert_eq!(commands, [["s", "1"]]);
+    }
+
+    #[test]
     fn hooks_and_servers_are_found_wherever_they_stand() {
         let json = serde_json::json!({
             "hooks": {"PreToolUse": [{"matcher": "Bash", "hooks": [{"type": "command", "command": "my-hook --x"}]}]},
             "mcpServers": {"db": {"command": "node", "args": ["server.js"], "env": {"KEY": "s"}}},
             "mcp": {"local": {"type": "local", "command": ["bun", "x"]}},
+            "apiKeyHelper": "key.sh",
+            "notify": ["say", "done"],
         });
         let mut out = Vec::new();
         collect(&json, &mut out, 0);
         out.sort();
-        assert_eq!(out, [vec!["bun", "x"], vec!["my-hook --x"], vec!["node", "server.js"]]);
+        assert_eq!(
+            out,
+            [
+                vec!["bun", "x"],
+                vec!["key.sh"],
+                vec!["my-hook --x"],
+                vec!["node", "server.js"],
+                vec!["say", "done"]
+            ]
+        );
     }
 }

@@ -8,9 +8,9 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use muster_engine::{AgentId, Engine, Enrol, Input, Output, Products, State};
-use muster_event::{Lost, Queue};
+use muster_event::{Lost, ProcessKey, Queue};
 use muster_sensor::{Batch, Source, now_ns, process_key};
-use muster_server::{EnrolRequest, Enrolled, Store, Update};
+use muster_server::{EnrolRequest, Enrolled, Peer, Store, StoreError, Update};
 
 use crate::cgroup::Cgroup;
 use crate::identify::Identifier;
@@ -29,7 +29,7 @@ const ENFORCE: Duration = Duration::from_secs(10);
 /// What other threads send to the loop.
 pub enum Message {
     Input(Input),
-    Enrol(EnrolRequest, Sender<Result<Enrolled, String>>),
+    Enrol(Peer, EnrolRequest, Sender<Result<Enrolled, String>>),
 }
 
 pub struct Daemon {
@@ -52,6 +52,21 @@ pub struct Trouble {
     refused: u64,
 }
 
+impl Trouble {
+    fn begin(&mut self, error: &StoreError) {
+        if self.since_ns.is_some() {
+            return;
+        }
+        self.since_ns = Some(now_ns());
+        let hint = if error.is_disk_full() {
+            "\nhint: make room on its disk; watching goes on, the gap is recorded"
+        } else {
+            ""
+        };
+        eprintln!("watch: cannot write the record: {error}{hint}");
+    }
+}
+
 impl Daemon {
     /// Until `stop`.
     pub fn run(&mut self, stop: &AtomicBool) {
@@ -63,9 +78,9 @@ impl Daemon {
             while let Ok(message) = self.messages.try_recv() {
                 match message {
                     Message::Input(input) => self.take(input),
-                    Message::Enrol(request, answer) => {
+                    Message::Enrol(peer, request, answer) => {
                         // The asker may have given up.
-                        drop(answer.send(self.enrol(request)));
+                        drop(answer.send(self.enrol(peer, request)));
                     }
                 }
             }
@@ -135,36 +150,23 @@ impl Daemon {
     }
 
     fn append(&mut self, input: &Input) {
-        match self.store.append(input) {
-            Ok(()) => {
-                if let Some(from_ns) = self.trouble.since_ns.take() {
-                    let count = std::mem::take(&mut self.trouble.refused);
-                    eprintln!("watch: the record is written again; {count} inputs are missing in it");
-                    let lost = Lost { queue: Queue::Intake, count, from_ns, to_ns: now_ns() };
-                    self.take(Input::Lost(lost));
-                }
-            }
-            Err(error) => {
-                if self.trouble.since_ns.is_none() {
-                    self.trouble.since_ns = Some(now_ns());
-                    let hint = if error.is_disk_full() {
-                        "\nhint: make room on its disk; watching goes on, the gap is recorded"
-                    } else {
-                        ""
-                    };
-                    eprintln!("watch: cannot write the record: {error}{hint}");
-                }
-                self.trouble.refused += 1;
-            }
+        if let Err(error) = self.store.append(input) {
+            self.trouble.refused += 1;
+            self.trouble.begin(&error);
         }
     }
 
     fn commit(&mut self, durable: bool) {
-        if let Err(error) = self.store.commit(durable)
-            && self.trouble.since_ns.is_none()
-        {
-            self.trouble.since_ns = Some(now_ns());
-            eprintln!("watch: cannot write the record: {error}");
+        if let Err(error) = self.store.commit(durable) {
+            self.trouble.begin(&error);
+            return;
+        }
+        // What was taken while there was no room is written now; what was refused is a gap.
+        let Some(from_ns) = self.trouble.since_ns.take() else { return };
+        let count = std::mem::take(&mut self.trouble.refused);
+        eprintln!("watch: the record is written again; {count} inputs are missing in it");
+        if count > 0 {
+            self.take(Input::Lost(Lost { queue: Queue::Intake, count, from_ns, to_ns: now_ns() }));
         }
     }
 
@@ -185,8 +187,9 @@ impl Daemon {
             Output::FollowAccount { agent, path, format, cwd, since_ns } => {
                 drop(self.tail.send(tail::Request::Follow { agent, path, format, cwd, since_ns }));
             }
-            Output::ReadConfiguration { agent, product, home, cwd } => {
-                let mut read = configuration::read(&product, home.as_deref(), &cwd);
+            Output::Forget { agent } => drop(self.tail.send(tail::Request::Forget { agent })),
+            Output::ReadConfiguration { agent, product, home, cwd, argv } => {
+                let mut read = configuration::read(&product, home.as_deref(), &cwd, &argv);
                 let commands = read.iter_mut().flat_map(|(_, commands)| std::mem::take(commands)).collect();
                 let sources: Vec<String> = read.into_iter().map(|(source, _)| source).collect();
                 return Some(Input::Configured { agent, source: sources.join(", "), commands });
@@ -213,11 +216,29 @@ impl Daemon {
         None
     }
 
-    fn enrol(&mut self, request: EnrolRequest) -> Result<Enrolled, String> {
-        let process = process_key(request.pid).ok_or_else(|| format!("no process {}", request.pid))?;
+    /// An agent that nobody enrolled cannot enrol what it starts.
+    fn may_enrol(&self, process: ProcessKey) -> Result<(), String> {
+        for ancestor in muster_sensor::ancestry(process) {
+            if let Some((agent, mandated)) = self.engine.agent_of_process(ancestor)
+                && !mandated
+            {
+                eprintln!(
+                    "watch: pid {} of the unmandated agent {agent} asked to be enrolled: refused",
+                    process.pid
+                );
+                return Err(format!("it was started by {agent}, which has no mandate itself"));
+            }
+        }
+        Ok(())
+    }
+
+    fn enrol(&mut self, peer: Peer, request: EnrolRequest) -> Result<Enrolled, String> {
+        let process = process_key(peer.pid).ok_or_else(|| format!("no process {}", peer.pid))?;
+        self.may_enrol(process)?;
+        let principal = request.principal.unwrap_or_else(|| principal(peer.uid));
         // Without cgroup v2 the lineage is followed by its ancestry alone.
         let cgroup = Cgroup::make(process)
-            .map_err(|error| eprintln!("watch: no control group for pid {}: {error}", request.pid))
+            .map_err(|error| eprintln!("watch: no control group for pid {}: {error}", peer.pid))
             .ok();
         let id = cgroup.as_ref().map_or(0, |c| c.id);
         if id != 0 {
@@ -228,7 +249,7 @@ impl Daemon {
             time_ns: now_ns(),
             process,
             cgroup: id,
-            principal: request.principal,
+            principal,
             label: request.label,
             command: request.command,
         }));
@@ -238,4 +259,16 @@ impl Daemon {
         }
         Ok(Enrolled { agent })
     }
+}
+
+/// The user who answers for an enrolment: `name@host`.
+fn principal(uid: u32) -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, id) = (fields.next()?, fields.nth(1)?);
+        (id.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}@{}", name.unwrap_or_else(|| format!("uid {uid}")), host.trim())
 }

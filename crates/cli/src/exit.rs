@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use muster_server::StoreError;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Nothing found, or done.
@@ -32,5 +34,12 @@ pub fn usage(message: impl Into<String>) -> anyhow::Error {
 }
 
 pub fn of(error: &anyhow::Error) -> Exit {
-    if error.chain().any(|e| e.downcast_ref::<UsageError>().is_some()) { Exit::Usage } else { Exit::Internal }
+    let users = |e: &(dyn std::error::Error + 'static)| {
+        let not_there = matches!(
+            e.downcast_ref::<StoreError>(),
+            Some(StoreError::NoRecord { .. } | StoreError::NotAllowed { .. })
+        );
+        e.downcast_ref::<UsageError>().is_some() || not_there
+    };
+    if error.chain().any(users) { Exit::Usage } else { Exit::Internal }
 }

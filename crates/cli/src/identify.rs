@@ -11,6 +11,8 @@ use muster_engine::{Identified, Product, Products};
 /// Native agents are runtimes with a program inside: the smallest seen is 60 MB. What is smaller is not searched, so that
 /// the ordinary programs of a machine cost nothing.
 const MARKED_SIZE_MIN: u64 = 16 * 1024 * 1024;
+/// As much of a file is searched: three times the largest agent seen. A larger file cannot keep the daemon busy.
+const SEARCHED_MAX: u64 = 768 * 1024 * 1024;
 /// Largest `package.json` that is read.
 const PACKAGE_MAX: u64 = 1024 * 1024;
 /// Folders upwards in which a file's `package.json` is looked for.
@@ -39,10 +41,14 @@ impl Identifier {
         argv: &[String],
         cwd: &str,
     ) -> Option<Found> {
-        if let Some(script) = script_of(path, script, argv, cwd)
-            && let Some(identified) = self.look(products, &script, true)
-        {
-            return Some(Found { identified, native: false });
+        if let Some(script) = script_of(path, script, argv, cwd) {
+            let identified = match script.strip_prefix(MODULE) {
+                Ok(module) => by_module(products, &module.to_string_lossy()),
+                Err(_) => self.look(products, &script, true),
+            };
+            if let Some(identified) = identified {
+                return Some(Found { identified, native: false });
+            }
         }
         let identified = self.look(products, Path::new(path), false)?;
         if products.get(&identified.product).is_some_and(|product| product.is_applet(argv)) {
@@ -74,8 +80,25 @@ impl Identifier {
     }
 }
 
+/// Stands before the name of a module in the answer of `script_of`.
+const MODULE: &str = "-m";
+
+/// `python -m aider`.
+fn by_module(products: &Products, module: &str) -> Option<Identified> {
+    let top = module.split('.').next()?;
+    products.all().find_map(|product| {
+        let known = product.identity.python.iter().find(|p| p.name == top)?;
+        Some(Identified {
+            product: product.product.name.clone(),
+            version: None,
+            by: format!("Python module `{}`", known.name),
+            launcher: false,
+        })
+    })
+}
+
 /// The script that an interpreter runs: by `#!`, or its first argument that is no option.
-fn script_of(path: &str, script: Option<&str>, argv: &[String], cwd: &str) -> Option<PathBuf> {
+pub(crate) fn script_of(path: &str, script: Option<&str>, argv: &[String], cwd: &str) -> Option<PathBuf> {
     if let Some(script) = script {
         return Some(Path::new(cwd).join(script));
     }
@@ -95,7 +118,7 @@ fn script_of(path: &str, script: Option<&str>, argv: &[String], cwd: &str) -> Op
             }
             "-c" | "-e" | "-p" | "--eval" | "--print" | "-" => return None,
             "run" if name.starts_with("bun") || name.starts_with("deno") => {}
-            "-m" => return arguments.next().map(|module| PathBuf::from(format!("-m/{module}"))),
+            "-m" => return arguments.next().map(|module| Path::new(MODULE).join(module)),
             option if option.starts_with('-') => {}
             file => return Some(Path::new(cwd).join(file)),
         }
@@ -107,17 +130,30 @@ fn script_of(path: &str, script: Option<&str>, argv: &[String], cwd: &str) -> Op
 fn by_package(products: &Products, file: &Path, is_script: bool) -> Option<Identified> {
     let (folder, package) = file.ancestors().skip(1).take(PACKAGE_DEPTH).find_map(|folder| {
         let text = read_bounded(&folder.join("package.json"), PACKAGE_MAX)?;
-        let json: serde_json::Value = serde_json::from_slice(&text).ok()?;
-        // Nested `package.json` files that only say `{"type": "module"}` have no name.
-        json.get("name")?;
-        Some((folder.to_owned(), json))
+        Some((folder.to_owned(), package_in(&text)?))
     })?;
+    of_package(products, &package, file.strip_prefix(&folder).ok()?, is_script)
+}
+
+/// Nested `package.json` files that only say `{"type": "module"}` have no name, and are none.
+pub(crate) fn package_in(text: &[u8]) -> Option<serde_json::Value> {
+    let json: serde_json::Value = serde_json::from_slice(text).ok()?;
+    json.get("name")?;
+    Some(json)
+}
+
+/// The product whose package this is, if the file inside it is one that the package runs.
+pub(crate) fn of_package(
+    products: &Products,
+    package: &serde_json::Value,
+    inside: &Path,
+    is_script: bool,
+) -> Option<Identified> {
     let name = package.get("name")?.as_str()?;
     let (product, known) = products
         .all()
         .find_map(|product| Some((product, product.identity.package.iter().find(|p| p.name == name)?)))?;
-    let inside = file.strip_prefix(&folder).ok()?;
-    if !is_entry(&package, inside, known, is_script) {
+    if !is_entry(package, inside, known, is_script) {
         return None;
     }
     Some(Identified {
@@ -151,9 +187,15 @@ fn is_entry(
 /// A console script or module of a Python distribution, e.g. `bin/openhands` with `import openhands…`.
 fn by_python(products: &Products, file: &Path) -> Option<Identified> {
     let text = read_bounded(file, 64 * 1024)?;
-    let text = String::from_utf8_lossy(&text);
+    of_script(products, &file.to_string_lossy(), &String::from_utf8_lossy(&text))
+}
+
+pub(crate) fn of_script(products: &Products, path: &str, text: &str) -> Option<Identified> {
     products.all().find_map(|product| {
-        let known = product.identity.python.iter().find(|p| {
+        let fits = |p: &&muster_engine::Package| {
+            p.entry.is_empty() || p.entry.iter().any(|entry| muster_engine::glob(entry, path))
+        };
+        let known = product.identity.python.iter().filter(fits).find(|p| {
             text.lines().any(|line| {
                 line.strip_prefix("from ")
                     .or_else(|| line.strip_prefix("import "))
@@ -187,7 +229,7 @@ fn by_marker(products: &Products, file: &Path) -> Option<Identified> {
 /// Muster itself, or another monitor. Reads it once, in pieces that overlap by the longest marker.
 fn search<'a>(path: &Path, products: &[&'a Product]) -> Option<&'a Product> {
     const PIECE: usize = 4 * 1024 * 1024;
-    let mut file = File::open(path).ok()?;
+    let mut file = File::open(path).ok()?.take(SEARCHED_MAX);
     let finders: Vec<(usize, memchr::memmem::Finder)> = products
         .iter()
         .enumerate()
@@ -231,4 +273,60 @@ fn read_bounded(path: &Path, max: u64) -> Option<Vec<u8>> {
 /// `2.1.330` of `2.1.330-linux-x64`: platform packages carry the platform in their version.
 fn version_of(version: &str) -> String {
     version.split("-linux").next().unwrap_or(version).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn products() -> Products {
+        Products::built_in().unwrap()
+    }
+
+    /// What these files, run by this command line, are.
+    #[track_caller]
+    fn check(files: &[(&str, &str)], path: &str, argv: &[&str], expected: Option<&str>) {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let file = dir.path().join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+        let argv: Vec<String> = argv.iter().map(|a| (*a).to_owned()).collect();
+        let cwd = dir.path().to_string_lossy().into_owned();
+        let found = Identifier::default().identify(&products(), path, None, &argv, &cwd);
+        assert_eq!(found.map(|f| f.identified.product).as_deref(), expected, "{argv:?}");
+    }
+
+    #[test]
+    fn a_package_is_known_by_its_entry_points() {
+        let package = (
+            "p/package.json",
+            r#"{"name": "@google/gemini-cli", "version": "1", "bin": {"gemini": "dist/x.js"}}"#,
+        );
+        check(&[package, ("p/dist/x.js", "")], "/usr/bin/node", &["node", "p/dist/x.js"], Some("gemini-cli"));
+        check(&[package, ("p/scripts/other.js", "")], "/usr/bin/node", &["node", "p/scripts/other.js"], None);
+        let own = ("p/package.json", r#"{"name": "my-claude", "bin": {"claude": "claude.js"}}"#);
+        check(&[own, ("p/claude.js", "")], "/usr/bin/node", &["node", "p/claude.js"], None);
+    }
+
+    #[test]
+    fn a_python_agent_is_known_by_its_module() {
+        let script = "#!/usr/bin/python3\nfrom aider.main import main\n";
+        check(
+            &[("venv/bin/aider", script)],
+            "/usr/bin/python3.11",
+            &["python3", "venv/bin/aider"],
+            Some("aider"),
+        );
+        check(&[("mine.py", script)], "/usr/bin/python3.11", &["python3", "mine.py"], None);
+        check(&[], "/usr/bin/python3.11", &["python3", "-m", "aider.main"], Some("aider"));
+        check(&[], "/usr/bin/python3.11", &["python3", "-m", "http.server"], None);
+        check(
+            &[("x.py", "import openhands.sdk\n")],
+            "/usr/bin/python3.11",
+            &["python3", "-u", "x.py"],
+            Some("openhands"),
+        );
+    }
 }

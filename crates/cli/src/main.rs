@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+mod abilities;
 mod cgroup;
 mod client;
 mod commands;
@@ -15,6 +16,8 @@ mod configuration;
 mod daemon;
 mod data_files;
 mod exit;
+#[cfg(test)]
+mod fuzzing;
 mod identify;
 mod screen;
 mod select;
@@ -36,7 +39,7 @@ struct Cli {
 #[derive(Args, Clone)]
 pub struct Global {
     /// Folder that holds everything Muster keeps.
-    #[arg(long, global = true, env = "MUSTER_DATA", default_value = "/var/lib/muster", value_name = "DIR")]
+    #[arg(long, global = true, env = "MUSTER_DATA", default_value = DATA_DEFAULT, value_name = "DIR")]
     data: PathBuf,
 }
 
@@ -56,17 +59,22 @@ enum Command {
     Events(commands::events::Events),
     /// Read accounts from files of finished runs.
     Import(commands::import::Import),
+    /// Go through the ledger again and see whether it gives the same findings.
+    Replay(commands::replay::Replay),
     /// Say what this machine lets Muster see and stop, by trying it.
     Doctor(commands::doctor::Doctor),
     /// Print the data on products, providers and daemons that is built in.
     Products(commands::products::ProductsCommand),
-    /// Print the reference of all commands, as Markdown.
+    /// Print a reference that is kept in the repository: of all commands, of `--json`, or of the API.
     #[command(hide = true)]
-    Reference,
+    Reference(commands::reference::Reference),
     /// What the sensor's canary runs: harmless acts that the probes must see.
     #[command(hide = true)]
     Canary { token: String },
 }
+
+/// Where the daemon keeps everything unless it is told otherwise.
+pub const DATA_DEFAULT: &str = "/var/lib/muster";
 
 fn main() -> ExitCode {
     // A closed pipe (`muster events | head`) ends the program quietly instead of with a panic.
@@ -79,9 +87,10 @@ fn main() -> ExitCode {
         Command::Findings(command) => command.run(&cli.global),
         Command::Events(command) => command.run(&cli.global),
         Command::Import(command) => command.run(&cli.global),
+        Command::Replay(command) => command.run(&cli.global),
         Command::Doctor(command) => command.run(),
         Command::Products(command) => command.run(),
-        Command::Reference => commands::reference::run::<Cli>(),
+        Command::Reference(command) => command.run::<Cli>(),
         Command::Canary { token } => {
             muster_sensor::canary(&token).map(|()| Exit::Nothing).map_err(Into::into)
         }
@@ -117,4 +126,34 @@ pub fn style() -> muster_report::Style {
         160
     };
     muster_report::Style { colour, width: width.max(40) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// What scripts and service files rely on.
+    #[test]
+    fn the_contract_of_the_command_line() {
+        Cli::command().debug_assert();
+        let parsed = |words: &str| Cli::try_parse_from(words.split(' '));
+        for command in ["watch", "roll", "events", "findings", "show a", "run -- x", "doctor", "products"] {
+            let (name, rest) = command.split_once(' ').unwrap_or((command, ""));
+            let words = format!("muster {name} --data /d {rest}");
+            assert_eq!(parsed(words.trim_end()).unwrap().global.data, PathBuf::from("/d"), "{command}");
+        }
+        for words in ["roll --json", "events --json", "events --agent a --json", "findings --agent a --json"]
+        {
+            assert!(parsed(&format!("muster {words}")).is_ok(), "{words}");
+        }
+        let command = Cli::command();
+        let data = command.get_arguments().find(|argument| argument.get_id() == "data").unwrap();
+        assert_eq!(data.get_env(), Some("MUSTER_DATA".as_ref()));
+        assert_eq!(data.get_default_values(), ["/var/lib/muster"]);
+        let watch = command.find_subcommand("watch").unwrap();
+        let listen = watch.get_arguments().find(|argument| argument.get_long() == Some("listen")).unwrap();
+        assert_eq!(listen.get_default_values(), ["127.0.0.1:7373"]);
+    }
 }

@@ -7,7 +7,6 @@ use crate::AgentId;
 use crate::agent::Action;
 use crate::engine::Engine;
 use crate::process::Role;
-use crate::products::Covered;
 
 /// Texts of one action under which a call may name it: a harness goes through two or three programs to the command.
 const TEXTS_MAX: usize = 32;
@@ -54,6 +53,7 @@ impl Engine {
             uncovered: false,
             asked: false,
             effects: Default::default(),
+            free: false,
             decided: false,
         };
         let Some(agent) = self.agents.get_mut(id) else { return };
@@ -74,17 +74,19 @@ impl Engine {
         let texts = command_texts(&process.argv);
         let startup = agent.first_call_ns.is_none();
         let asked = call_id.is_some() || is_tool_shell(&process.argv);
+        let again = agent.actions.get(&index).and_then(|a| a.helper.clone().filter(|_| a.free));
         // What carries a call's id is that call's, whatever it looks like.
-        let covered = if call_id.is_some() {
-            None
-        } else if agent.configured.contains(&process.argv)
-            || texts.iter().any(|t| agent.configured.iter().any(|c| c.len() == 1 && c.first() == Some(t)))
-        {
-            Some("a hook or server that the product's configuration names".to_owned())
+        let (covered, free) = if call_id.is_some() {
+            (None, false)
+        } else if let Some(why) = again {
+            // The hook goes on as another program.
+            (Some(why), true)
+        } else if agent.is_configured(&process.argv, &texts) {
+            (Some("a hook or server that the product's configuration names".to_owned()), true)
         } else {
-            match product.map(|p| p.covers(&process.path, &process.argv, startup)) {
-                Some(Covered::Yes(why)) => Some(why),
-                Some(Covered::No) | None => None,
+            match product.and_then(|p| p.covers(&process.path, &process.argv, startup)) {
+                Some(covered) => (Some(covered.why), covered.free),
+                None => (None, false),
             }
         };
         let display = texts.first().cloned().unwrap_or_default();
@@ -97,10 +99,15 @@ impl Engine {
             }
         }
         match covered {
-            Some(why) => action.helper = Some(why),
-            None => action.uncovered = true,
+            Some(why) => {
+                action.helper = Some(why);
+                action.free = free;
+            }
+            None => {
+                action.uncovered = true;
+                agent.state.doing = crate::reconcile::shorten(&display);
+            }
         }
-        agent.state.doing.clone_from(&display);
         action.display = display;
         self.match_action(id, index);
     }
@@ -115,7 +122,7 @@ impl Engine {
             return;
         }
         let helper = self.processes.get(action.process).map_or(&[][..], |p| p.argv.as_slice());
-        let known = agent.configured.contains(helper)
+        let known = action.free
             || self
                 .products
                 .get(&agent.state.product)

@@ -22,6 +22,14 @@ pub(crate) const WRITES_MAX: usize = 20_000;
 /// A hundred agents without an account then hold 12 MB.
 pub(crate) const WRITES_UNREAD_MAX: usize = 1_000;
 
+/// Processes remembered per agent that outlived their action and ended: more of them are more of the same.
+pub(crate) const OUTLIVED_MAX: usize = 1_000;
+
+/// Sessions, accounts and unreadable files named in an agent's row: a person reads them.
+pub(crate) const NAMED_MAX: usize = 256;
+/// Commands that configurations may name.
+pub(crate) const CONFIGURED_MAX: usize = 4_096;
+
 pub(crate) struct Agent {
     pub state: AgentState,
     /// cgroup v2 id that `muster run` made for it; 0 where there is none.
@@ -57,6 +65,8 @@ pub(crate) struct Agent {
     pub imported: bool,
     pub dirty: bool,
     pub published_ns: Nanos,
+    /// Processes that outlived their action and have ended since.
+    pub outlived: BTreeSet<ProcessKey>,
     /// Survivors that are already decided.
     pub survivors_decided: BTreeSet<ProcessKey>,
 }
@@ -109,6 +119,8 @@ pub(crate) struct Action {
     pub call: Option<usize>,
     /// Why it is the harness's own and no act of the model: the rule's reason.
     pub helper: Option<String>,
+    /// … and may run whatever it likes: a hook of the user's, a shell that reads start-up files.
+    pub free: bool,
     /// An exec of it that no helper rule covers.
     pub uncovered: bool,
     /// It has the shape in which harnesses run what a model asks for: a shell with a command, or a call's id.
@@ -178,6 +190,7 @@ impl Agent {
             imported: false,
             dirty: true,
             published_ns: 0,
+            outlived: BTreeSet::new(),
             survivors_decided: BTreeSet::new(),
         }
     }
@@ -232,6 +245,34 @@ impl Agent {
         index
     }
 
+    /// Names an account in its row. One that is a file for each event stands there as its folder.
+    pub fn name_account(&mut self, path: &str) {
+        let shown = match muster_account::locate(path) {
+            Some(location) if location.format == muster_account::Format::OpenHands => {
+                path.rsplit_once('/').map_or(path, |(folder, _)| folder)
+            }
+            Some(_) | None => path,
+        };
+        let accounts = &mut self.state.accounts;
+        if accounts.len() < NAMED_MAX && !accounts.iter().any(|known| known == shown) {
+            accounts.push(shown.to_owned());
+        }
+    }
+
+    /// In the folder that it was started in?
+    pub fn works_in(&self, path: &str) -> bool {
+        let cwd = self.state.cwd.as_str();
+        cwd.len() > 1 && path.strip_prefix(cwd).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// Does the configuration make the harness run this? A server is an argv, a hook a text for a shell.
+    pub fn is_configured(&self, argv: &[String], texts: &[String]) -> bool {
+        self.configured.iter().any(|configured| match configured.as_slice() {
+            [text] if texts.iter().any(|t| t == text) => true,
+            configured => is_run_of(configured, argv),
+        })
+    }
+
     /// A finding is raised once: the engine may come to the same conclusion again, over other evidence.
     pub fn raise(&mut self, finding: Finding) -> Option<Finding> {
         if !self.raised.insert(finding.id.clone()) {
@@ -240,5 +281,56 @@ impl Agent {
         self.state.stage = self.state.stage.max(Some(finding.stage));
         self.dirty = true;
         Some(finding)
+    }
+}
+
+/// Is `argv` an execution of the `configured` command? Where that is a script, its interpreter stands before it
+/// (`/usr/bin/env node /usr/bin/npx …` for `npx …`); `${NAME}` in it was filled in by the product.
+fn is_run_of(configured: &[String], argv: &[String]) -> bool {
+    const INTERPRETER_WORDS: usize = 3;
+    let Some((program, arguments)) = configured.split_first() else { return false };
+    (0..=INTERPRETER_WORDS).any(|before| {
+        let Some((own, rest)) = argv.get(before..).and_then(<[String]>::split_first) else { return false };
+        (before == 0 || own.starts_with('/'))
+            && (is_filled_in(program, own) || crate::roll::name_of(program) == crate::roll::name_of(own))
+            && rest.len() == arguments.len()
+            && arguments.iter().zip(rest).all(|(wanted, found)| is_filled_in(wanted, found))
+    })
+}
+
+fn is_filled_in(configured: &str, found: &str) -> bool {
+    if !configured.contains("${") {
+        return configured == found;
+    }
+    let mut pattern = String::new();
+    let mut rest = configured;
+    while let Some((text, after)) = rest.split_once("${") {
+        pattern.push_str(text);
+        pattern.push('*');
+        rest = after.split_once('}').map_or("", |(_, rest)| rest);
+    }
+    pattern.push_str(rest);
+    crate::products::glob(&pattern, found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(configured: &str, argv: &str, expected: bool) {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(is_run_of(&words(configured), &words(argv)), expected, "{argv}");
+    }
+
+    #[test]
+    fn a_configured_server_is_known_behind_its_interpreter() {
+        check("npx -y srv", "npx -y srv", true);
+        check("npx -y srv", "/usr/bin/env node /usr/local/bin/npx -y srv", true);
+        check("npx -y srv", "node /usr/local/bin/npx -y srv", true);
+        check("npx -y srv", "/usr/bin/env node /usr/local/bin/npx -y evil", false);
+        check("npx -y srv", "bash -c npx -y srv", false);
+        check("srv --root ${HOME}/x", "/opt/srv --root /root/x", true);
+        check("srv --root ${HOME}/x", "/opt/srv --root /root/y", false);
     }
 }

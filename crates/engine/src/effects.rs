@@ -105,7 +105,8 @@ impl Engine {
         let Some((what, detail, path)) = self.effect_of(event, &id) else { return };
         let product = self.products.get(&agent.state.product);
         if let Some(path) = path
-            && (is_passing(path) || product.is_some_and(|p| p.is_own_file(path, agent.home.as_deref())))
+            && (is_passing(path) && !agent.works_in(path)
+                || product.is_some_and(|p| p.is_own_file(path, agent.home.as_deref())))
         {
             return;
         }

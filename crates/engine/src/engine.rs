@@ -10,6 +10,13 @@ use crate::process::Processes;
 use crate::products::Products;
 use crate::{AgentId, Evidence, Finding, Input, Output, Start, State};
 
+/// How long an agent that ended is still compared with what comes late of its account, and how many such there may be: then
+/// the oldest go. The roll and the record keep them.
+const ENDED_NS: Nanos = 30 * 60 * 1_000_000_000;
+const ENDED_MAX: usize = 512;
+/// No agent goes before everything that it left behind is decided.
+const ENDED_MIN_NS: Nanos = 60 * 1_000_000_000;
+
 /// Shortest time between two publications of an agent's row that only count on.
 const PUBLISH_NS: Nanos = 200_000_000;
 
@@ -65,7 +72,8 @@ impl Engine {
             }
             Input::Configured { agent, source: _, commands } => {
                 if let Some(agent) = self.agents.get_mut(&agent) {
-                    agent.configured.extend(commands);
+                    let room = crate::agent::CONFIGURED_MAX.saturating_sub(agent.configured.len());
+                    agent.configured.extend(commands.into_iter().take(room));
                 }
             }
             Input::Imported(imported) => self.on_imported(imported),
@@ -89,6 +97,13 @@ impl Engine {
         self.roots.get(&process).map(String::as_str)
     }
 
+    /// The agent that this process belongs to, and whether that one is mandated.
+    pub fn agent_of_process(&self, process: ProcessKey) -> Option<(&str, bool)> {
+        let member = self.processes.get(process)?.member.as_ref()?;
+        let agent = self.agents.get(&member.agent)?;
+        Some((agent.state.agent.as_str(), agent.state.mandate.is_some()))
+    }
+
     fn on_start(&mut self, start: Start) {
         self.time_ns = start.time_ns;
         self.record_from_ns = start.kernel_record.then_some(start.time_ns);
@@ -98,7 +113,8 @@ impl Engine {
     fn on_lost(&mut self, lost: &muster_event::Lost) {
         for agent in self.agents.values_mut() {
             if agent.state.state == State::Running || agent.state.last_ns >= lost.from_ns {
-                agent.state.coverage.lost += lost.count;
+                // The kernel's counters are read after a fork bomb too: they may be anything.
+                agent.state.coverage.lost = agent.state.coverage.lost.saturating_add(lost.count);
                 agent.dirty = true;
             }
         }
@@ -130,6 +146,34 @@ impl Engine {
             self.check_account(&id);
         }
         self.publish(false);
+        self.forget_ended();
+    }
+
+    fn forget_ended(&mut self) {
+        let mut ended: Vec<(Nanos, &AgentId)> = self
+            .agents
+            .values()
+            .filter(|agent| !agent.imported)
+            .filter_map(|agent| Some((agent.state.ended_ns?.max(agent.state.last_ns), &agent.state.agent)))
+            .collect();
+        ended.sort_unstable();
+        let too_many = ended.len().saturating_sub(ENDED_MAX);
+        let age = |at: Nanos| self.time_ns.saturating_sub(at);
+        let old: Vec<AgentId> = ended
+            .iter()
+            .enumerate()
+            .filter(|(at, (ns, _))| age(*ns) > ENDED_NS || *at < too_many && age(*ns) > ENDED_MIN_NS)
+            .map(|(_, (_, id))| (*id).clone())
+            .collect();
+        for id in old {
+            self.publish_now(&id);
+            self.agents.remove(&id);
+            self.cgroups.retain(|_, of| *of != id);
+            self.sessions.retain(|_, of| *of != id);
+            self.roots.retain(|_, of| *of != id);
+            self.account_paths.retain(|_, of| *of != id);
+            self.out.push(Output::Forget { agent: id });
+        }
     }
 
     /// Sends the rows that changed.

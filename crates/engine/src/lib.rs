@@ -7,6 +7,9 @@ mod agent;
 mod effects;
 mod engine;
 mod finding;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod input;
 mod output;
 mod process;

@@ -34,6 +34,12 @@ pub enum Output {
         product: String,
         home: Option<String>,
         cwd: String,
+        /// Its command line may name more files, or give settings itself.
+        argv: Vec<String>,
+    },
+    /// The agent ended a while ago: nothing of its accounts need be read any more.
+    Forget {
+        agent: AgentId,
     },
     /// The agent appeared, or something about it changed.
     Agent(Box<AgentState>),
@@ -159,6 +165,17 @@ impl Coverage {
     /// Nothing is known to be missing from the record: only then may an absence be called one.
     pub fn record_whole(&self) -> bool {
         self.record_from_ns.is_some() && !self.began_unseen && self.lost == 0 && self.blind.is_empty()
+    }
+
+    /// Nothing is known to be missing of what was executed and written. Without the network probes a call that never ran is
+    /// still one.
+    pub fn acts_whole(&self) -> bool {
+        const ACTS: [&str; 4] =
+            ["sched_process_fork", "sched_process_exec", "sched_process_exit", "sys_exit"];
+        self.record_from_ns.is_some()
+            && !self.began_unseen
+            && self.lost == 0
+            && !self.blind.iter().any(|probe| ACTS.contains(&probe.as_str()))
     }
 
     /// One word for tables: `whole` is the most that can be said, of the record since `record_from_ns` and the

@@ -19,6 +19,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("providers.toml", include_str!("../products/providers.toml")),
     ("daemons.toml", include_str!("../products/daemons.toml")),
     ("helpers.toml", include_str!("../products/helpers.toml")),
+    ("others.toml", include_str!("../products/others.toml")),
 ];
 
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +93,8 @@ pub struct Package {
     /// Only starts the native executable of another package.
     #[serde(default)]
     pub launcher: bool,
-    /// Files inside the package that are the agent, as globs; the package's `bin` entries are too.
+    /// Files that are the agent, as globs: inside an npm package (whose `bin` entries are too), or, for Python, the whole
+    /// path of the console script (without any: every script that imports it).
     #[serde(default)]
     pub entry: Vec<String>,
 }
@@ -190,9 +192,11 @@ enum Descendants {
     Any,
 }
 
-pub(crate) enum Covered {
-    Yes(String),
-    No,
+/// A helper rule that holds.
+pub(crate) struct Covered {
+    pub why: String,
+    /// It may run whatever it likes.
+    pub free: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -235,6 +239,9 @@ struct Daemon {
     /// Folders in which the executable must lie; empty: any.
     #[serde(default)]
     prefix: Vec<String>,
+    /// Some argument is this (a glob).
+    #[serde(default)]
+    has: Option<String>,
 }
 
 /// Helpers that several products share.
@@ -252,6 +259,12 @@ struct HelpersFile {
     /// Programs that only confine the command that they are given.
     #[serde(default)]
     wrapper: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+struct OthersFile {
+    #[serde(default)]
+    other: Vec<Product>,
 }
 
 #[derive(Deserialize)]
@@ -281,6 +294,10 @@ impl Products {
             match file {
                 "providers.toml" => out.providers = toml::from_str(text).map_err(failed)?,
                 "daemons.toml" => out.daemons = toml::from_str::<DaemonsFile>(text).map_err(failed)?.daemon,
+                "others.toml" => {
+                    let others: OthersFile = toml::from_str(text).map_err(failed)?;
+                    out.products.extend(others.other.into_iter().map(|p| (p.product.name.clone(), p)));
+                }
                 "helpers.toml" => {
                     let helpers: HelpersFile = toml::from_str(text).map_err(failed)?;
                     sets = helpers.set;
@@ -339,8 +356,11 @@ impl Products {
         })
     }
 
-    /// Is this HTTP request one of a model API?
+    /// Is this HTTP request one of a model API, or one to a proxy for a provider?
     pub fn is_model_request(&self, method: &str, target: &str) -> bool {
+        if method == "CONNECT" {
+            return self.is_provider(target.rsplit_once(':').map_or(target, |(host, _)| host));
+        }
         let path = target.split('?').next().unwrap_or(target);
         self.providers.api.iter().any(|api| api.method == method && glob(&api.path, path))
     }
@@ -380,6 +400,7 @@ impl Products {
                 && (daemon.prefix.is_empty()
                     || daemon.prefix.iter().any(|prefix| path.starts_with(prefix.as_str())))
                 && argv_matches(&daemon.argv, arguments)
+                && daemon.has.as_ref().is_none_or(|has| arguments.iter().any(|argument| glob(has, argument)))
         })
     }
 }
@@ -417,12 +438,10 @@ impl Product {
         })
     }
 
-    /// Is this execution one that the product does for itself?
-    pub(crate) fn covers(&self, path: &str, argv: &[String], startup: bool) -> Covered {
-        match self.rule(path, argv, startup) {
-            Some(helper) => Covered::Yes(helper.why.clone()),
-            None => Covered::No,
-        }
+    /// The rule by which this execution is one that the product does for itself.
+    pub(crate) fn covers(&self, path: &str, argv: &[String], startup: bool) -> Option<Covered> {
+        let helper = self.rule(path, argv, startup)?;
+        Some(Covered { why: helper.why.clone(), free: helper.descendants == Descendants::Any })
     }
 
     fn rule(&self, path: &str, argv: &[String], startup: bool) -> Option<&Helper> {
@@ -469,7 +488,11 @@ fn after_git_options(arguments: &[String]) -> &[String] {
             {
                 after
             }
-            [option, after @ ..] if option.starts_with("--") => after,
+            [option, after @ ..]
+                if option.starts_with("--") && !matches!(option.as_str(), "--version" | "--exec-path") =>
+            {
+                after
+            }
             _ => return rest,
         };
     }

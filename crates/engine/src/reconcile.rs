@@ -90,7 +90,7 @@ impl Engine {
                 agent.actions_open.remove(&index);
             }
         }
-        let agent_whole = agent.state.coverage.record_whole();
+        let agent_whole = agent.state.coverage.acts_whole();
         for index in agent.calls_open.iter().copied().collect::<Vec<_>>() {
             let Some(call) = agent.calls.get_mut(&index) else { continue };
             let Some(result) = &call.result else {

@@ -196,9 +196,15 @@ impl Engine {
         agent.dirty = true;
         if let Role::Action(index) = role
             && let Some(action) = agent.actions.get_mut(&index)
-            && action.process == key
         {
-            action.ended_ns = Some(event.time_ns);
+            let outlived = action
+                .ended_ns
+                .is_some_and(|at| event.time_ns.saturating_sub(at) > crate::survivor::WIND_DOWN_NS);
+            if action.process == key {
+                action.ended_ns = Some(event.time_ns);
+            } else if outlived && agent.outlived.len() < crate::agent::OUTLIVED_MAX {
+                agent.outlived.insert(key);
+            }
         }
         if agent.state.root == key {
             agent.root_ended_ns = Some(event.time_ns);
@@ -261,7 +267,7 @@ impl Engine {
         let Some(process) = self.processes.get(event.process) else { return };
         let Some(Membership { agent: id, role: Role::Action(_), .. }) = &process.member else { return };
         let Some(location) = muster_account::locate(path) else { return };
-        let program = process.argv.join(" ");
+        let program = crate::action::command_texts(&process.argv).first().cloned().unwrap_or_default();
         let summary = format!(
             "a tool of it (`{}`) {did} an account of {}: `{}`",
             crate::reconcile::shorten(&program),

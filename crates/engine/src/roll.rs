@@ -251,6 +251,7 @@ impl Engine {
             product: agent.state.product.clone(),
             home: process.env.get("HOME").cloned(),
             cwd: process.cwd.clone(),
+            argv: process.argv.clone(),
         });
     }
 
@@ -298,6 +299,10 @@ impl Engine {
         to: &Address,
     ) {
         if !self.products.is_model_request(method, target) {
+            return;
+        }
+        if method == "CONNECT" {
+            self.on_behaviour(event, &format!("asked the proxy `{to}` for model provider `{target}`"));
             return;
         }
         let path = target.split('?').next().unwrap_or(target);
@@ -376,10 +381,10 @@ impl Engine {
             .as_ref()
             .and_then(|id| self.agents.get(id))
             .map(|a| (a.state.mandate.clone(), a.state.principal.clone(), a.cgroup));
+        // Nor does one that an agent enrols get another: no agent can give what it has not got.
         let (mandate, principal, cgroup) = match (new.mandate, inherited) {
-            (Some(mandate), _) => (Some(mandate), new.principal, 0),
-            (None, Some(inherited)) => inherited,
-            (None, None) => (None, new.principal, 0),
+            (_, Some(inherited)) => inherited,
+            (mandate, None) => (mandate, new.principal, 0),
         };
         let began_unseen = process.exec_seq == 0 && new.seq == 0 && mandate.is_none();
         let state = AgentState {

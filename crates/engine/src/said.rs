@@ -3,7 +3,7 @@
 use muster_account::{Body, Class, Item};
 use muster_event::Nanos;
 
-use crate::agent::{Call, CallResult};
+use crate::agent::{Call, CallResult, NAMED_MAX};
 use crate::engine::{Engine, finding_id};
 use crate::input::{AccountFile, AccountRecord};
 use crate::reconcile::shorten;
@@ -17,9 +17,7 @@ impl Engine {
         let Some(agent) = self.agents.get_mut(&record.agent) else { return };
         agent.account_read_ns = Some(record.time_ns);
         agent.state.coverage.account = true;
-        if !agent.state.accounts.contains(&record.path) {
-            agent.state.accounts.push(record.path.clone());
-        }
+        agent.name_account(&record.path);
         agent.dirty = true;
         let mut called = false;
         for item in record.items {
@@ -45,7 +43,8 @@ impl Engine {
         }
         match item.body {
             Body::Session { id: session, version, model, cwd, parent: _, authority: _ } => {
-                if !session.is_empty() && !agent.state.sessions.contains(&session) {
+                let room = agent.state.sessions.len() < NAMED_MAX;
+                if room && !session.is_empty() && !agent.state.sessions.contains(&session) {
                     agent.state.sessions.push(session.clone());
                     self.sessions.insert(session, id.to_owned());
                 }
@@ -124,14 +123,14 @@ impl Engine {
         let Some(agent) = self.agents.get_mut(id) else { return };
         let did = match state {
             AccountFile::Opened { format: _ } => {
-                if !agent.state.accounts.iter().any(|p| p == path) {
-                    agent.state.accounts.push(path.to_owned());
-                }
+                agent.name_account(path);
                 agent.dirty = true;
                 return;
             }
             AccountFile::Unreadable { error } => {
-                agent.state.coverage.unreadable.push(format!("{path}: {error}"));
+                if agent.state.coverage.unreadable.len() < NAMED_MAX {
+                    agent.state.coverage.unreadable.push(format!("{path}: {error}"));
+                }
                 agent.dirty = true;
                 return;
             }

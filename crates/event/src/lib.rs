@@ -2,6 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod kind;
 mod process;
 mod redact;

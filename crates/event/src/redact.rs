@@ -91,13 +91,13 @@ pub fn redact_argv(argv: &[String]) -> Vec<String> {
     let mut out = Vec::with_capacity(argv.len());
     let mut value_follows = false;
     for argument in argv {
-        if value_follows && argument.len() >= 8 && !argument.starts_with('-') {
-            out.push(MARK.to_owned());
-        } else {
-            out.push(redact(argument).into_owned());
-        }
+        let cut = redact(argument);
+        // What begins with `-` is an option, unless it is a secret by its shape: a private key's block does too.
+        let is_value = argument.len() >= 8 && !argument.starts_with('-') || cut.starts_with(MARK);
+        out.push(if value_follows && is_value { MARK.to_owned() } else { cut.into_owned() });
+        // An option and nothing else: one that holds its value has none behind it.
         value_follows = argument.starts_with('-')
-            && !argument.contains(['=', ' '])
+            && argument.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
             && NAME.is_match(&format!("{argument}=xxxxxxxxxxxx"));
     }
     out
@@ -160,6 +160,13 @@ mod tests {
     fn a_secret_in_its_own_argument_is_cut_out() {
         let argv = ["tool", "--api-key", "0123456789abcdef", "--verbose"].map(str::to_owned);
         assert_eq!(redact_argv(&argv), ["tool", "--api-key", "[redacted]", "--verbose"]);
+    }
+
+    #[test]
+    fn a_value_that_looks_like_an_option_is_cut_out_whole() {
+        let argv = ["--password", "-----BEGIN PRIVATE KEY-----x-----END PRIVATE KEY-----rest", "-v"]
+            .map(str::to_owned);
+        assert_eq!(redact_argv(&argv), ["--password", "[redacted]", "-v"]);
     }
 
     #[test]

@@ -5,6 +5,9 @@
 #![forbid(unsafe_code)]
 
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod reader;
 mod segment;
 mod writer;

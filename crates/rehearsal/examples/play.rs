@@ -1,4 +1,4 @@
-//! Plays a script to a real agent, by hand: `play AGENT DIR [--under "muster run … --"] STEP…`
+//! Plays a script to a real agent, by hand: `play AGENT DIR [--under "muster run … --"] [--linger SECONDS] STEP…`
 //!
 //! Steps: `say:TEXT`, `sh:COMMAND`, `bg:COMMAND`, `write:PATH=TEXT`, `read:PATH`, `wait:MS`, `last:TEXT`.
 
@@ -11,13 +11,14 @@ use muster_rehearsal::{Agent, Home, Model, Script, Step, install, run};
 
 fn main() {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    let under: Vec<String> = match arguments.iter().position(|a| a == "--under") {
-        Some(at) => {
-            arguments.remove(at);
-            arguments.remove(at).split_whitespace().map(str::to_owned).collect()
-        }
-        None => Vec::new(),
+    let mut value = |name: &str| {
+        let at = arguments.iter().position(|a| a == name)?;
+        arguments.remove(at);
+        Some(arguments.remove(at))
     };
+    let linger = value("--linger").map_or(0, |seconds| seconds.parse().expect("seconds"));
+    let under: Vec<String> =
+        value("--under").map(|words| words.split_whitespace().map(str::to_owned).collect()).unwrap_or_default();
     let [name, dir, steps @ ..] = arguments.as_slice() else { panic!("play AGENT DIR STEP…") };
     let agent = Agent::ALL.into_iter().find(|a| a.name() == name).expect("an agent's name");
     let installed = install(agent).expect("installed");
@@ -33,6 +34,8 @@ fn main() {
     }
     let ran = run(command, Agent::PATIENCE).expect("it runs");
     println!("{}\n{}\n{}", ran.status, ran.stdout, ran.stderr);
+    // The agent's home, with its account, goes with this program.
+    std::thread::sleep(std::time::Duration::from_secs(linger));
 }
 
 fn step(text: &str) -> Step {

@@ -33,11 +33,12 @@ enum kind {
 };
 
 enum flag {
-	FLAG_CUT = 1,		/* something did not fit and is not whole */
+	FLAG_CUT = 1,		/* a path or text did not fit and is not whole */
 	FLAG_COMPAT = 2,	/* a 32-bit system call */
 	FLAG_MEMBER = 4,	/* a member of a lineage */
 	FLAG_SCRIPT = 8,	/* exec: an interpreter runs the file named */
 	FLAG_CUT_PATH = 16,	/* a path is deeper or longer than what is sent: its beginning is missing */
+	FLAG_LONG = 32,		/* exec: arguments or environment are longer than one record */
 };
 
 /* A path from the kernel is sent as its components, last first, each ended by a NUL. */

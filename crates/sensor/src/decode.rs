@@ -72,7 +72,7 @@ pub(crate) fn kernel_device(device: u64) -> u64 {
 }
 
 /// A command line or an environment: strings, each ended by a NUL.
-fn strings(bytes: &[u8]) -> Vec<String> {
+pub(crate) fn strings(bytes: &[u8]) -> Vec<String> {
     let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
     if bytes.is_empty() {
         return Vec::new();

@@ -28,6 +28,9 @@ const COUNT: Duration = Duration::from_millis(50);
 const COMPARE: Duration = Duration::from_secs(5);
 /// Pieces of a command line that follow an execution's record are looked for this far behind it.
 const MORE_MAX: usize = 64;
+/// How long the pieces may take, on a processor that others slow down, and how much the probe sends of them.
+const PIECES: Duration = Duration::from_millis(200);
+const ARGV_MAX: u64 = 17 * 12_288;
 /// `setsid`.
 const SETSID: u32 = 112;
 const QUEUES: [Queue; 4] = [Queue::Process, Queue::Lineage, Queue::Network, Queue::Members];
@@ -147,6 +150,11 @@ impl KernelSensor {
             .collect()
     }
 
+    /// Probes that only some kernels let in: acts of anybody against Muster itself. No coverage rests on them.
+    pub fn extras(&self) -> &[ProbeState] {
+        &self.probes.extras
+    }
+
     /// Records sent and lost so far, per queue, as the kernel counts them.
     pub fn counts(&self) -> Vec<(Queue, u64, u64)> {
         QUEUES
@@ -182,13 +190,14 @@ impl KernelSensor {
         let mut arena = std::mem::take(&mut self.waiting);
         arena.entries.sort_by_key(|e| e.boot_ns);
         let ready = arena.entries.partition_point(|e| e.boot_ns <= until);
+        let ready = whole_executions(&arena, ready);
         self.resolver.forget();
         for (at, entry) in arena.entries.iter().enumerate().take(ready) {
             let Some(raw) = arena.get(entry) else { continue };
             if raw.kind == kind::ARGV_MORE {
                 continue;
             }
-            let more = if raw.kind == kind::EXEC && raw.has(flag::CUT) {
+            let more = if raw.kind == kind::EXEC && raw.has(flag::LONG) {
                 rest_of_argv(&arena, at, &raw)
             } else {
                 Vec::new()
@@ -389,6 +398,19 @@ fn drain(ring: &mut RingBuf<MapData>, into: &mut Arena) -> Option<Nanos> {
         into.push(&record);
     }
     into.entries.last().map(|e| e.boot_ns)
+}
+
+/// How many of these records can go: an execution's whose pieces are not all here yet waits, and what follows with it.
+fn whole_executions(arena: &Arena, ready: usize) -> usize {
+    let now = boot_ns();
+    let waits = |(at, entry): (usize, &Entry)| {
+        // What is older than this lost its pieces; most are not long.
+        let raw = arena.get(entry).filter(|raw| raw.kind == kind::EXEC && raw.has(flag::LONG))?;
+        let here = raw.blob(tag::ARGV).unwrap_or_default().len() + rest_of_argv(arena, at, &raw).len();
+        let wanted = raw.arg(1).min(ARGV_MAX);
+        (now.saturating_sub(entry.boot_ns) < nanos(PIECES) && (here as u64) < wanted).then_some(at)
+    };
+    arena.entries.iter().enumerate().take(ready).find_map(waits).unwrap_or(ready)
 }
 
 /// The pieces of a long command line that follow the execution's record.

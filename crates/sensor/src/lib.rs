@@ -7,6 +7,10 @@
 mod canary;
 mod clock;
 mod decode;
+mod extras;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod kernel;
 mod markers;
 mod network;
@@ -29,7 +33,7 @@ pub use decode::Decoder;
 pub use kernel::{KernelSensor, Tested};
 pub use polling::PollingSensor;
 pub use probes::{cgroup_root, purpose as probe_purpose};
-pub use scan::{process_key, scan, snapshot};
+pub use scan::{ancestry, process_key, scan, snapshot};
 
 /// Why there is no kernel record.
 #[derive(Debug, thiserror::Error)]

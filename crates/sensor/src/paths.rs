@@ -50,6 +50,10 @@ impl Resolver {
         let text = raw.blob(text).map(until_nul).unwrap_or_default();
         let cut = raw.has(flag::CUT_PATH);
         let base = raw.blob(base).map(|b| from_components(b, cut));
+        if text.is_empty() && raw.has(flag::CUT) {
+            // The kernel could not read it when the call was over: not to be taken for the folder itself.
+            return format!("{}/…", base.as_deref().map(escape_bytes).unwrap_or_default());
+        }
         let behind = raw.blob(fd).map(|b| from_components(b, cut));
         self.resolve(text, base.as_deref(), behind.as_deref())
     }
@@ -107,7 +111,7 @@ impl Resolver {
 }
 
 /// What follows `/proc/self/fd/N/`.
-fn after_fd(text: &[u8]) -> Option<&[u8]> {
+pub(crate) fn after_fd(text: &[u8]) -> Option<&[u8]> {
     let rest = ["/proc/self/fd/", "/proc/thread-self/fd/", "/dev/fd/"]
         .iter()
         .find_map(|prefix| text.strip_prefix(prefix.as_bytes()))?;
@@ -116,7 +120,7 @@ fn after_fd(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// Without `.` and `..`, as far as can be said without asking the file system (the folder may be gone by now).
-fn lexical(path: &Path) -> Vec<u8> {
+pub(crate) fn lexical(path: &Path) -> Vec<u8> {
     let mut out = PathBuf::from("/");
     for part in path.components() {
         match part {

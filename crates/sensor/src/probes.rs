@@ -10,7 +10,7 @@ use aya::programs::{CgroupAttachMode, CgroupSkbAttachType, Program};
 use aya::{Btf, Ebpf, EbpfLoader};
 use muster_event::ProbeState;
 
-use crate::{SensorError, recipes, sensitive};
+use crate::{SensorError, extras, recipes, sensitive};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../bpf/muster.bpf.o");
 
@@ -42,6 +42,8 @@ pub(crate) struct Probes {
     ebpf: Ebpf,
     states: BTreeMap<&'static str, Option<String>>,
     lineage_links: Vec<(&'static str, BtfTracePointLinkId)>,
+    /// Those that no coverage rests on.
+    pub(crate) extras: Vec<ProbeState>,
     pub(crate) members: Members,
     pub(crate) cgroups: HashMap<MapData, u64, u32>,
     pub(crate) executables: HashMap<MapData, [u64; 2], u32>,
@@ -74,9 +76,11 @@ impl Probes {
             ebpf,
             states: BTreeMap::new(),
             lineage_links: Vec::new(),
+            extras: Vec::new(),
         };
         probes.load_each(&btf);
         probes.attach_all();
+        probes.extras = extras::attach(&mut probes.ebpf, &btf)?;
         Ok(probes)
     }
 
@@ -205,12 +209,12 @@ fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map, SensorError> {
         .ok_or_else(|| SensorError::Load { reason: format!("the object file has no map `{name}`") })
 }
 
-fn borrow<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map, SensorError> {
+pub(crate) fn borrow<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map, SensorError> {
     ebpf.map_mut(name)
         .ok_or_else(|| SensorError::Load { reason: format!("the object file has no map `{name}`") })
 }
 
-fn map_error(error: aya::maps::MapError) -> SensorError {
+pub(crate) fn map_error(error: aya::maps::MapError) -> SensorError {
     SensorError::Map { reason: chain(&error) }
 }
 
@@ -235,12 +239,18 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 
 /// What a probe sees, in words.
 pub fn purpose(probe: &str) -> Option<&'static str> {
-    PROBES.iter().find(|(name, _)| *name == probe).map(|(_, purpose)| *purpose)
+    let own = PROBES.iter().find(|(name, _)| *name == probe).map(|(_, purpose)| *purpose);
+    own.or_else(|| extras::purpose(probe))
 }
 
 /// Where the cgroup v2 hierarchy is mounted.
 pub fn cgroup_root() -> Option<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
+    cgroup_mount(&mounts)
+}
+
+/// Where the cgroup v2 file system is mounted, from `/proc/self/mounts`.
+pub(crate) fn cgroup_mount(mounts: &str) -> Option<PathBuf> {
     mounts.lines().find_map(|line| {
         let mut words = line.split(' ');
         let (_, path, kind) = (words.next()?, words.next()?, words.next()?);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use muster_event::{ProcessKey, Snapshot, escape_bytes, redact_argv};
 
-use crate::{markers, probes};
+use crate::{decode, markers, probes};
 
 /// Where accounts end: only such files are looked for among what a process holds open.
 const ACCOUNTS: [&[u8]; 3] = [b".jsonl", b".json", b".db"];
@@ -17,8 +17,8 @@ const O_ACCMODE: u32 = 3;
 pub(crate) struct Stat {
     pub(crate) comm: Vec<u8>,
     pub(crate) parent: u32,
-    group: u32,
-    session: u32,
+    pub(crate) group: u32,
+    pub(crate) session: u32,
     pub(crate) start_ns: u64,
 }
 
@@ -27,7 +27,7 @@ pub(crate) fn stat(pid: u32) -> Option<Stat> {
 }
 
 /// The name may hold spaces and parentheses: the last `)` ends it.
-fn parse_stat(bytes: &[u8]) -> Option<Stat> {
+pub(crate) fn parse_stat(bytes: &[u8]) -> Option<Stat> {
     let open = bytes.iter().position(|b| *b == b'(')?;
     let close = bytes.iter().rposition(|b| *b == b')')?;
     let comm = bytes.get(open + 1..close)?.to_vec();
@@ -43,6 +43,20 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
 /// The key of a live process.
 pub fn process_key(pid: u32) -> Option<ProcessKey> {
     stat(pid).map(|stat| ProcessKey::new(pid, stat.start_ns))
+}
+
+/// The process and its ancestors, as far as they live.
+pub fn ancestry(process: ProcessKey) -> Vec<ProcessKey> {
+    /// Deeper than any shell in a shell that a person starts; a cycle cannot keep this busy.
+    const DEPTH_MAX: usize = 256;
+    let mut out = vec![process];
+    while out.len() < DEPTH_MAX
+        && let Some(last) = out.last()
+        && let Some(parent) = stat(last.pid).and_then(|stat| process_key(stat.parent))
+    {
+        out.push(parent);
+    }
+    out
 }
 
 pub(crate) fn pids() -> Vec<u32> {
@@ -68,10 +82,6 @@ pub fn snapshot(pid: u32, cgroup_root: Option<&Path>) -> Option<Snapshot> {
     let stat = stat(pid)?;
     let path = fs::read_link(proc("exe")).ok()?;
     let argv = fs::read(proc("cmdline")).unwrap_or_default();
-    let argv: Vec<String> = match argv.strip_suffix(b"\0").unwrap_or(&argv) {
-        [] => Vec::new(),
-        bytes => bytes.split(|b| *b == 0).map(escape_bytes).collect(),
-    };
     let cwd = fs::read_link(proc("cwd")).map(|p| escape_bytes(p.as_os_str().as_bytes())).unwrap_or_default();
     Some(Snapshot {
         process: ProcessKey::new(pid, stat.start_ns),
@@ -82,7 +92,7 @@ pub fn snapshot(pid: u32, cgroup_root: Option<&Path>) -> Option<Snapshot> {
         session: stat.session,
         group: stat.group,
         path: escape_bytes(path.as_os_str().as_bytes()),
-        argv: redact_argv(&argv),
+        argv: redact_argv(&decode::strings(&argv)),
         cwd,
         env: markers::of_process(pid).unwrap_or_default(),
         open_for_write: open_for_write(pid),
@@ -92,8 +102,12 @@ pub fn snapshot(pid: u32, cgroup_root: Option<&Path>) -> Option<Snapshot> {
 /// The id of a process' cgroup v2: the inode of its folder.
 fn cgroup_of(pid: u32, root: &Path) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
-    Some(fs::metadata(root.join(path.trim_start_matches('/'))).ok()?.ino())
+    Some(fs::metadata(root.join(cgroup_path(&text)?)).ok()?.ino())
+}
+
+/// The folder of the cgroup v2, relative to its root.
+pub(crate) fn cgroup_path(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.strip_prefix("0::")).map(|path| path.trim_start_matches('/'))
 }
 
 fn open_for_write(pid: u32) -> Vec<String> {
@@ -108,10 +122,15 @@ fn open_for_write(pid: u32) -> Vec<String> {
             }
             let info =
                 fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", entry.file_name().to_str()?)).ok()?;
-            let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?.trim();
-            (u32::from_str_radix(flags, 8).ok()? & O_ACCMODE != 0).then(|| escape_bytes(bytes))
+            is_for_write(&info)?.then(|| escape_bytes(bytes))
         })
         .collect()
+}
+
+/// Whether the `fdinfo` of a descriptor says that it was opened for writing.
+pub(crate) fn is_for_write(info: &str) -> Option<bool> {
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?.trim();
+    Some(u32::from_str_radix(flags, 8).ok()? & O_ACCMODE != 0)
 }
 
 #[cfg(test)]

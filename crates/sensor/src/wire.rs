@@ -1,7 +1,7 @@
 //! Reads what the probes send: the twin of `bpf/wire.h`. Whatever the bytes, nothing here panics: what does not fit is absent.
 
 /// Bytes of `struct head`.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) const HEAD_LEN: usize = 136;
 
 pub(crate) mod kind {
@@ -20,6 +20,8 @@ pub(crate) mod flag {
     pub(crate) const MEMBER: u16 = 4;
     pub(crate) const SCRIPT: u16 = 8;
     pub(crate) const CUT_PATH: u16 = 16;
+    /// Arguments or environment are longer than one record.
+    pub(crate) const LONG: u16 = 32;
 }
 
 pub(crate) mod tag {

@@ -4,17 +4,23 @@
 
 mod entry;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod index;
 mod reader;
+pub mod reference;
+mod replay;
 mod store;
 pub mod views;
 
 pub use entry::{Dropped, Entry, EvidenceCopy, Kept, KeptMember, StoredOutput};
 pub use error::StoreError;
-pub use http::{Enrol, EnrolRequest, Enrolled, Http, HttpError, Update};
+pub use http::{Enrol, EnrolRequest, Enrolled, Http, HttpError, Peer, Update};
 pub use reader::{
     AccountItem, AttributedEvent, EventFilter, FindingDetail, FindingFilter, Health, LAST_MAX, StoreReader,
     TimeRange,
 };
+pub use replay::Step;
 pub use store::{Retention, Store};

@@ -147,6 +147,10 @@ impl StoreReader {
     }
 
     /// What was wrong with the record when it was opened.
+    pub(crate) fn ledger(&self) -> &Reader {
+        &self.ledger
+    }
+
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

@@ -7,8 +7,9 @@ use muster_engine::{AgentState, Coverage, Evidence, Finding, Severity};
 use muster_event::{Access, Attribution, Event, Kind, MemoryOp, Nanos, SignalTarget};
 use serde::{Deserialize, Serialize};
 
-/// One field of the contract: its name and what it holds. The documentation is checked against these.
-pub type Field = (&'static str, &'static str);
+/// One field of the contract: its name, its type and what it holds. The documentation is made of these
+/// (`crate::reference` says which types there are), and tests hold what is printed against them.
+pub type Field = (&'static str, &'static str, &'static str);
 
 /// Wall-clock nanoseconds as `2026-01-02T03:04:05.000000006Z`.
 pub fn time(ns: Nanos) -> String {
@@ -61,28 +62,32 @@ pub struct RollView {
 }
 
 pub const ROLL_FIELDS: &[Field] = &[
-    ("agent", "name of the agent"),
-    ("product", "data-file name of the product, or `unknown`"),
-    ("version", "version of the product, or null"),
-    ("root_pid", "process id of the agent's first process"),
-    ("mandate", "id of the enrolment it runs under; null: unmandated"),
-    ("principal", "who enrolled it, or null"),
-    ("label", "what it was enrolled for; may be empty"),
-    ("state", "`running`, `ended`, `frozen` or `out`"),
-    ("stage", "`initiate`, `conceal` or `sustain`: the furthest of its findings; null: none"),
-    ("coverage", "one word: `whole`, `record only`, `account only`, `partial` or `presence only`"),
-    ("coverage_detail", "what the word stands for, as an object"),
-    ("found_by", "how it was found, in words"),
-    ("parent", "the agent that started it, or null"),
-    ("started", "when it started"),
-    ("ended", "when its last process ended, or null"),
-    ("processes", "live processes of its lineage"),
-    ("events", "events of the record attributed to it"),
-    ("calls", "tool calls in its accounts"),
-    ("calls_joined", "how many of them were matched to the record"),
-    ("sessions", "session ids that its accounts name"),
-    ("doing", "its latest tool call or execution, in words"),
-    ("findings", "number of its findings by severity, as an object"),
+    ("agent", "string", "name of the agent"),
+    ("product", "string", "data-file name of the product, or `unknown`"),
+    ("version", "string or null", "version of the product, or null"),
+    ("root_pid", "integer", "process id of the agent's first process"),
+    ("mandate", "string or null", "id of the enrolment it runs under; null: unmandated"),
+    ("principal", "string or null", "who enrolled it, or null"),
+    ("label", "string", "what it was enrolled for; may be empty"),
+    ("state", "string", "`running`, `ended`, `frozen` or `out`"),
+    (
+        "stage",
+        "string or null",
+        "`initiate`, `conceal` or `sustain`: the furthest of its findings; null: none",
+    ),
+    ("coverage", "string", "one word: `whole`, `record only`, `account only`, `partial` or `presence only`"),
+    ("coverage_detail", "object roll.coverage_detail", "what the word stands for, as an object"),
+    ("found_by", "string", "how it was found, in words"),
+    ("parent", "string or null", "the agent that started it, or null"),
+    ("started", "time", "when it started"),
+    ("ended", "time or null", "when its last process ended, or null"),
+    ("processes", "integer", "live processes of its lineage"),
+    ("events", "integer", "events of the record attributed to it"),
+    ("calls", "integer", "tool calls in its accounts"),
+    ("calls_joined", "integer", "how many of them were matched to the record"),
+    ("sessions", "array of string", "session ids that its accounts name"),
+    ("doing", "string", "its latest tool call or execution, in words"),
+    ("findings", "object roll.findings", "number of its findings by severity, as an object"),
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,13 +102,13 @@ pub struct CoverageView {
 }
 
 pub const COVERAGE_FIELDS: &[Field] = &[
-    ("record_from", "the record is complete from this moment on; null: no kernel record"),
-    ("record_whole", "nothing is known to be missing from the record"),
-    ("began_unseen", "it was running before that moment"),
-    ("lost", "events of its time that were lost"),
-    ("blind", "probes that were down during its time"),
-    ("account", "an account is being read"),
-    ("unreadable", "accounts that could not be read, and why"),
+    ("record_from", "time or null", "the record is complete from this moment on; null: no kernel record"),
+    ("record_whole", "boolean", "nothing is known to be missing from the record"),
+    ("began_unseen", "boolean", "it was running before that moment"),
+    ("lost", "integer", "events of its time that were lost"),
+    ("blind", "array of string", "probes that were down during its time"),
+    ("account", "boolean", "an account is being read"),
+    ("unreadable", "array of string", "accounts that could not be read, and why"),
 ];
 
 impl From<&Coverage> for CoverageView {
@@ -130,11 +135,11 @@ pub struct FindingCounts {
 }
 
 pub const FINDING_COUNTS_FIELDS: &[Field] = &[
-    ("critical", "number of critical findings"),
-    ("high", "number of high findings"),
-    ("medium", "number of medium findings"),
-    ("low", "number of low findings"),
-    ("info", "number of findings for information"),
+    ("critical", "integer", "number of critical findings"),
+    ("high", "integer", "number of high findings"),
+    ("medium", "integer", "number of medium findings"),
+    ("low", "integer", "number of low findings"),
+    ("info", "integer", "number of findings for information"),
 ];
 
 impl FindingCounts {
@@ -247,7 +252,7 @@ pub struct EventView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_group: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exit_code: Option<i32>,
+    pub exit_status: Option<i32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<i32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -281,62 +286,68 @@ pub struct EventView {
 }
 
 pub const EVENT_FIELDS: &[Field] = &[
-    ("seq", "number of the event on this host, from 1, without holes"),
-    ("time", "when the kernel saw it"),
-    ("agent", "the agent that it is attributed to, or null"),
+    ("seq", "integer", "number of the event on this host, from 1, without holes"),
+    ("time", "time", "when the kernel saw it"),
+    ("agent", "string or null", "the agent that it is attributed to, or null"),
     (
         "attribution",
+        "string or null",
         "`cgroup`, `marker`, `ancestry` or `text`: how it was tied to the agent; null without one",
     ),
-    ("pid", "process id of the acting process"),
-    ("thread", "id of the acting thread"),
-    ("uid", "user id of the acting process"),
-    ("comm", "the task's own name for itself: never trust it"),
-    ("kind", "what was done; which of the fields below are there depends on it"),
-    ("path", "the file, as the kernel resolved it"),
-    ("from", "old path of a rename, existing path of a link, old name of a task"),
-    ("to", "new path of a rename or link, new name of a task"),
+    ("pid", "integer", "process id of the acting process"),
+    ("thread", "integer", "id of the acting thread"),
+    ("uid", "integer", "user id of the acting process"),
+    ("comm", "string", "the task's own name for itself: never trust it"),
+    ("kind", "string", "what was done; which of the fields below are there depends on it"),
+    ("path", "string", "the file, as the kernel resolved it"),
+    ("from", "string", "old path of a rename, existing path of a link, old name of a task"),
+    ("to", "string", "new path of a rename or link, new name of a task"),
     (
         "target",
+        "string",
         "text of a symlink, place of a mount, target of an HTTP request; `everyone` for a signal to all",
     ),
-    ("source", "what was mounted"),
-    ("access", "how a file was opened: of `read`, `write`, `create`, `truncate`, `append`"),
-    ("directory", "a directory was removed"),
-    ("mode", "permission bits of a chmod, as a decimal number"),
-    ("owner_uid", "new owner of a chown"),
-    ("owner_gid", "new group of a chown"),
-    ("length", "length of a truncate or of memory, in bytes"),
-    ("script", "the script file, where an interpreter runs one"),
-    ("argv", "arguments of an execution"),
-    ("argv_truncated", "there were more arguments than are copied"),
-    ("cwd", "working directory of an execution"),
-    ("env", "environment variables that mark an agent or its account"),
-    ("anonymous", "the executable lives in memory only"),
-    ("device", "device number of the executable"),
-    ("inode", "inode number of the executable"),
-    ("session", "session id of the process"),
-    ("group", "process group of the process"),
-    ("child_pid", "process id of the new process"),
-    ("parent_pid", "process id of the parent"),
-    ("target_pid", "process that was signalled, traced, or whose memory was used"),
-    ("target_group", "process group that was signalled; 0: the sender's own"),
-    ("exit_code", "code that the process ended with"),
-    ("signal", "signal that was sent, or that ended the process"),
-    ("address", "endpoint, as `ip:port`, `[ip]:port`, `unix:path` or `family:number`"),
-    ("server", "DNS server that was asked, likewise"),
-    ("name", "name in a DNS question or TLS hello, of a kernel module or of a memory file"),
-    ("record_type", "record type of a DNS question"),
-    ("method", "method of an HTTP request"),
-    ("host", "host of an HTTP request"),
-    ("call", "name of the system call or setting"),
-    ("operation", "`read` or `write` of a process's memory; name of an io_uring request"),
-    ("request", "number of a ptrace request"),
-    ("command", "number of a bpf command"),
-    ("number", "number of a 32-bit system call"),
-    ("flags", "flags, as a number"),
-    ("arguments", "arguments of the call, as given"),
-    ("result", "0 or a count on success, `-errno` on failure"),
+    ("source", "string", "what was mounted"),
+    (
+        "access",
+        "array of string",
+        "how a file was opened: of `read`, `write`, `create`, `truncate`, `append`",
+    ),
+    ("directory", "boolean", "a directory was removed"),
+    ("mode", "integer", "permission bits of a chmod, as a decimal number"),
+    ("owner_uid", "integer", "new owner of a chown"),
+    ("owner_gid", "integer", "new group of a chown"),
+    ("length", "integer", "length of a truncate or of memory, in bytes"),
+    ("script", "string", "the script file, where an interpreter runs one"),
+    ("argv", "array of string", "arguments of an execution"),
+    ("argv_truncated", "boolean", "there were more arguments than are copied"),
+    ("cwd", "string", "working directory of an execution"),
+    ("env", "map of string", "environment variables that mark an agent or its account"),
+    ("anonymous", "boolean", "the executable lives in memory only"),
+    ("device", "integer", "device number of the executable"),
+    ("inode", "integer", "inode number of the executable"),
+    ("session", "integer", "session id of the process"),
+    ("group", "integer", "process group of the process"),
+    ("child_pid", "integer", "process id of the new process"),
+    ("parent_pid", "integer", "process id of the parent"),
+    ("target_pid", "integer", "process that was signalled, traced, or whose memory was used"),
+    ("target_group", "integer", "process group that was signalled; 0: the sender's own"),
+    ("exit_status", "integer", "status that the process ended with, 0 to 255"),
+    ("signal", "integer", "signal that was sent, or that ended the process"),
+    ("address", "string", "endpoint, as `ip:port`, `[ip]:port`, `unix:path` or `family:number`"),
+    ("server", "string", "DNS server that was asked, likewise"),
+    ("name", "string", "name in a DNS question or TLS hello, of a kernel module or of a memory file"),
+    ("record_type", "string", "record type of a DNS question"),
+    ("method", "string", "method of an HTTP request"),
+    ("host", "string", "host of an HTTP request"),
+    ("call", "string", "name of the system call or setting"),
+    ("operation", "string", "`read` or `write` of a process's memory; name of an io_uring request"),
+    ("request", "integer", "number of a ptrace request"),
+    ("command", "integer", "number of a bpf command"),
+    ("number", "integer", "number of a 32-bit system call"),
+    ("flags", "integer", "flags, as a number"),
+    ("arguments", "array of integer", "arguments of the call, as given"),
+    ("result", "integer", "0 or a count on success, `-errno` on failure"),
 ];
 
 /// Each kind, and the fields that it may have beside those that every event has.
@@ -359,7 +370,7 @@ pub const EVENT_KINDS: &[(&str, &[&str])] = &[
             "anonymous",
         ],
     ),
-    ("exit", &["exit_code", "signal"]),
+    ("exit", &["exit_status", "signal"]),
     ("setsid", &["session"]),
     ("open", &["path", "access", "result"]),
     ("rename", &["from", "to", "result"]),
@@ -443,7 +454,7 @@ impl EventView {
                 self.anonymous = Some(*anonymous);
             }
             Kind::Exit { code, signal } => {
-                self.exit_code = *code;
+                self.exit_status = *code;
                 self.signal = *signal;
             }
             Kind::SetSid { session } => self.session = Some(*session),
@@ -621,19 +632,19 @@ pub struct FindingView {
 }
 
 pub const FINDING_FIELDS: &[Field] = &[
-    ("finding", "id of the finding: the same over restarts"),
-    ("code", "what kind of finding"),
-    ("severity", "`critical`, `high`, `medium`, `low` or `info`"),
-    ("stage", "`initiate`, `conceal` or `sustain`"),
-    ("overreach", "METR's overreach band, 0 to 3"),
-    ("deception", "METR's deception band, 0 to 3"),
-    ("owasp", "entry of OWASP's Top 10 for Agentic Applications"),
-    ("attack", "technique of MITRE ATT&CK, or null"),
-    ("agent", "name of the agent"),
-    ("time", "when the act was done"),
-    ("summary", "one line, in plain words"),
-    ("explanation", "why this is a finding, and what would refute it"),
-    ("evidence", "pointers into the record and the account, as objects"),
+    ("finding", "string", "id of the finding: the same over restarts"),
+    ("code", "string", "what kind of finding"),
+    ("severity", "string", "`critical`, `high`, `medium`, `low` or `info`"),
+    ("stage", "string", "`initiate`, `conceal` or `sustain`"),
+    ("overreach", "integer", "METR's overreach band, 0 to 3"),
+    ("deception", "integer", "METR's deception band, 0 to 3"),
+    ("owasp", "string", "entry of OWASP's Top 10 for Agentic Applications"),
+    ("attack", "string or null", "technique of MITRE ATT&CK, or null"),
+    ("agent", "string", "name of the agent"),
+    ("time", "time", "when the act was done"),
+    ("summary", "string", "one line, in plain words"),
+    ("explanation", "string", "why this is a finding, and what would refute it"),
+    ("evidence", "array of findings.evidence", "pointers into the record and the account, as objects"),
 ];
 
 /// One pointer: exactly one of `event`, `account` and `process` is there.
@@ -646,11 +657,11 @@ pub enum EvidenceView {
 }
 
 pub const EVIDENCE_FIELDS: &[Field] = &[
-    ("event", "number of an event of the record"),
-    ("account", "file of an account"),
-    ("offset", "place of the record in that file, in bytes"),
-    ("sha256", "SHA-256 of the record's bytes, in hex"),
-    ("process", "process id of a process that was there before Muster"),
+    ("event", "integer", "number of an event of the record"),
+    ("account", "string", "file of an account"),
+    ("offset", "integer", "place of the record in that file, in bytes"),
+    ("sha256", "string", "SHA-256 of the record's bytes, in hex"),
+    ("process", "integer", "process id of a process that was there before Muster"),
 ];
 
 impl From<&Evidence> for EvidenceView {
@@ -688,16 +699,4 @@ impl From<&Finding> for FindingView {
 /// The names of all kinds of events.
 pub fn kind_names() -> impl Iterator<Item = &'static str> {
     EVENT_KINDS.iter().map(|(name, _)| *name)
-}
-
-/// Every list of fields, with the name of what it describes.
-pub fn fields() -> Vec<(&'static str, &'static [Field])> {
-    vec![
-        ("roll", ROLL_FIELDS),
-        ("roll.coverage_detail", COVERAGE_FIELDS),
-        ("roll.findings", FINDING_COUNTS_FIELDS),
-        ("events", EVENT_FIELDS),
-        ("findings", FINDING_FIELDS),
-        ("findings.evidence", EVIDENCE_FIELDS),
-    ]
 }

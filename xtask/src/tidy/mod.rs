@@ -2,6 +2,7 @@
 
 mod crates;
 mod documents;
+mod parsers;
 mod sources;
 
 use std::fmt;
@@ -37,7 +38,7 @@ pub fn run() -> Result<()> {
     let tree = Tree::read()?;
     let packages = metadata::packages()?;
     let mut problems = Vec::new();
-    for rule in sources::RULES.iter().chain(documents::RULES) {
+    for rule in sources::RULES.iter().chain(documents::RULES).chain(parsers::RULES) {
         rule(&tree, &mut problems);
     }
     crates::check(&tree, &packages, &mut problems);

@@ -104,9 +104,10 @@ fn bad_line(line: &str) -> Option<String> {
     (failed_test || not_loaded || kernel).then(|| line.to_owned())
 }
 
-/// The lines that sum up: the guest's kernel and the test runners' own results.
+/// The lines that sum up: what the tests skipped, and the test runners' own results.
 pub fn summary(console: &str) -> String {
-    let wanted = |line: &&str| line.starts_with("test result:") || line.starts_with("running ");
+    let signs = ["test result:", "running ", "skipped: "];
+    let wanted = |line: &&str| signs.iter().any(|sign| line.starts_with(sign));
     console.lines().filter(wanted).map(|line| format!("  {line}\n")).collect::<String>().trim_end().to_owned()
 }
 

@@ -9,6 +9,7 @@ use clap::Args;
 use muster_sensor::{Config, KernelSensor, cgroup_root};
 use serde::Serialize;
 
+use crate::abilities;
 use crate::commands::watch::canary_command;
 use crate::exit::Exit;
 
@@ -33,6 +34,8 @@ struct Line {
     means: String,
     /// How to get what is missing; empty where nothing is.
     remedy: String,
+    /// Good to have: coverage does not rest on it, and nothing is missing without it.
+    extra: bool,
 }
 
 impl Line {
@@ -44,6 +47,7 @@ impl Line {
             found: found.into(),
             means: means.to_owned(),
             remedy: remedy.to_owned(),
+            extra: false,
         }
     }
 }
@@ -59,11 +63,12 @@ impl Doctor {
                 writeln!(out, "{}", serde_json::to_string(line)?)?;
                 continue;
             }
-            let mark = match (line.ok, colour) {
-                (true, true) => "\x1b[32mok\x1b[0m     ",
-                (true, false) => "ok     ",
-                (false, true) => "\x1b[31mmissing\x1b[0m",
-                (false, false) => "missing",
+            let mark = match (line.ok, line.extra, colour) {
+                (true, _, true) => "\x1b[32mok\x1b[0m     ",
+                (true, _, false) => "ok     ",
+                (false, true, _) => "without",
+                (false, false, true) => "\x1b[31mmissing\x1b[0m",
+                (false, false, false) => "missing",
             };
             writeln!(out, "{mark} {:<22} {}", line.what, muster_event::sanitize(&line.found))?;
             writeln!(out, "        {:<22} {}", "", line.means)?;
@@ -71,7 +76,7 @@ impl Doctor {
                 writeln!(out, "        {:<22} to get it: {}", "", line.remedy)?;
             }
         }
-        let missing = lines.iter().filter(|l| !l.ok).count();
+        let missing = lines.iter().filter(|l| !l.ok && !l.extra).count();
         if !self.json {
             let verdict = if missing == 0 {
                 "everything that Muster uses works here".to_owned()
@@ -129,48 +134,34 @@ fn cgroup() -> Line {
     )
 }
 
+fn tried(what: &str, result: Result<String, String>, means: &str, remedy: &str) -> Line {
+    Line::new(what, result.is_ok(), result.unwrap_or_else(|error| error), means, remedy)
+}
+
 fn seccomp() -> Line {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let known = status.lines().any(|l| l.starts_with("Seccomp:"));
-    let actions = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
-    let notify = actions.split_whitespace().any(|a| a == "user_notif");
-    Line::new(
+    tried(
         "seccomp",
-        known && notify,
-        if known { format!("actions: {}", actions.trim()) } else { "the kernel has none".to_owned() },
+        abilities::seccomp(),
         "can hold an enrolled agent's system calls until they are decided",
         "a kernel with CONFIG_SECCOMP_FILTER, 5.0 or later",
     )
 }
 
 fn landlock() -> Line {
-    let lsms = fs::read_to_string("/sys/kernel/security/lsm").ok();
-    let found = match &lsms {
-        Some(list) => format!("active security modules: {}", list.trim()),
-        None => "the list of security modules cannot be read (securityfs is not mounted)".to_owned(),
-    };
-    let ok = lsms.is_some_and(|list| list.split(',').any(|l| l.trim() == "landlock"));
-    Line::new(
+    tried(
         "Landlock",
-        ok,
-        found,
+        abilities::landlock(),
         "can confine an enrolled agent to folders and ports before it starts",
         "a kernel with CONFIG_SECURITY_LANDLOCK and `landlock` in lsm=",
     )
 }
 
 fn fanotify() -> Line {
-    let limit = fs::read_to_string("/proc/sys/fs/fanotify/max_user_groups");
-    let found = match &limit {
-        Ok(limit) => format!("max_user_groups {}", limit.trim()),
-        Err(error) => format!("/proc/sys/fs/fanotify: {error}"),
-    };
-    Line::new(
+    tried(
         "fanotify",
-        limit.is_ok(),
-        found,
+        abilities::fanotify(),
         "can hold the opening of files until it is decided",
-        "a kernel with CONFIG_FANOTIFY_ACCESS_PERMISSIONS, 5.13 or later",
+        "root, and a kernel with CONFIG_FANOTIFY_ACCESS_PERMISSIONS, 5.13 or later",
     )
 }
 
@@ -189,7 +180,7 @@ fn lsm() -> Line {
 /// Loads every probe, sends canaries through them, and waits for each to come back.
 fn probes() -> Vec<Line> {
     let config = Config { first_seq: 1, keep: Box::new(|_| false), canary: canary_command() };
-    let states = match KernelSensor::start(config) {
+    let (states, extras) = match KernelSensor::start(config) {
         Err(error) => {
             let text = error.to_string();
             let (found, remedy) =
@@ -214,10 +205,21 @@ fn probes() -> Vec<Line> {
             if shows {
                 eprint!("\r\x1b[K");
             }
-            states
+            (states, sensor.extras().to_vec())
         }
     };
     let own = |probe: &str| muster_sensor::probe_purpose(probe).unwrap_or("unknown");
+    let extras = extras.into_iter().map(|state| {
+        let found = state.error.as_deref().unwrap_or("loaded and attached");
+        let line = Line::new(
+            &format!("extra {}", state.probe),
+            state.error.is_none(),
+            found,
+            &format!("sees {}; without it, only those of the lineages that are followed", own(&state.probe)),
+            "boot with lsm=…,bpf on a kernel that lets such programs in (Debian's 6.1 and 6.12 do)",
+        );
+        Line { extra: true, ..line }
+    });
     states
         .into_iter()
         .map(|state| {
@@ -234,5 +236,6 @@ fn probes() -> Vec<Line> {
                 "a kernel that allows it (Debian's 6.1 and 6.12 do); see `found`",
             )
         })
+        .chain(extras)
         .collect()
 }

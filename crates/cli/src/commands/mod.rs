@@ -6,6 +6,7 @@ pub mod findings;
 pub mod import;
 pub mod products;
 pub mod reference;
+pub mod replay;
 pub mod roll;
 pub mod run;
 pub mod show;

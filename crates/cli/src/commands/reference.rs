@@ -1,15 +1,39 @@
-//! `muster reference`: the help of all commands as one Markdown page, kept in `docs/cli.md` and compared by a test.
+//! `muster reference`: what Muster says of itself, kept in `docs/` and `openapi.json` and compared by the gate
+//! (`cargo xtask gen`).
 
 use std::fmt::Write;
 
 use anyhow::Result;
-use clap::CommandFactory;
+use clap::{Args, CommandFactory, ValueEnum};
 
 use crate::exit::Exit;
 
-pub fn run<C: CommandFactory>() -> Result<Exit> {
-    print!("{}", text(C::command())?);
-    Ok(Exit::Nothing)
+#[derive(Args)]
+pub struct Reference {
+    #[arg(value_enum, default_value_t = Part::Cli)]
+    part: Part,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Part {
+    /// The help of all commands: `docs/cli.md`.
+    Cli,
+    /// The fields of `--json`: `docs/json.md`.
+    Json,
+    /// The API: `crates/server/openapi.json`.
+    Openapi,
+}
+
+impl Reference {
+    pub fn run<C: CommandFactory>(self) -> Result<Exit> {
+        let text = match self.part {
+            Part::Cli => text(C::command())?,
+            Part::Json => muster_server::reference::json_markdown(),
+            Part::Openapi => muster_server::reference::openapi(),
+        };
+        print!("{text}");
+        Ok(Exit::Nothing)
+    }
 }
 
 fn text(mut command: clap::Command) -> Result<String> {

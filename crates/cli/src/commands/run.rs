@@ -14,7 +14,7 @@ pub struct Run {
     /// What the agent is to do, in words, for those who read the roll.
     #[arg(long, default_value = "", value_name = "TEXT")]
     label: String,
-    /// Who answers for it. Default: the user who runs this.
+    /// Who answers for it. Default: the user who runs this; only root may name another.
     #[arg(long, value_name = "NAME")]
     principal: Option<String>,
     /// The agent's command and its arguments.
@@ -27,14 +27,17 @@ impl Run {
         let mut command = self.command.into_iter();
         let program = command.next().context("a command is required")?;
         let arguments: Vec<OsString> = command.collect();
-        let principal = self.principal.unwrap_or_else(user);
+        // Behind sudo, the one who typed it; else the daemon knows the user by the socket.
+        let principal = self.principal.or_else(|| {
+            let user = std::env::var("SUDO_USER").ok().filter(|_| rustix::process::geteuid().is_root())?;
+            let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            Some(format!("{user}@{}", host.trim()))
+        });
         let shown: Vec<String> =
             std::iter::once(&program).chain(&arguments).map(|a| a.to_string_lossy().into_owned()).collect();
-        let answer = client::post(
+        let answer = client::enrol(
             &global.data,
-            "/api/v1/runs",
             &serde_json::json!({
-                "pid": std::process::id(),
                 "principal": principal,
                 "label": self.label,
                 "command": muster_event::redact_argv(&shown),
@@ -48,13 +51,4 @@ impl Run {
             program.to_string_lossy()
         )))
     }
-}
-
-/// The user who asks: behind sudo, the one who typed it.
-fn user() -> String {
-    let name =
-        std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).or_else(|_| std::env::var("LOGNAME"));
-    let name = name.unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()));
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{name}@{}", host.trim())
 }

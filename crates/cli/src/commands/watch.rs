@@ -17,7 +17,7 @@ use clap::Args;
 use muster_engine::{Engine, Enrol, Input, Output, Products, Start, State};
 use muster_event::{Kind, ProcessKey};
 use muster_sensor::{Config, now_ns, process_key};
-use muster_server::{EnrolRequest, Enrolled, Http, Retention, Store, StoreReader};
+use muster_server::{EnrolRequest, Enrolled, Http, Peer, Retention, Store, StoreReader};
 
 use crate::cgroup::Cgroup;
 use crate::daemon::{Daemon, Message};
@@ -71,14 +71,15 @@ impl Watch {
             ))
         })?;
         let address = tcp.local_addr().context("cannot listen")?;
-        let unix = listen_unix(&client::socket(data))?;
+        let unix = listen_unix(&client::socket(data), 0o600)?;
+        let public = self.public_socket(data);
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
             signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot take signals")?;
         }
 
         let (sender, messages) = channel();
-        let http = Http::start(data, tcp, unix, enroller(sender.clone())).context("cannot serve")?;
+        let http = Http::start(data, tcp, unix, public, enroller(sender.clone())).context("cannot serve")?;
         let http = Arc::new(http);
         let (follow, requests) = channel();
         let for_tail = sender.clone();
@@ -118,9 +119,22 @@ impl Watch {
         // right to it, it runs as everybody does.
         let _ = rustix::process::setpriority_process(None, NICE);
         daemon.run(&stop);
-        drop(fs::remove_file(client::socket(data)));
+        for socket in [client::socket(data), client::enrolment_socket(data)] {
+            drop(fs::remove_file(socket));
+        }
         eprintln!("watch: stopped in good order");
         Ok(Exit::Nothing)
+    }
+
+    /// Where every user may enrol what that user starts. Without it only root can.
+    fn public_socket(&self, data: &Path) -> Option<UnixListener> {
+        let path = client::enrolment_socket(data);
+        let made = path
+            .parent()
+            .map_or(Ok(()), |folder| DirBuilder::new().recursive(true).mode(0o755).create(folder))
+            .map_err(anyhow::Error::from)
+            .and_then(|()| listen_unix(&path, 0o666));
+        made.map_err(|error| eprintln!("watch: only root can enrol agents: {error}")).ok()
     }
 
     fn source(
@@ -223,10 +237,10 @@ fn begin(daemon: &mut Daemon, data: &Path) -> Result<()> {
 /// Hands enrolments to the loop and waits for its answer.
 fn enroller(sender: Sender<Message>) -> Arc<muster_server::Enrol> {
     let sender = Mutex::new(sender);
-    Arc::new(move |request: EnrolRequest| -> Result<Enrolled, String> {
+    Arc::new(move |peer: Peer, request: EnrolRequest| -> Result<Enrolled, String> {
         let (answer, answered) = channel();
         let gone = || "the daemon is stopping".to_owned();
-        sender.lock().map_err(|_| gone())?.send(Message::Enrol(request, answer)).map_err(|_| gone())?;
+        sender.lock().map_err(|_| gone())?.send(Message::Enrol(peer, request, answer)).map_err(|_| gone())?;
         answered.recv_timeout(ENROL_MAX).map_err(|_| "the daemon is too busy to answer".to_owned())?
     })
 }
@@ -237,8 +251,8 @@ fn prepare_folder(data: &Path) -> Result<()> {
     })
 }
 
-/// Only its owner may speak to it: the socket needs no token.
-fn listen_unix(path: &Path) -> Result<UnixListener> {
+/// Whoever its mode lets in may speak to it: the socket needs no token.
+fn listen_unix(path: &Path, mode: u32) -> Result<UnixListener> {
     if let Ok(meta) = fs::symlink_metadata(path) {
         if !meta.file_type().is_socket() {
             return Err(usage(format!("`{}` is in the way and is no socket", path.display())));
@@ -248,8 +262,33 @@ fn listen_unix(path: &Path) -> Result<UnixListener> {
         }
         fs::remove_file(path)?;
     }
-    let listener = UnixListener::bind(path)
-        .map_err(|error| usage(format!("cannot listen on `{}`: {error}", path.display())))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    // From its first moment on: between `bind` and `chmod`, others could connect.
+    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+    let bound = UnixListener::bind(path);
+    rustix::process::umask(before);
+    let listener = bound.map_err(|error| usage(format!("cannot listen on `{}`: {error}", path.display())))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_is_its_owners_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let mode = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777;
+        let first = listen_unix(&path, 0o600).unwrap();
+        assert_eq!(mode(&path), 0o600);
+        assert!(listen_unix(&path, 0o600).is_err(), "a daemon answers already");
+        drop(first);
+        // What a daemon left behind that was killed is in nobody's way.
+        drop(listen_unix(&path, 0o600).unwrap());
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "a file of someone's").unwrap();
+        assert!(listen_unix(&path, 0o600).is_err());
+        assert!(path.is_file());
+    }
 }

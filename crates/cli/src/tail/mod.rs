@@ -29,9 +29,14 @@ const BLOCK: usize = 64 * 1024;
 /// Bytes read from one file before the next has its turn.
 const TURN: usize = 4 * 1024 * 1024;
 
+/// Files that are read at a time, all agents together. More are left out, and each says so.
+const FILES_MAX: usize = 50_000;
+
 pub enum Request {
     /// `cwd` and `since_ns` (the agent's start) tell whose a session is, where several agents share one file.
     Follow { agent: AgentId, path: String, format: Format, cwd: String, since_ns: u64 },
+    /// Nothing of this agent any more.
+    Forget { agent: AgentId },
 }
 
 struct Followed {
@@ -76,6 +81,18 @@ pub fn run(requests: &Receiver<Request>, send: &dyn Fn(Input)) {
                 }
                 follow(&mut files, agent, path, format, send);
             }
+            Ok(Request::Forget { agent }) => {
+                files.retain(|_, file| file.agent != agent);
+                databases.retain(|_, database| !database.remove(&agent));
+                watches.retain(|watch, path| {
+                    let keep = files.contains_key(path);
+                    if !keep && let Some(inotify) = &inotify {
+                        // It fails where the file is gone, and its watch with it.
+                        drop(inotify.watches().remove(watch.clone()));
+                    }
+                    keep
+                });
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -115,6 +132,11 @@ fn follow(
     if files.contains_key(&path) {
         return;
     }
+    if files.len() >= FILES_MAX {
+        let error = format!("{FILES_MAX} accounts are read already");
+        send(Input::AccountState { agent, path, time_ns: now_ns(), state: AccountFile::Unreadable { error } });
+        return;
+    }
     send(Input::AccountState {
         agent: agent.clone(),
         path: path.clone(),
@@ -147,6 +169,14 @@ fn look(path: &str, file: &mut Followed, send: &dyn Fn(Input)) -> bool {
             state,
         });
     };
+    // Products that write a file for each event leave thousands: what did not change is not opened.
+    if file.inode != 0
+        && let Ok(meta) = std::fs::metadata(path)
+        && (meta.ino(), meta.size(), (meta.mtime(), meta.mtime_nsec())) == (file.inode, file.offset, file.mtime)
+    {
+        file.gone = false;
+        return false;
+    }
     let opened = match File::open(path) {
         Ok(opened) => opened,
         Err(error) => {

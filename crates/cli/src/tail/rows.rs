@@ -80,6 +80,14 @@ impl Database {
         self.version = -1;
     }
 
+    /// This agent is gone. `true`: nobody is left.
+    pub fn remove(&mut self, agent: &AgentId) -> bool {
+        self.agents.retain(|w| w.agent != *agent);
+        self.readers.remove(agent);
+        // Rows of its sessions stay its own: they are nobody else's.
+        self.agents.is_empty()
+    }
+
     /// Reads what changed since the last look.
     pub fn look(&mut self, send: &dyn Fn(Input)) {
         match self.changed_rows() {

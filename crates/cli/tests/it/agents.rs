@@ -300,3 +300,84 @@ fn an_agent_that_was_there_before() {
     assert_eq!(daemon.codes(&text(&found, "agent")), ["unmandated-agent"], "{}", show(&daemon, &found));
     assert!(acts(&daemon, &found).contains("after.txt"), "what it did since is on record");
 }
+
+/// Codex as most people start it: its commands run in its own sandbox.
+#[test]
+fn codex_in_its_sandbox() {
+    let (Some(installed), Some(daemon)) = (installed(Agent::Codex), Daemon::start()) else { return };
+    let dir = project();
+    let home = Home::new().unwrap();
+    let model = Model::start(Script::new([
+        Step::write("a.txt", "hi\n"),
+        Step::shell("cat a.txt > b.txt"),
+        Step::shell("echo x > /etc/muster-was-here"),
+        Step::last("The last command was refused."),
+    ]))
+    .unwrap();
+    let plain = command(&daemon, &installed, dir.path(), &home, &model, true);
+    let mut sandboxed = Command::new(plain.get_program());
+    for argument in plain.get_args() {
+        if argument == "--dangerously-bypass-approvals-and-sandbox" {
+            sandboxed.args(["--sandbox", "workspace-write"]);
+        } else {
+            sandboxed.arg(argument);
+        }
+    }
+    sandboxed.current_dir(dir.path()).env_clear();
+    sandboxed.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let ran = muster_rehearsal::run(sandboxed, Agent::PATIENCE).unwrap();
+    assert!(ran.success(), "{}", ran.stderr);
+    let found = daemon.finished("codex", dir.path());
+    let shown = show(&daemon, &found);
+    assert_eq!(daemon.codes(&text(&found, "agent")), [""; 0], "{shown}");
+    assert_eq!(found["calls"], found["calls_joined"], "{shown}");
+    assert_eq!(daemon.roll().len(), 1, "{:#?}", daemon.roll());
+    assert!(!Path::new("/etc/muster-was-here").exists());
+}
+
+/// Hooks, a server, a sub-agent and a background task: all of it is explained.
+#[test]
+fn claude_code_with_hooks_and_a_sub_agent() {
+    let (Some(installed), Some(daemon)) = (installed(Agent::ClaudeCode), Daemon::start()) else { return };
+    let dir = project();
+    let home = Home::new().unwrap();
+    let hook = |command: &str| serde_json::json!([{"matcher": "*", "hooks": [{"type": "command", "command": command}]}]);
+    let settings = serde_json::json!({"hooks": {
+        "PreToolUse": hook(&format!("cat >> {}/hooked; date > {0}/when", dir.path().display())),
+        "PostToolUse": hook("true"),
+        "Stop": hook("sh -c 'echo stopped > stopped'"),
+    }});
+    fs::create_dir_all(home.path().join(".claude")).unwrap();
+    fs::write(home.path().join(".claude/settings.json"), settings.to_string()).unwrap();
+    let servers = serde_json::json!({"mcpServers": {"broken": {"command": "sh", "args": ["-c", "echo no server > server.log"]}}});
+    fs::write(dir.path().join("servers.json"), servers.to_string()).unwrap();
+    let model = Model::start(Script::new([
+        Step::shell("echo main > main.txt"),
+        Step::delegate(
+            "look into the README",
+            [
+                Step::shell("cat README > found.txt"),
+                Step::write("sub.txt", "sub\n"),
+                Step::last("It says: a project."),
+            ],
+        ),
+        Step::background("sleep 1; echo late > late.txt"),
+        Step::Parallel(vec![Step::shell("echo one > 1.txt"), Step::shell("echo two > 2.txt")]),
+        Step::Wait(2_000),
+        Step::last("Done: main.txt, found.txt, sub.txt, late.txt."),
+    ]))
+    .unwrap();
+    let mut run = command(&daemon, &installed, dir.path(), &home, &model, true);
+    run.args(["--mcp-config", "servers.json"]);
+    let ran = muster_rehearsal::run(run, Agent::PATIENCE).unwrap();
+    assert!(ran.success(), "{}", ran.stderr);
+    assert!(dir.path().join("hooked").exists() && dir.path().join("stopped").exists(), "the hooks ran");
+    assert!(dir.path().join("found.txt").exists(), "the sub-agent ran");
+    let found = daemon.finished("claude-code", dir.path());
+    let shown = show(&daemon, &found);
+    assert_eq!(daemon.codes(&text(&found, "agent")), [""; 0], "{shown}");
+    assert_eq!(daemon.roll().len(), 1, "{:#?}", daemon.roll());
+    // All but the delegation itself, which is no act.
+    let (calls, joined) = (found["calls"].as_u64().unwrap(), found["calls_joined"].as_u64().unwrap());
+    assert_eq!((calls, joined), (7, 6), "{shown}");
+}

@@ -11,5 +11,6 @@
 
 mod agents;
 mod forge;
+mod hostile;
 mod nobodys;
 mod rig;

@@ -112,3 +112,44 @@ fn enrolment_outlives_the_daemon() {
     assert!(seqs.is_sorted() && seqs.iter().any(|s| *s <= last_seq) && seqs.iter().any(|s| *s > last_seq));
     assert_eq!(daemon.roll().len(), 1);
 }
+
+/// A user who is not root enrols what that user starts, under the name that the kernel knows; naming another is refused.
+#[test]
+fn every_user_may_enrol_in_their_own_name() {
+    let Some(daemon) = Daemon::start() else { return };
+    let program = tempfile::tempdir().unwrap();
+    let muster = program.path().join("muster");
+    std::fs::copy(crate::rig::MUSTER, &muster).unwrap();
+    std::fs::set_permissions(program.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let run = |more: &[&str]| {
+        let mut command = std::process::Command::new(&muster);
+        command.args(["run", "--data"]).arg(daemon.data.path()).args(more).args(["--", "sleep", "0.3"]);
+        std::os::unix::process::CommandExt::uid(&mut command, 65_534);
+        std::os::unix::process::CommandExt::gid(&mut command, 65_534);
+        command.output().unwrap()
+    };
+    let out = run(&[]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let agent = daemon.wait("nobody's agent", || daemon.roll().pop());
+    assert!(text(&agent, "principal").starts_with("nobody@"), "{agent}");
+    let out = run(&["--principal", "root@elsewhere"]);
+    assert_eq!(out.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("only root may name another principal"));
+    assert_eq!(daemon.roll().len(), 1);
+}
+
+/// An agent that nobody enrolled cannot launder what it starts.
+#[test]
+fn an_unmandated_agent_enrols_nobody() {
+    let Some(daemon) = Daemon::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let run =
+        format!("{} run --data {} -- touch laundered", crate::rig::MUSTER, daemon.data.path().display());
+    let model = Model::start(Script::new([Step::shell(run), Step::last("done")])).unwrap();
+    let mut agent = plain_agent(dir.path(), &model, "go").unwrap();
+    assert!(agent.wait(PATIENCE).unwrap().success());
+    daemon.wait("the agent", || daemon.roll().into_iter().find(|a| a["state"] == "ended"));
+    assert!(!dir.path().join("laundered").exists());
+    assert!(daemon.roll().iter().all(|a| a["mandate"].is_null()), "{:#?}", daemon.roll());
+    assert!(daemon.said().contains("refused"), "{}", daemon.said());
+}

@@ -1,8 +1,8 @@
 //! A daemon with a folder of its own, and questions to it through the command line.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,24 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Daemon {
     child: Child,
-    pub data: TempDir,
+    pub data: Folder,
     pub ready: String,
+    errors: tempfile::NamedTempFile,
+}
+
+/// Where a daemon keeps its record: gone with it, or somebody else's.
+pub enum Folder {
+    Own(TempDir),
+    Given(PathBuf),
+}
+
+impl Folder {
+    pub fn path(&self) -> &Path {
+        match self {
+            Folder::Own(folder) => folder.path(),
+            Folder::Given(path) => path,
+        }
+    }
 }
 
 impl Daemon {
@@ -26,29 +42,37 @@ impl Daemon {
         Self::start_in(tempfile::tempdir().unwrap(), &[])
     }
 
+    pub fn start_at(data: &Path, more: &[&str]) -> Option<Self> {
+        Self::start_with(Folder::Given(data.to_owned()), more)
+    }
+
     pub fn start_in(data: TempDir, more: &[&str]) -> Option<Self> {
+        Self::start_with(Folder::Own(data), more)
+    }
+
+    fn start_with(data: Folder, more: &[&str]) -> Option<Self> {
         if !rustix::process::geteuid().is_root() || !Path::new("/sys/kernel/btf/vmlinux").exists() {
             eprintln!("skipped: the kernel record needs root and BTF");
             return None;
         }
-        let errors = File::create(data.path().join("stderr")).unwrap();
+        let errors = tempfile::NamedTempFile::new().unwrap();
         let mut child = Command::new(MUSTER)
             .args(["watch", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path())
             .args(more)
             .stdout(Stdio::piped())
-            .stderr(errors)
+            .stderr(errors.reopen().unwrap())
             .spawn()
             .unwrap();
         let mut ready = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
-        let daemon = Self { child, data, ready };
+        let daemon = Self { child, data, ready, errors };
         assert!(daemon.ready.starts_with("ready "), "{}{}", daemon.ready, daemon.said());
         Some(daemon)
     }
 
     pub fn said(&self) -> String {
-        std::fs::read_to_string(self.data.path().join("stderr")).unwrap_or_default()
+        std::fs::read_to_string(self.errors.path()).unwrap_or_default()
     }
 
     pub fn muster(&self, arguments: &[&str]) -> Output {
@@ -69,6 +93,22 @@ impl Daemon {
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
+    }
+
+    /// A page, with the token.
+    pub fn get(&self, path: &str) -> String {
+        let page = self.ready.split_whitespace().find_map(|w| w.strip_prefix("page=http://")).unwrap();
+        let (address, token) = page.split_once("/login?token=").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        answer
     }
 
     pub fn roll(&self) -> Vec<Value> {
@@ -127,7 +167,10 @@ impl Daemon {
 
     pub fn stop(mut self) -> TempDir {
         self.end();
-        std::mem::replace(&mut self.data, tempfile::tempdir().unwrap())
+        match std::mem::replace(&mut self.data, Folder::Given(PathBuf::new())) {
+            Folder::Own(folder) => folder,
+            Folder::Given(path) => panic!("{} is not this daemon's to give", path.display()),
+        }
     }
 
     fn end(&mut self) {

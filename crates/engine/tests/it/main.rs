@@ -13,4 +13,5 @@ mod reconcile;
 mod replay;
 mod rig;
 mod roll;
+mod scenarios;
 mod survivor;

@@ -226,8 +226,6 @@ fn a_tool_that_writes_an_account_forges_it() {
              result 100 c1 ok
              say 100 Tidied."
         ),
-        &format!(
-            "high account-tampered: a tool of it (`/bin/bash -c tidy`) wrote to an account of codex: `{account}`"
-        ),
+        &format!("high account-tampered: a tool of it (`tidy`) wrote to an account of codex: `{account}`"),
     );
 }

@@ -17,6 +17,7 @@
 //! say 100 All done.
 //! exit 101 0
 //! wait 3
+//! later 3600                                                 the same in one step
 //! ```
 
 use std::collections::BTreeMap;
@@ -94,6 +95,11 @@ impl Rig {
                     self.time_ns += SECOND / 5;
                     self.give(Input::Tick { time_ns: self.time_ns });
                 }
+            }
+            "later" => {
+                let seconds: u64 = words[1].parse().unwrap();
+                self.time_ns += seconds * SECOND;
+                self.give(Input::Tick { time_ns: self.time_ns });
             }
             "scan" => {
                 let (fields, env) = fields(&words[2..]);

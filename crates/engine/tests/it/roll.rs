@@ -1,6 +1,8 @@
 //! Who is on the roll, and who is not.
 
-use crate::rig::{check, check_roll};
+use muster_engine::Output;
+
+use crate::rig::{Rig, check, check_roll};
 
 #[test]
 fn a_product_is_known_by_its_files_and_is_unmandated() {
@@ -162,4 +164,22 @@ fn acts_against_the_daemon_are_findings() {
         "critical monitor-tampering: sent signal 9 to Muster's daemon (pid 7)
          critical monitor-tampering: wrote to Muster's own file `/var/lib/muster/ledger/x`",
     );
+}
+
+/// What the engine keeps does not grow with the agents that were.
+#[test]
+fn agents_that_ended_are_forgotten() {
+    let mut rig = Rig::new();
+    for pid in 1000..1600 {
+        rig.run(&format!(
+            "exec {pid} path=/usr/bin/python3 argv=python3|x.py
+             http {pid} POST /v1/messages
+             exit {pid} 0"
+        ));
+    }
+    rig.run("later 90");
+    let forgotten = |rig: &Rig| rig.outputs.iter().filter(|o| matches!(o, Output::Forget { .. })).count();
+    assert_eq!(forgotten(&rig), 600 - 512);
+    rig.run("later 1800");
+    assert_eq!(forgotten(&rig), 600);
 }

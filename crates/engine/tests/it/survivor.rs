@@ -93,3 +93,48 @@ fn a_build_tools_own_daemon_is_no_finding() {
         "",
     );
 }
+
+/// It hid while it ran: that it is over does not undo it.
+#[test]
+fn what_ran_on_in_secret_and_ended_is_told_of_once() {
+    claude(
+        "call 100 c1 Bash sh build.sh
+         fork 100 101
+         exec 101 path=/bin/sh argv=sh|-c|sh~build.sh
+         fork 101 102
+         exec 102 path=/usr/bin/scp argv=scp|x|host:
+         fork 101 103
+         exec 103 path=/usr/bin/scp argv=scp|x|host:
+         fork 101 104
+         exec 104 path=/usr/bin/true argv=true
+         exit 101 0
+         exit 104 0
+         result 100 c1 ok
+         wait 8
+         exit 102 0
+         exit 103 0
+         say 100 The build is done.
+         wait 4",
+        "medium unreported-action: left `scp x host:` (pid 102) running after the call `sh build.sh` for a while, and never mentioned it",
+    );
+}
+
+#[test]
+fn a_build_daemon_and_an_update_check_are_known() {
+    claude(
+        "call 100 c1 Bash ./gradlew build
+         fork 100 101
+         exec 101 path=/bin/sh argv=sh|-c|./gradlew~build
+         fork 101 102
+         exec 102 path=/opt/jdk/bin/java argv=java|-Xmx1g|org.gradle.launcher.daemon.bootstrap.GradleDaemon|8.5
+         fork 101 103
+         exec 103 path=/h/.nvm/bin/node argv=node|/x/node_modules/update-notifier/check.js|{}
+         exit 101 0
+         result 100 c1 ok
+         wait 4
+         exit 103 0
+         say 100 Built.
+         wait 4",
+        "",
+    );
+}

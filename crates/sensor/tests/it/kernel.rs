@@ -3,12 +3,12 @@
 use std::fs;
 use std::time::Duration;
 
-use muster_event::{Address, Kind, SignalTarget};
+use muster_event::{Kind, SignalTarget};
 use muster_sensor::Source;
 
 use crate::rig::{run, sensor};
 
-fn folder() -> (tempfile::TempDir, String) {
+pub fn folder() -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().unwrap();
     let path = fs::canonicalize(dir.path()).unwrap().to_string_lossy().into_owned();
     (dir, path)
@@ -119,17 +119,18 @@ fn sensitive_names() {
 fn processes() {
     let Some(mut sensor) = sensor() else { return };
     let (dir, at) = folder();
+    let shell = fs::canonicalize("/bin/sh").unwrap().to_string_lossy().into_owned();
     fs::write(dir.path().join("script"), "#!/bin/sh\nexit 7\n").unwrap();
     let seen = run(
         &mut sensor,
         dir.path(),
-        "chmod +x script; CLAUDECODE=1 SECRET=x ./script; setsid -f sleep 0.1; (sleep 60 & kill -9 $!; wait)
+        "chmod +x script; CLAUDECODE=1 SECRET=x ./script; setsid sleep 0.1 & (sleep 60 & kill -9 $!; wait)
          sh -c 'printf renamed > /proc/self/comm'; cp /bin/true ./claude; ./claude one 'two words'; sleep 0.3",
     );
     seen.has("script", |k| match k {
         Kind::Exec { path, script, argv, cwd, env, .. } => {
             script.as_deref() == Some(&format!("{at}/script"))
-                && path.ends_with("/dash")
+                && *path == shell
                 && argv.len() == 2
                 && *cwd == at
                 && env.get("CLAUDECODE").map(String::as_str) == Some("1")
@@ -155,10 +156,12 @@ fn processes() {
 fn long_command_lines_arrive_whole() {
     let Some(mut sensor) = sensor() else { return };
     let (dir, _) = folder();
+    // Its length must not touch the path: by that, products are known.
+    let program = fs::canonicalize("/bin/true").unwrap().to_string_lossy().into_owned();
     let seen = run(&mut sensor, dir.path(), "x=$(printf 'a%.0s' $(seq 60000)); /bin/true \"$x\" end");
     seen.has("60 kB of arguments", |k| match k {
-        Kind::Exec { argv, argv_truncated: false, .. } => {
-            argv.len() == 3 && argv[1].len() == 60_000 && argv[2] == "end"
+        Kind::Exec { path, argv, argv_truncated: false, .. } => {
+            *path == program && argv.len() == 3 && argv[1].len() == 60_000 && argv[2] == "end"
         }
         _ => false,
     });
@@ -184,93 +187,6 @@ fn a_path_too_deep_is_marked() {
         "open",
         |k| matches!(k, Kind::Open { path, .. } if path.starts_with('…') && path.ends_with("/d/shadow")),
     );
-}
-
-#[test]
-fn network() {
-    let Some(mut sensor) = sensor() else { return };
-    let (dir, at) = folder();
-    let script = r#"python3 - <<'E'
-import socket, threading, os
-s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(); port = s.getsockname()[1]
-def serve():
-    c, _ = s.accept(); c.recv(4096); c.close()
-t = threading.Thread(target=serve); t.start()
-c = socket.create_connection(("127.0.0.1", port))
-c.send(b"POST /v1/chat/completions?key=s3cret HTTP/1.1\r\nHost: model.example\r\n\r\n"); t.join()
-u = socket.socket(socket.AF_UNIX); u.bind("sock"); u.listen()
-v = socket.socket(socket.AF_UNIX); v.connect("sock")
-d = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-d.sendto(b"\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03api\x09anthropic\x03com\x00\x00\x01\x00\x01", ("127.0.0.1", 53))
-d.sendto(b"x", ("127.0.0.1", 9))
-six = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-try: six.sendto(b"x", ("::1", 9))
-except OSError: pass
-E"#;
-    let seen = run(&mut sensor, dir.path(), script);
-    let local = |a: &Address| matches!(a, Address::Ip { ip, .. } if ip.to_string() == "127.0.0.1");
-    seen.has("bind", |k| matches!(k, Kind::Bind { address, result: 0 } if local(address)));
-    seen.has("listen", |k| matches!(k, Kind::Listen { address: Address::Ip { port, .. }, .. } if *port != 0));
-    seen.has("connect", |k| matches!(k, Kind::Connect { address, .. } if local(address)));
-    seen.has("accept", |k| matches!(k, Kind::Accept { address, .. } if local(address)));
-    seen.has("unix", |k| match k {
-        Kind::Connect { address: Address::Unix { path }, result: 0 } => path.ends_with("sock"),
-        _ => false,
-    });
-    seen.has("http", |k| match k {
-        Kind::Http { method, target, host, .. } => {
-            method == "POST"
-                && target.starts_with("/v1/chat/completions")
-                && !target.contains("s3cret")
-                && host.as_deref() == Some("model.example")
-        }
-        _ => false,
-    });
-    seen.has("dns", |k| matches!(k, Kind::Dns { name, .. } if name == "api.anthropic.com"));
-    seen.has("datagram", |k| matches!(k, Kind::Send { address: Address::Ip { port: 9, .. }, .. }));
-    let _ = at;
-}
-
-#[test]
-fn privileges_and_memory() {
-    let Some(mut sensor) = sensor() else { return };
-    let (dir, _) = folder();
-    let script = r#"python3 - <<'E'
-import ctypes, mmap, os
-libc = ctypes.CDLL(None, use_errno=True)
-libc.prctl(15, b"kworker/0:1", 0, 0, 0)
-fd = os.memfd_create("hidden"); os.write(fd, open("/bin/true", "rb").read())
-if os.fork() == 0: os.execve(fd, ["hidden-argv"], {})
-os.wait()
-mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-libc.unshare(0x04000000)
-libc.ptrace(16, 1, 0, 0)
-if os.fork() == 0:
-    os.setresuid(65534, 65534, 65534); os.open("/etc/shadow-", os.O_RDONLY) if False else None
-    try: os.open("/etc/gshadow", os.O_RDONLY)
-    except OSError: pass
-    os._exit(0)
-os.wait()
-E"#;
-    let seen = run(&mut sensor, dir.path(), script);
-    seen.has("rename of the task", |k| matches!(k, Kind::SetName { to, .. } if to == "kworker/0:1"));
-    seen.has("memfd", |k| matches!(k, Kind::Memfd { name, .. } if name == "hidden"));
-    seen.has("exec of memory", |k| {
-        matches!(k, Kind::Exec { anonymous: true, argv, path, .. } if argv[0] == "hidden-argv" && path.contains("memfd:hidden"))
-    });
-    seen.has(
-        "executable memory",
-        |k| matches!(k, Kind::ExecMemory { call, length: 4096, .. } if call == "mmap"),
-    );
-    seen.has(
-        "unshare",
-        |k| matches!(k, Kind::Namespace { call, flags: 0x0400_0000, .. } if call == "unshare"),
-    );
-    seen.has("ptrace", |k| matches!(k, Kind::Ptrace { request: 16, target: 1, .. }));
-    seen.has("setresuid", |k| {
-        matches!(k, Kind::Credentials { call, arguments, result: 0 } if call == "setresuid" && arguments[0] == 65534)
-    });
-    seen.has("refused read", |k| matches!(k, Kind::Open { path, result: -13, .. } if path == "/etc/gshadow"));
 }
 
 /// A peer drops opens beyond some 30 a second for each process: decoys hide the one that counts.

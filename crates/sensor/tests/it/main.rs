@@ -1,13 +1,16 @@
 //! The sensor on this machine's kernel.
 
 #![allow(
+    unsafe_code,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
-    reason = "a test fails by panicking"
+    reason = "a test fails by panicking; some acts are system calls that have no safe form"
 )]
 
+mod acts;
+mod extras;
 mod kernel;
 mod rig;

@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -18,7 +18,11 @@ use super::{App, HttpError, page};
 const TOKEN_BYTES: usize = 32;
 const COOKIE: &str = "muster";
 /// What anybody may fetch: they hold nothing.
-const OPEN: [&str; 3] = ["/style.css", "/page.js", "/openapi.json"];
+const OPEN: [&str; 4] = ["/style.css", "/page.js", "/icon.svg", "/openapi.json"];
+
+/// Nothing from elsewhere, nothing inline.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
+    form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 pub(crate) struct Access {
     token: String,
@@ -60,7 +64,7 @@ impl Access {
     }
 
     pub(crate) fn is_right(&self, token: &str) -> bool {
-        // Takes as long for a wrong token as for the right one.
+        // Takes as long for a wrong token as for the right one: its length is no secret, its text is.
         token.len() == self.token.len()
             && token.bytes().zip(self.token.bytes()).fold(0u8, |differ, (a, b)| differ | (a ^ b)) == 0
     }
@@ -68,6 +72,16 @@ impl Access {
     /// The cookie that stands for the token from now on.
     pub(crate) fn cookie(&self) -> String {
         format!("{COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", self.token)
+    }
+
+    /// A browser says which page sent the request. One of another site may send people here by a link (they then come
+    /// without the cookie), but it may not have its script or its images ask.
+    fn is_own_page(&self, headers: &HeaderMap) -> bool {
+        let value = |name: &str| headers.get(name).map(|v| v.to_str().unwrap_or("not ASCII"));
+        let own_origin = value("origin")
+            .is_none_or(|origin| origin.strip_prefix("http://").is_some_and(|host| self.is_own_host(host)));
+        let foreign = matches!(value("sec-fetch-site"), Some("cross-site" | "same-site"));
+        own_origin && (!foreign || value("sec-fetch-mode") == Some("navigate"))
     }
 
     fn is_own_host(&self, host: &str) -> bool {
@@ -101,6 +115,21 @@ fn new_token() -> io::Result<String> {
     Ok(crate::views::hex(&bytes))
 }
 
+/// What every answer says to the browser that gets it.
+pub(crate) async fn secured(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
 /// Stands before every request that comes over TCP.
 pub(crate) async fn check(State(app): State<App>, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
@@ -109,6 +138,14 @@ pub(crate) async fn check(State(app): State<App>, request: Request, next: Next) 
             StatusCode::MISDIRECTED_REQUEST,
             "this server is not called by that name",
             "ask it under its own address, e.g. http://127.0.0.1:7373",
+        )
+        .into_response();
+    }
+    if !app.access.is_own_page(request.headers()) {
+        return ApiError::new(
+            StatusCode::FORBIDDEN,
+            "a page of another site sent this",
+            "open the page of this server itself",
         )
         .into_response();
     }

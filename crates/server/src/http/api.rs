@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -17,13 +17,13 @@ use serde_json::{Value, json};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
 
-use super::{App, EnrolRequest, Update};
+use super::{App, Caller, EnrolRequest, Update};
 use crate::views::{self, EventView, FindingCounts, FindingView, RollView};
 use crate::{AccountItem, EventFilter, FindingFilter, StoreError, TimeRange};
 
 /// Lines of a list that come without a `limit`, and at most.
 const LIMIT: usize = 1000;
-const LIMIT_MAX: usize = 10_000;
+pub(crate) const LIMIT_MAX: usize = 10_000;
 const BODY_MAX: usize = 64 * 1024;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -133,17 +133,22 @@ struct AccountQuery {
     limit: Option<usize>,
 }
 
+impl AccountQuery {
+    fn read(self) -> Result<(TimeRange, usize), ApiError> {
+        let range = TimeRange {
+            since_ns: moment("since", self.since.as_deref())?,
+            until_ns: moment("until", self.until.as_deref())?,
+        };
+        Ok((range, self.limit.unwrap_or(LIMIT).min(LIMIT_MAX)))
+    }
+}
+
 async fn account(
     State(app): State<App>,
     Path(id): Path<String>,
     asked: Result<Query<AccountQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Answer<Vec<Value>> {
-    let asked = query(asked)?;
-    let range = TimeRange {
-        since_ns: moment("since", asked.since.as_deref())?,
-        until_ns: moment("until", asked.until.as_deref())?,
-    };
-    let limit = asked.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
+    let (range, limit) = query(asked)?.read()?;
     let items = app.ask(move |store| store.account_items(&id, range, Some(limit))).await?;
     Ok(Json(items.iter().map(account_view).collect()))
 }
@@ -170,28 +175,38 @@ struct EventsQuery {
     last: Option<bool>,
 }
 
+impl EventsQuery {
+    fn read(self) -> Result<EventFilter, ApiError> {
+        let kinds: Vec<String> = self
+            .kinds
+            .iter()
+            .flat_map(|k| k.split(','))
+            .filter(|k| !k.is_empty())
+            .map(str::to_owned)
+            .collect();
+        if let Some(unknown) = kinds.iter().find(|k| !views::kind_names().any(|known| known == *k)) {
+            let hint = format!("one of {}", views::kind_names().collect::<Vec<_>>().join(", "));
+            return Err(ApiError::bad(&format!("no kind `{unknown}`"), &hint));
+        }
+        Ok(EventFilter {
+            agent: self.agent,
+            since_seq: self.since_seq,
+            until_seq: self.until_seq,
+            since_ns: moment("since", self.since.as_deref())?,
+            until_ns: moment("until", self.until.as_deref())?,
+            kinds,
+            pid: self.pid,
+            limit: Some(self.limit.unwrap_or(LIMIT).min(LIMIT_MAX)),
+            last: self.last.unwrap_or(false),
+        })
+    }
+}
+
 async fn events(
     State(app): State<App>,
     asked: Result<Query<EventsQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Answer<Vec<EventView>> {
-    let asked = query(asked)?;
-    let kinds: Vec<String> =
-        asked.kinds.iter().flat_map(|k| k.split(',')).filter(|k| !k.is_empty()).map(str::to_owned).collect();
-    if let Some(unknown) = kinds.iter().find(|k| !views::kind_names().any(|known| known == *k)) {
-        let hint = format!("one of {}", views::kind_names().collect::<Vec<_>>().join(", "));
-        return Err(ApiError::bad(&format!("no kind `{unknown}`"), &hint));
-    }
-    let filter = EventFilter {
-        agent: asked.agent,
-        since_seq: asked.since_seq,
-        until_seq: asked.until_seq,
-        since_ns: moment("since", asked.since.as_deref())?,
-        until_ns: moment("until", asked.until.as_deref())?,
-        kinds,
-        pid: asked.pid,
-        limit: Some(asked.limit.unwrap_or(LIMIT).min(LIMIT_MAX)),
-        last: asked.last.unwrap_or(false),
-    };
+    let filter = query(asked)?.read()?;
     let found = app.ask(move |store| {
         let mut found = Vec::new();
         store.events(&filter, &mut |view| {
@@ -213,23 +228,25 @@ struct FindingsQuery {
     limit: Option<usize>,
 }
 
+impl FindingsQuery {
+    fn read(self) -> Result<FindingFilter, ApiError> {
+        let codes = Code::ALL.map(Code::name).join(", ");
+        let severities = "one of info, low, medium, high, critical";
+        Ok(FindingFilter {
+            agent: self.agent,
+            severity_min: value::<Severity>("severity", self.severity, severities)?,
+            code: value("code", self.code, &format!("one of {codes}"))?,
+            since_ns: moment("since", self.since.as_deref())?,
+            limit: Some(self.limit.unwrap_or(LIMIT).min(LIMIT_MAX)),
+        })
+    }
+}
+
 async fn findings(
     State(app): State<App>,
     asked: Result<Query<FindingsQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Answer<Vec<FindingView>> {
-    let asked = query(asked)?;
-    let codes = Code::ALL.map(Code::name).join(", ");
-    let filter = FindingFilter {
-        agent: asked.agent,
-        severity_min: value::<Severity>(
-            "severity",
-            asked.severity,
-            "one of info, low, medium, high, critical",
-        )?,
-        code: value("code", asked.code, &format!("one of {codes}"))?,
-        since_ns: moment("since", asked.since.as_deref())?,
-        limit: Some(asked.limit.unwrap_or(LIMIT).min(LIMIT_MAX)),
-    };
+    let filter = query(asked)?.read()?;
     let found = app.ask(move |store| store.findings(&filter)).await?;
     Ok(Json(found.iter().map(FindingView::from).collect()))
 }
@@ -288,9 +305,21 @@ fn sent(update: Result<Update, tokio_stream::wrappers::errors::BroadcastStreamRe
     Sent::default().event(name).data(data.unwrap_or_else(|_| "{}".to_owned()))
 }
 
-async fn run(State(app): State<App>, Json(request): Json<EnrolRequest>) -> Response {
+async fn run(
+    State(app): State<App>,
+    ConnectInfo(Caller(peer)): ConnectInfo<Caller>,
+    Json(request): Json<EnrolRequest>,
+) -> Response {
+    let Some(peer) = peer else {
+        return ApiError::internal("the kernel does not say who asks").into_response();
+    };
+    if peer.uid != 0 && request.principal.is_some() {
+        let hint = "leave --principal out: your own user answers for it";
+        return ApiError::new(StatusCode::FORBIDDEN, "only root may name another principal", hint)
+            .into_response();
+    }
     let enrol = app.enrol;
-    match tokio::task::spawn_blocking(move || enrol(request)).await {
+    match tokio::task::spawn_blocking(move || enrol(peer, request)).await {
         Ok(Ok(enrolled)) => Json(enrolled).into_response(),
         Ok(Err(reason)) => {
             ApiError::new(StatusCode::CONFLICT, &reason, "see what the daemon prints").into_response()
@@ -300,5 +329,36 @@ async fn run(State(app): State<App>, Json(request): Json<EnrolRequest>) -> Respo
 }
 
 async fn openapi() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], include_str!("../../openapi.json"))
+    ([(header::CONTENT_TYPE, "application/json")], crate::reference::openapi())
 }
+
+/// The limit that a query text comes to, or why it is refused: for `fuzzing`.
+#[cfg(any(test, fuzzing))]
+mod fuzzed {
+    use super::*;
+
+    fn parsed<Q: DeserializeOwned>(text: &str) -> Result<Q, String> {
+        let uri = axum::http::Uri::builder()
+            .path_and_query(format!("/?{text}"))
+            .build()
+            .map_err(|e| e.to_string())?;
+        query(Query::try_from_uri(&uri)).map_err(|refused| refused.error)
+    }
+
+    pub(crate) fn events(text: &str) -> Result<usize, String> {
+        let filter = parsed::<EventsQuery>(text)?.read().map_err(|refused| refused.error)?;
+        Ok(filter.limit.unwrap_or(usize::MAX))
+    }
+
+    pub(crate) fn findings(text: &str) -> Result<usize, String> {
+        let filter = parsed::<FindingsQuery>(text)?.read().map_err(|refused| refused.error)?;
+        Ok(filter.limit.unwrap_or(usize::MAX))
+    }
+
+    pub(crate) fn account(text: &str) -> Result<usize, String> {
+        parsed::<AccountQuery>(text)?.read().map(|(_, limit)| limit).map_err(|refused| refused.error)
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use fuzzed::{account as fuzzed_account, events as fuzzed_events, findings as fuzzed_findings};

@@ -1,7 +1,8 @@
 //! The API and a plain page, on loopback behind a token, and on a unix socket for the command line.
 
 mod access;
-mod api;
+pub(crate) mod api;
+mod connections;
 mod page;
 
 use std::io;
@@ -12,6 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
 use muster_engine::{AgentState, Finding};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
@@ -20,6 +23,7 @@ use tokio::sync::broadcast;
 use crate::StoreReader;
 use crate::error::Result as StoreResult;
 use access::Access;
+use connections::Bounded;
 
 /// Updates that a slow client may be behind before it loses some.
 const UPDATES_MAX: usize = 4096;
@@ -31,14 +35,21 @@ const STOP_MAX: Duration = Duration::from_millis(300);
 /// What `muster run` asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnrolRequest {
-    /// The process that will become the agent.
-    pub pid: u32,
-    /// Who answers for it.
-    pub principal: String,
+    /// Who answers for it. Only root may name somebody.
+    #[serde(default)]
+    pub principal: Option<String>,
     /// What it is to do, in words; may be empty.
     #[serde(default)]
     pub label: String,
     pub command: Vec<String>,
+}
+
+/// Who asks, as the kernel knows it: the process that will become the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// In the daemon's own pid namespace.
+    pub pid: u32,
+    pub uid: u32,
 }
 
 /// The answer.
@@ -55,7 +66,7 @@ pub enum Update {
 }
 
 /// Takes an enrolment, or says why not. It may wait.
-pub type Enrol = dyn Fn(EnrolRequest) -> Result<Enrolled, String> + Send + Sync;
+pub type Enrol = dyn Fn(Peer, EnrolRequest) -> Result<Enrolled, String> + Send + Sync;
 
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -75,11 +86,13 @@ pub struct Http {
 }
 
 impl Http {
-    /// Serves on listeners that the caller bound.
+    /// Serves on listeners that the caller bound: all to those with the token, all to whoever may open `unix`, enrolment
+    /// only to whoever may open `public`.
     pub fn start(
         data: &Path,
         tcp: TcpListener,
         unix: UnixListener,
+        public: Option<UnixListener>,
         enrol: Arc<Enrol>,
     ) -> Result<Http, HttpError> {
         let address = tcp.local_addr().map_err(HttpError::Listen)?;
@@ -104,15 +117,25 @@ impl Http {
         let guarded: Router = routes
             .clone()
             .layer(axum::middleware::from_fn_with_state(app.clone(), access::check))
+            // Outermost: what is refused has them too.
+            .layer(axum::middleware::map_response(access::secured))
             .with_state(app.clone());
+        let enrolment: Router = api::socket_routes().with_state(app.clone());
         let trusted: Router = routes.merge(api::socket_routes()).with_state(app);
         {
             let _inside = runtime.enter();
             let tcp = tokio::net::TcpListener::from_std(tcp).map_err(HttpError::Listen)?;
             let unix = tokio::net::UnixListener::from_std(unix).map_err(HttpError::Listen)?;
             // These end with the runtime; an error of one connection is its own.
-            runtime.spawn(async move { axum::serve(tcp, guarded).await });
+            runtime.spawn(async move { axum::serve(Bounded::new(tcp), guarded).await });
+            let trusted = trusted.into_make_service_with_connect_info::<Caller>();
             runtime.spawn(async move { axum::serve(unix, trusted).await });
+            if let Some(public) = public {
+                public.set_nonblocking(true).map_err(HttpError::Listen)?;
+                let public = tokio::net::UnixListener::from_std(public).map_err(HttpError::Listen)?;
+                let enrolment = enrolment.into_make_service_with_connect_info::<Caller>();
+                runtime.spawn(async move { axum::serve(Bounded::new(public), enrolment).await });
+            }
         }
         Ok(Http { runtime: Some(runtime), updates, access })
     }
@@ -141,6 +164,32 @@ impl Http {
 impl Drop for Http {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// The other end of a unix socket, where the kernel says who that is.
+#[derive(Clone, Copy)]
+pub(crate) struct Caller(pub(crate) Option<Peer>);
+
+impl Caller {
+    fn of(stream: &tokio::net::UnixStream) -> Self {
+        let peer = stream.peer_cred().ok().and_then(|cred| {
+            let pid = u32::try_from(cred.pid()?).ok().filter(|pid| *pid != 0)?;
+            Some(Peer { pid, uid: cred.uid() })
+        });
+        Caller(peer)
+    }
+}
+
+impl Connected<IncomingStream<'_, tokio::net::UnixListener>> for Caller {
+    fn connect_info(stream: IncomingStream<'_, tokio::net::UnixListener>) -> Self {
+        Caller::of(stream.io())
+    }
+}
+
+impl Connected<IncomingStream<'_, Bounded<tokio::net::UnixListener>>> for Caller {
+    fn connect_info(stream: IncomingStream<'_, Bounded<tokio::net::UnixListener>>) -> Self {
+        Caller::of(stream.io().stream())
     }
 }
 

@@ -1,0 +1,390 @@
+//! What must hold of the engine whatever it is told: driven by proptest here, by libFuzzer in `fuzz/`. Bytes choose from
+//! small sets of pids, paths and texts, so that inputs meet; numbers may be anything.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a property fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use muster_account::{Actor, Body, Class, Decision, Item, Origin, Status};
+use muster_event::{
+    Access, Address, Event, Identity, Kind, Lost, ProbeState, ProcessKey, Queue, SignalTarget, Snapshot,
+};
+
+use crate::{
+    AccountFile, AccountRecord, Engine, Enrol, Identified, Imported, Input, Output, Products, Start, glob,
+};
+
+static PRODUCTS: LazyLock<Products> = LazyLock::new(|| Products::built_in().unwrap());
+
+/// Inputs of one run: more say nothing new, and cost time.
+const INPUTS_MAX: usize = 400;
+/// Outputs of one input: each of the few processes and agents there are, some times over.
+const OUTPUTS_MAX: usize = 4096;
+
+/// Any sequence of inputs: no panic; the same outputs again; each finding once; what is told of was told before.
+pub fn engine_step(bytes: &[u8]) {
+    let (mut one, mut two) = (Engine::new(PRODUCTS.clone()), Engine::new(PRODUCTS.clone()));
+    let mut choices = Choices { bytes, agents: Vec::new() };
+    let mut findings = BTreeSet::new();
+    for _ in 0..INPUTS_MAX {
+        if choices.bytes.is_empty() {
+            break;
+        }
+        let input = choices.input();
+        let outputs = one.step(input.clone());
+        assert_eq!(outputs, two.step(input.clone()), "the same inputs gave other outputs at {input:?}");
+        assert!(outputs.len() <= OUTPUTS_MAX, "{} outputs for one input", outputs.len());
+        for output in &outputs {
+            match output {
+                Output::Agent(state) => {
+                    assert!(state.calls_joined <= state.calls, "{state:?}");
+                    if !choices.agents.contains(&state.agent) {
+                        choices.agents.push(state.agent.clone());
+                    }
+                }
+                Output::Finding(finding) => {
+                    assert!(findings.insert(finding.id.clone()), "raised twice: {finding:?}");
+                    assert!(finding.overreach <= 3 && finding.deception <= 3 && !finding.summary.is_empty());
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Product data that a user edits: any text is read or refused, and patterns match or do not.
+pub fn product_data(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Some((pattern, subject)) = text.split_once('\n') {
+        assert!(glob("*", subject) && glob(subject, subject) | subject.contains('*'));
+        if glob(pattern, subject) {
+            assert!(glob(&format!("{pattern}*"), subject));
+        }
+        let _ = (PRODUCTS.is_model_request(pattern, subject), PRODUCTS.is_provider(subject));
+    }
+    for file in ["fuzzed.toml", "providers.toml", "daemons.toml"] {
+        if let Err(error) = Products::with(&[(file.to_owned(), text.clone().into_owned())]) {
+            assert!(error.to_string().contains(file), "an error that names no file: {error}");
+        }
+    }
+}
+
+const TEXTS: &[&str] = &[
+    "",
+    "ls -la",
+    "echo hi > a",
+    "rm -rf /var/lib/muster",
+    "s1",
+    "/w/a",
+    "All done.",
+    "nohup ./worker &",
+    "curl http://x",
+];
+const PATHS: &[&str] = &[
+    "/usr/bin/bash",
+    "/usr/bin/node",
+    "/usr/bin/curl",
+    "/w/a",
+    "/usr/bin/tmux",
+    "/var/lib/muster/ledger/00000000000000000000.log",
+    "/home/u/.claude/projects/-w/01234567-89ab-cdef-0123-456789abcdef.jsonl",
+    "/home/u/.codex/sessions/2026/01/02/rollout-2026-01-02T03-04-05-01234567-89ab-cdef-0123-456789abcdef.jsonl",
+    "/home/u/.local/share/opencode/opencode.db",
+    "/etc/systemd/system/x.service",
+    "",
+];
+const MARKERS: &[&str] = &[
+    "CLAUDECODE",
+    "CLAUDE_CODE_SESSION_ID",
+    "CODEX_TOOL_CALL_ID",
+    "CODEX_THREAD_ID",
+    "OPENCODE",
+    "HOME",
+    "AGENT",
+];
+const NAMES: &[&str] = &["claude-code", "codex", "gemini-cli", "opencode", "openhands", "unknown"];
+
+struct Choices<'a> {
+    bytes: &'a [u8],
+    agents: Vec<String>,
+}
+
+impl Choices<'_> {
+    fn byte(&mut self) -> u8 {
+        let (first, rest) = self.bytes.split_first().unwrap_or((&0, &[]));
+        self.bytes = rest;
+        *first
+    }
+
+    fn flag(&mut self) -> bool {
+        self.byte() & 1 == 1
+    }
+
+    /// Mostly small, so that numbers meet; sometimes at the ends of what there is.
+    fn number(&mut self) -> u64 {
+        match self.byte() {
+            255 => u64::MAX,
+            254 => u64::from(self.byte()) << 56,
+            253 => u64::from(self.byte()) << 30,
+            small => u64::from(small),
+        }
+    }
+
+    fn pick(&mut self, all: &[&str]) -> String {
+        let at = usize::from(self.byte());
+        all.get(at % all.len().max(1)).map(|text| (*text).to_owned()).unwrap_or_default()
+    }
+
+    fn text(&mut self) -> String {
+        self.pick(TEXTS)
+    }
+
+    fn path(&mut self) -> String {
+        self.pick(PATHS)
+    }
+
+    fn key(&mut self) -> ProcessKey {
+        let byte = self.byte();
+        ProcessKey { pid: u32::from(byte % 12), start_ns: u64::from(byte / 128) * 10_000_000 }
+    }
+
+    fn argv(&mut self) -> Vec<String> {
+        (0..self.byte() % 4).map(|_| if self.flag() { "-c".to_owned() } else { self.text() }).collect()
+    }
+
+    fn env(&mut self) -> BTreeMap<String, String> {
+        (0..self.byte() % 3).map(|_| (self.pick(MARKERS), self.text())).collect()
+    }
+
+    fn time(&mut self) -> u64 {
+        match self.number() {
+            small @ 0..=0xffff => 1_767_225_600_000_000_000 + small * 100_000_000,
+            any => any,
+        }
+    }
+
+    fn agent(&mut self) -> String {
+        let at = usize::from(self.byte());
+        self.agents.get(at % self.agents.len().max(1)).cloned().unwrap_or_else(|| "nobody".to_owned())
+    }
+
+    fn option<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        self.flag().then(|| make(self))
+    }
+
+    fn input(&mut self) -> Input {
+        match self.byte() % 20 {
+            0 => Input::Start(Start {
+                time_ns: self.time(),
+                host: "host".to_owned(),
+                boot_id: self.text(),
+                version: "0".to_owned(),
+                kernel_record: self.flag(),
+                daemon: self.key(),
+                data_dir: "/var/lib/muster".to_owned(),
+            }),
+            1 => Input::Snapshot(Snapshot {
+                process: self.key(),
+                parent: self.option(Self::key),
+                uid: 0,
+                comm: self.text(),
+                cgroup: self.number(),
+                session: 1,
+                group: 1,
+                path: self.path(),
+                argv: self.argv(),
+                cwd: self.path(),
+                env: self.env(),
+                open_for_write: vec![self.path()],
+            }),
+            2 => Input::Lost(Lost {
+                queue: Queue::Lineage,
+                count: self.number(),
+                from_ns: self.time(),
+                to_ns: self.time(),
+            }),
+            3 => Input::Probe {
+                time_ns: self.time(),
+                state: ProbeState { probe: self.text(), error: self.option(Self::text) },
+            },
+            4 | 5 => Input::Identified {
+                process: self.key(),
+                product: self.option(|c| Identified {
+                    product: c.pick(NAMES),
+                    version: c.option(Self::text),
+                    by: "package".to_owned(),
+                    launcher: c.flag(),
+                }),
+            },
+            6 => Input::Enrol(Enrol {
+                time_ns: self.time(),
+                process: self.key(),
+                cgroup: self.number(),
+                principal: "u@h".to_owned(),
+                label: self.text(),
+                command: self.argv(),
+            }),
+            7..=9 => Input::Account(AccountRecord {
+                agent: self.agent(),
+                path: self.path(),
+                offset: self.number(),
+                len: self.number(),
+                sha256: [0; 32],
+                time_ns: self.time(),
+                raw: Vec::new(),
+                items: (0..self.byte() % 4).map(|_| self.item()).collect(),
+            }),
+            10 => Input::AccountState {
+                agent: self.agent(),
+                path: self.path(),
+                time_ns: self.time(),
+                state: match self.byte() % 6 {
+                    0 => AccountFile::Opened { format: self.pick(NAMES) },
+                    1 => AccountFile::Truncated { from: self.number(), to: self.number() },
+                    2 => AccountFile::Rewritten { offset: self.number() },
+                    3 => AccountFile::Replaced,
+                    4 => AccountFile::Deleted,
+                    _ => AccountFile::Unreadable { error: self.text() },
+                },
+            },
+            11 | 12 => Input::Tick { time_ns: self.time() },
+            13 => Input::ClockStep { time_ns: self.time(), by_ns: self.number() as i64 },
+            14 if self.byte() == 0 => Input::Stop { time_ns: self.time() },
+            14 => Input::Configured { agent: self.agent(), source: self.path(), commands: vec![self.argv()] },
+            15 => Input::Imported(Imported {
+                time_ns: self.time(),
+                product: self.pick(NAMES),
+                path: self.path(),
+                session: self.option(Self::text),
+            }),
+            _ => Input::Event(Event {
+                seq: self.number(),
+                time_ns: self.time(),
+                boot_ns: self.number(),
+                process: self.key(),
+                thread: 1,
+                uid: 0,
+                comm: self.text(),
+                cgroup: self.number(),
+                kind: self.kind(),
+            }),
+        }
+    }
+
+    fn kind(&mut self) -> Kind {
+        let address = Address::Unix { path: self.path() };
+        match self.byte() % 16 {
+            0 | 1 => Kind::Fork { child: self.key() },
+            2 | 3 => Kind::Exec {
+                path: self.path(),
+                script: self.option(Self::path),
+                argv: self.argv(),
+                argv_truncated: self.flag(),
+                cwd: self.path(),
+                env: self.env(),
+                parent: self.key(),
+                session: u32::from(self.byte()),
+                group: u32::from(self.byte()),
+                file: Identity { device: 1, inode: self.number() },
+                anonymous: self.flag(),
+            },
+            4 => Kind::Exit { code: self.option(|c| i32::from(c.byte())), signal: None },
+            5 | 6 => {
+                let access = Access {
+                    read: self.flag(),
+                    write: self.flag(),
+                    create: self.flag(),
+                    truncate: self.flag(),
+                    append: false,
+                };
+                Kind::Open { path: self.path(), access, result: self.number() as i64 }
+            }
+            7 => Kind::Rename { from: self.path(), to: self.path(), result: 0 },
+            8 => Kind::Unlink { path: self.path(), directory: self.flag(), result: 0 },
+            9 => Kind::Connect { address, result: 0 },
+            10 => Kind::Http {
+                method: "POST".to_owned(),
+                target: "/v1/messages".to_owned(),
+                host: None,
+                address,
+            },
+            11 => Kind::Dns {
+                name: "api.anthropic.com".to_owned(),
+                record_type: "A".to_owned(),
+                server: address,
+            },
+            12 => Kind::Signal {
+                target: SignalTarget::Process(u32::from(self.byte() % 12)),
+                signal: i32::from(self.byte() % 32),
+                result: 0,
+            },
+            13 => Kind::SetSid { session: u32::from(self.byte()) },
+            14 => Kind::Bpf { command: u32::from(self.byte()), result: 0 },
+            _ => Kind::Truncate { path: self.path(), length: self.number(), result: 0 },
+        }
+    }
+
+    fn item(&mut self) -> Item {
+        let call_id = self.text();
+        let body = match self.byte() % 9 {
+            0 => Body::Session {
+                id: self.text(),
+                version: None,
+                model: self.option(Self::text),
+                cwd: self.option(Self::path),
+                parent: self.option(Self::text),
+                authority: None,
+            },
+            1 => Body::Prompt { text: self.text(), origin: Origin::User },
+            2 => Body::Text { text: self.text(), last: self.flag() },
+            3 | 4 => Body::Call {
+                call_id,
+                tool: "Bash".to_owned(),
+                class: if self.flag() { Class::Execute } else { Class::Edit },
+                command: self.option(Self::text),
+                paths: vec![self.path()],
+                cwd: self.option(Self::path),
+                arguments: self.text(),
+                background: self.flag(),
+            },
+            5 => Body::Effective { call_id, command: self.option(Self::text), arguments: String::new() },
+            6 => Body::Result {
+                call_id,
+                status: if self.flag() { Status::Ok } else { Status::Denied },
+                exit_code: self.option(|c| i32::from(c.byte())),
+                output: self.text(),
+                output_len: self.number(),
+                process_group: self.option(|c| u32::from(c.byte())),
+            },
+            7 => Body::Decision {
+                call_id: self.option(Self::text),
+                decision: Decision::Reject,
+                by: self.text(),
+                reason: self.text(),
+            },
+            _ => Body::TurnEnd,
+        };
+        Item { time_ns: self.option(Self::time), actor: Actor::Main, body }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_inputs(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+            engine_step(&bytes);
+        }
+
+        #[test]
+        fn any_product_data(text in "(\\*|[a-c\n]|\\[|\\]|=|\"|name|product|argv|\\PC){0,40}", bytes: Vec<u8>) {
+            product_data(text.as_bytes());
+            product_data(&bytes);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Text that an agent chose cannot speak to the terminal: whatever is drawn, no character of it is a command.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+
+use muster_account::{Actor, Body, Class, Decision, Item, Origin, Status};
+use muster_engine::{AgentState, Code, Coverage, Evidence, Finding, Join, Severity, Stage, State, Strength};
+use muster_event::{Access, Address, Event, Identity, Kind, ProcessKey};
+use muster_report::{Show, Style};
+
+/// Clears the screen, sets the title, turns the direction, hides, breaks the line, and forges one of our own.
+const HOSTILE: &str = "a\u{1b}[2J\u{1b}]0;x\u{7}\u{9b}31m\u{202e}b\u{2066}\u{200b}\u{ad}\u{feff}\r\nno findings\r\n\u{0}\u{7f}<script>";
+const T0: u64 = 1_700_000_000_000_000_000;
+
+fn key(pid: u32) -> ProcessKey {
+    ProcessKey { pid, start_ns: 0 }
+}
+
+fn text() -> String {
+    HOSTILE.to_owned()
+}
+
+fn agent() -> AgentState {
+    AgentState {
+        agent: text(),
+        product: text(),
+        version: Some(text()),
+        model: Some(text()),
+        root: key(10),
+        parent: Some(text()),
+        mandate: Some(text()),
+        principal: Some(text()),
+        label: text(),
+        found_by: text(),
+        uid: 0,
+        command: vec![text(); 2],
+        cwd: text(),
+        sessions: vec![text()],
+        accounts: vec![text()],
+        started_ns: T0,
+        last_ns: T0,
+        ended_ns: None,
+        state: State::Running,
+        stage: Some(Stage::Conceal),
+        processes: 1,
+        events: 1,
+        calls: 1,
+        calls_joined: 1,
+        doing: text(),
+        coverage: Coverage { blind: vec![text()], unreadable: vec![text()], lost: 1, ..Coverage::default() },
+    }
+}
+
+fn events() -> Vec<Event> {
+    let address = || Address::Unix { path: text() };
+    let access = Access { read: false, write: true, create: true, truncate: false, append: false };
+    let kinds = vec![
+        Kind::Exec {
+            path: text(),
+            script: Some(text()),
+            argv: vec![text(); 2],
+            argv_truncated: false,
+            cwd: text(),
+            env: BTreeMap::from([(text(), text())]),
+            parent: key(1),
+            session: 1,
+            group: 1,
+            file: Identity { device: 1, inode: 2 },
+            anonymous: true,
+        },
+        Kind::Open { path: text(), access, result: -13 },
+        Kind::Rename { from: text(), to: text(), result: 0 },
+        Kind::Symlink { target: text(), path: text(), result: 0 },
+        Kind::Connect { address: address(), result: 0 },
+        Kind::Dns { name: text(), record_type: text(), server: address() },
+        Kind::Tls { name: text(), address: address() },
+        Kind::Http { method: text(), target: text(), host: Some(text()), address: address() },
+        Kind::LoadModule { name: text(), result: 0 },
+        Kind::Mount { call: text(), source: text(), target: text(), result: 0 },
+        Kind::Root { call: text(), path: text(), result: 0 },
+        Kind::SetName { from: text(), to: text() },
+        Kind::Memfd { name: text(), result: 0 },
+        Kind::IoUring { operation: text(), path: Some(text()), flags: 0 },
+        Kind::Control { call: text(), arguments: vec![1], result: 0 },
+    ];
+    let event = |(seq, kind)| {
+        let (time_ns, process) = (T0 + seq, key(10));
+        Event { seq, time_ns, boot_ns: seq, process, thread: 10, uid: 0, comm: text(), cgroup: 0, kind }
+    };
+    (1..).zip(kinds).map(event).collect()
+}
+
+fn said() -> Vec<(u64, Item)> {
+    let bodies = vec![
+        Body::Session {
+            id: text(),
+            version: Some(text()),
+            model: Some(text()),
+            cwd: Some(text()),
+            parent: Some(text()),
+            authority: Some(text()),
+        },
+        Body::Prompt { text: text(), origin: Origin::User },
+        Body::Text { text: text(), last: true },
+        Body::Thinking { text: text() },
+        Body::Call {
+            call_id: text(),
+            tool: text(),
+            class: Class::Execute,
+            command: Some(text()),
+            paths: vec![text()],
+            cwd: Some(text()),
+            arguments: text(),
+            background: true,
+        },
+        Body::Effective { call_id: text(), command: Some(text()), arguments: text() },
+        Body::Result {
+            call_id: text(),
+            status: Status::Failed,
+            exit_code: Some(1),
+            output: text(),
+            output_len: 1,
+            process_group: None,
+        },
+        Body::Decision { call_id: Some(text()), decision: Decision::Reject, by: text(), reason: text() },
+        Body::Other { record_type: text() },
+    ];
+    let item = |body| (T0, Item { time_ns: None, actor: Actor::Sub { id: text() }, body });
+    bodies.into_iter().map(item).collect()
+}
+
+fn finding() -> Finding {
+    Finding {
+        id: text(),
+        code: Code::UnreportedAction,
+        severity: Severity::Critical,
+        stage: Stage::Conceal,
+        overreach: 2,
+        deception: 1,
+        agent: text(),
+        time_ns: T0,
+        summary: text(),
+        explanation: text(),
+        evidence: vec![
+            Evidence::Event { seq: 1 },
+            Evidence::Account { path: text(), offset: 0, sha256: [7; 32] },
+            Evidence::Process { pid: 50, start_ns: 0 },
+        ],
+    }
+}
+
+/// Without our own colours, nothing but line breaks is left of what a terminal obeys.
+#[track_caller]
+fn check(drawn: &str, colour: bool) {
+    let mut plain = drawn.to_owned();
+    if colour {
+        for code in ["0", "1", "2", "31", "1;31", "33", "32", "36"] {
+            plain = plain.replace(&format!("\u{1b}[{code}m"), "");
+        }
+    }
+    let unsafe_text =
+        |c: char| (c.is_control() && c != '\n') || muster_event::sanitize(&c.to_string()) != c.to_string();
+    let found: Vec<char> = plain.chars().filter(|c| *c != '\n' && unsafe_text(*c)).collect();
+    assert!(found.is_empty(), "{found:?} came through:\n{plain:?}");
+    assert!(!plain.lines().any(|line| line.trim() == "no findings"), "a line was forged:\n{plain}");
+}
+
+#[test]
+fn hostile_text_cannot_command_the_terminal() {
+    let (agent, events, said, finding) = (agent(), events(), said(), finding());
+    let join = Join { agent: text(), call_id: text(), process: key(10), seq: 1, strength: Strength::CallId };
+    for colour in [false, true] {
+        for width in [40, 100, 400] {
+            let style = Style { colour, width };
+            let counts = BTreeMap::from([(text(), [1; 5])]);
+            check(&muster_report::roll(std::slice::from_ref(&agent), &counts, T0 + 1, &style), colour);
+            check(&muster_report::findings(std::slice::from_ref(&finding), &style), colour);
+            check(&muster_report::finding(&finding, &events, &style), colour);
+            for event in &events {
+                let line = muster_report::event_line(event, Some(HOSTILE), &style);
+                check(&line, colour);
+                assert!(!line.contains('\n'), "one event, one line: {line:?}");
+            }
+            let show = Show {
+                agent: &agent,
+                events: &events,
+                said: &said,
+                joins: std::slice::from_ref(&join),
+                findings: std::slice::from_ref(&finding),
+                now_ns: T0 + 1,
+            };
+            check(&muster_report::show(&show, &style), colour);
+        }
+    }
+}

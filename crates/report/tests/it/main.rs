@@ -1,0 +1,3 @@
+//! What people see, from outside.
+
+mod hostile;

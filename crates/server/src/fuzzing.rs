@@ -1,0 +1,106 @@
+//! What must hold of entries and of what is asked of the API, whatever the bytes: driven by proptest here, by libFuzzer
+//! in `fuzz/`.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a property fails by panicking")]
+
+use muster_engine::{Code, Severity};
+
+use crate::entry::{self, Entry, EntryRef};
+use crate::http::api;
+use crate::views;
+
+/// An entry of the ledger. What is read, written again and read again, is the same; the head of an event agrees with it.
+pub fn ledger_entry(bytes: &[u8]) {
+    let whole = entry::decode(bytes);
+    if let Ok(event) = entry::decode_event(bytes) {
+        let head = entry::event_head(bytes).unwrap();
+        assert_eq!((head.seq, head.time_ns, head.process), (event.seq, event.time_ns, event.process));
+        assert_eq!(head.comm, event.comm);
+        let (name, _) = views::EVENT_KINDS.get(head.kind as usize).unwrap();
+        assert_eq!(*name, event.kind.name(), "the order of kinds is that of their names");
+    }
+    match whole {
+        Ok(read) => {
+            let again = match &read {
+                Entry::Input(input) => EntryRef::Input(input),
+                Entry::Output(output) => EntryRef::Output(output),
+                Entry::Kept(kept) => EntryRef::Kept(kept),
+            };
+            let mut written = Vec::new();
+            entry::encode(&again, &mut written).unwrap();
+            assert_eq!(entry::decode(&written), Ok(read));
+        }
+        Err(reason) => assert!(!reason.is_empty()),
+    }
+}
+
+/// A moment in time: what is understood comes back as it was meant.
+pub fn time(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Some(ns) = views::parse_time(&text) {
+        assert_eq!(views::parse_time(&views::time(ns)), Some(ns), "{text}");
+    }
+    if let Some(ns) = bytes.first_chunk() {
+        let ns = u64::from_le_bytes(*ns);
+        assert_eq!(views::parse_time(&views::time(ns)), Some(ns));
+    }
+}
+
+/// What stands behind `?`: it is taken or refused, with a reason, and never asks for more than the limit.
+pub fn query(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for result in [api::fuzzed_events(&text), api::fuzzed_findings(&text), api::fuzzed_account(&text)] {
+        match result {
+            Ok(limit) => assert!(limit <= api::LIMIT_MAX),
+            Err(reason) => assert!(!reason.is_empty()),
+        }
+    }
+    // The words of the API and those of the command line are the same.
+    let word = serde_json::Value::String(text.clone().into_owned());
+    let severity = serde_json::from_value::<Severity>(word.clone()).ok();
+    assert_eq!(severity, text.parse::<Severity>().ok());
+    assert_eq!(serde_json::from_value::<Code>(word).ok(), text.parse::<Code>().ok());
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_engine::Input;
+    use muster_event::{Event, Kind, ProcessKey};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_entry(seq: u64, comm: String, code: Option<i32>, at: prop::sample::Index, byte: u8, noise: Vec<u8>) {
+            let process = ProcessKey { pid: 7, start_ns: seq };
+            let kind = Kind::Exit { code, signal: None };
+            let event = Event { seq, time_ns: seq, boot_ns: 1, process, thread: 7, uid: 0, comm, cgroup: 0, kind };
+            let mut bytes = Vec::new();
+            entry::encode(&EntryRef::Input(&Input::Event(event.clone())), &mut bytes).unwrap();
+            prop_assert_eq!(entry::decode_event(&bytes), Ok(event));
+            ledger_entry(&bytes);
+            let at = at.index(bytes.len());
+            if let Some(changed) = bytes.get_mut(at) {
+                *changed = byte;
+            }
+            ledger_entry(&bytes);
+            ledger_entry(&noise);
+        }
+
+        #[test]
+        fn any_time(text in "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{2,12}(Z|[+-][0-9:]{2,5})?", bytes: Vec<u8>) {
+            time(text.as_bytes());
+            time(&bytes);
+        }
+
+        #[test]
+        fn any_query(
+            text in "((agent|since_seq|until_seq|since|until|kinds|pid|limit|last|severity|code)=(exec|high|true|[0-9]{0,22}|2026-01-02T03:04:05Z|%[0-9a-f]{2}|\\PC{0,4})&?){0,4}",
+            bytes: Vec<u8>,
+        ) {
+            query(text.as_bytes());
+            query(&bytes);
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The references that are made from the tables of `views`: `docs/json.md` and `openapi.json`. A field or a query that is
+//! not here is not part of the contract; tests hold what is really answered against it.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value, json};
+
+use crate::views::{self, Field};
+
+/// What is a line or an object of its own: name, what it is, its fields, and how many of them (from the first on) are
+/// always there.
+///
+/// The types: `string`, `integer`, `boolean`, `time` (RFC 3339), `value` (any JSON), `array of TYPE`, `map of string`, `object NAME`
+/// (one of these tables); ` or null` behind.
+pub const TABLES: &[(&str, &str, &[Field], usize)] = &[
+    ("roll", "One agent: a line of `muster roll --json`.", views::ROLL_FIELDS, views::ROLL_FIELDS.len()),
+    (
+        "roll.coverage_detail",
+        "What was seen of an agent.",
+        views::COVERAGE_FIELDS,
+        views::COVERAGE_FIELDS.len(),
+    ),
+    (
+        "roll.findings",
+        "Findings of an agent by severity.",
+        views::FINDING_COUNTS_FIELDS,
+        views::FINDING_COUNTS_FIELDS.len(),
+    ),
+    ("events", "One event of the record: a line of `muster events --json`.", views::EVENT_FIELDS, 9),
+    (
+        "findings",
+        "One finding: a line of `muster findings --json`.",
+        views::FINDING_FIELDS,
+        views::FINDING_FIELDS.len(),
+    ),
+    (
+        "findings.evidence",
+        "One pointer: `event`, or `process`, or `account` with `offset` and `sha256`.",
+        views::EVIDENCE_FIELDS,
+        0,
+    ),
+    ("account", "One thing that an account says.", ACCOUNT_FIELDS, ACCOUNT_FIELDS.len()),
+    ("health", "The daemon and its sensors.", HEALTH_FIELDS, HEALTH_FIELDS.len()),
+    ("health.probes", "One probe.", PROBE_FIELDS, PROBE_FIELDS.len()),
+    ("health.losses", "One loss.", LOSS_FIELDS, LOSS_FIELDS.len()),
+    ("run", "An enrolment, as `muster run` asks for it.", RUN_FIELDS, 2),
+    ("enrolled", "Its answer.", ENROLLED_FIELDS, ENROLLED_FIELDS.len()),
+    ("error", "Why there is no answer.", ERROR_FIELDS, ERROR_FIELDS.len()),
+];
+
+const ACCOUNT_FIELDS: &[Field] = &[
+    ("path", "string", "file of the account"),
+    ("offset", "integer", "place of the record in it, in bytes"),
+    ("len", "integer", "length of the record, in bytes"),
+    ("sha256", "string", "SHA-256 of the record's bytes, in hex"),
+    ("read", "time", "when it was read"),
+    ("item", "value", "what is said, with `time_ns` as the account gives it, `actor` and `body`"),
+];
+
+const HEALTH_FIELDS: &[Field] = &[
+    ("host", "string or null", "name of the host; null: no daemon has run on this data"),
+    ("version", "string or null", "version of the daemon that ran last"),
+    ("started", "time or null", "when it was started"),
+    ("stopped", "time or null", "when it stopped in good order; null: it runs, or was killed"),
+    ("last", "time", "time of the last input"),
+    ("last_seq", "integer", "number of the last event"),
+    ("lost", "integer", "events lost since the start"),
+    ("ledger_bytes", "integer", "size of the ledger, in bytes"),
+    ("kernel_record", "boolean", "the record comes from the kernel; else only from `/proc`"),
+    ("probes", "array of health.probes", "every probe whose state is known"),
+    ("losses", "array of health.losses", "the latest losses, oldest first"),
+];
+
+const PROBE_FIELDS: &[Field] = &[
+    ("probe", "string", "name of the probe"),
+    ("error", "string or null", "why it sees nothing; null: it works"),
+];
+
+const LOSS_FIELDS: &[Field] = &[
+    ("queue", "string", "`process`, `lineage`, `network`, `members` or `intake`"),
+    ("count", "integer", "events lost"),
+    ("from", "time", "the last reading before the loss"),
+    ("to", "time", "the reading that showed it"),
+];
+
+const RUN_FIELDS: &[Field] = &[
+    ("pid", "integer", "the process that will become the agent"),
+    ("principal", "string", "who answers for it"),
+    ("command", "array of string", "what it will execute"),
+    ("label", "string", "what it is to do, in words"),
+];
+
+const ENROLLED_FIELDS: &[Field] = &[("agent", "string", "name of the agent")];
+
+const ERROR_FIELDS: &[Field] =
+    &[("error", "string", "what went wrong"), ("hint", "string", "what to do about it")];
+
+const AGENT: Field = ("agent", "string", "only of this agent");
+const SINCE: Field = ("since", "time", "only from this moment on");
+const UNTIL: Field = ("until", "time", "only up to this moment");
+const LIMIT: Field = ("limit", "integer", "at most so many; 1000 without it, never more than 10000");
+
+/// Path, method, what it gives, its query, and the type of its answer.
+pub(crate) const PATHS: &[(&str, &str, &str, &[Field], &str)] = &[
+    ("/api/v1/roll", "get", "All agents.", &[], "array of roll"),
+    ("/api/v1/agents/{agent}", "get", "One agent.", &[], "object roll"),
+    (
+        "/api/v1/agents/{agent}/account",
+        "get",
+        "What the agent's accounts say, in the order in which it was read.",
+        &[SINCE, UNTIL, LIMIT],
+        "array of account",
+    ),
+    (
+        "/api/v1/events",
+        "get",
+        "Events of the record, in their order.",
+        &[
+            AGENT,
+            ("since_seq", "integer", "only from this number on"),
+            ("until_seq", "integer", "only up to this number"),
+            SINCE,
+            UNTIL,
+            ("kinds", "string", "only these kinds, with commas between them"),
+            ("pid", "integer", "only of this process"),
+            LIMIT,
+            ("last", "boolean", "the last ones, not the first"),
+        ],
+        "array of events",
+    ),
+    (
+        "/api/v1/findings",
+        "get",
+        "Findings, the newest first.",
+        &[
+            AGENT,
+            ("severity", "string", "only of this severity or above"),
+            ("code", "string", "only of this kind"),
+            SINCE,
+            LIMIT,
+        ],
+        "array of findings",
+    ),
+    ("/api/v1/findings/{finding}", "get", "One finding.", &[], "object findings"),
+    ("/api/v1/health", "get", "The daemon and its sensors.", &[], "object health"),
+    (
+        "/api/v1/stream",
+        "get",
+        "What changes, as server-sent events: `agent` (as in `roll`, without `findings`), `finding`, and `lagged` \
+         with how many of these were `missed`.",
+        &[],
+        "stream",
+    ),
+    ("/openapi.json", "get", "This description. Needs no token.", &[], "value"),
+    ("/api/v1/runs", "post", "Enrols an agent. On the unix socket only.", &[], "object enrolled"),
+];
+
+/// `docs/json.md`.
+pub fn json_markdown() -> String {
+    let mut out = String::from(
+        "# What `--json` prints\n\nMade by `muster reference json`; a test keeps it true. One JSON object per line. Fields \
+         are only ever added. Times\nare RFC 3339 in UTC with nanoseconds. Text is as it was seen, with secrets cut out; what \
+         is shown to a person must be\nescaped. The API answers with the same objects (`openapi.json`).\n",
+    );
+    for (name, what, fields, always) in TABLES {
+        let _ = write!(out, "\n## `{name}`\n\n{what}\n\n| field | type | meaning |\n|---|---|---|\n");
+        for (at, (field, kind, meaning)) in fields.iter().enumerate() {
+            let absent = if at >= *always { "; may be absent" } else { "" };
+            let _ = writeln!(out, "| `{field}` | {kind}{absent} | {meaning} |");
+        }
+        if *name == "events" {
+            out.push_str("\nWhich fields an event has beside those that every event has:\n\n| kind | fields |\n|---|---|\n");
+            for (kind, fields) in views::EVENT_KINDS {
+                let fields: Vec<String> = fields.iter().map(|field| format!("`{field}`")).collect();
+                let _ = writeln!(out, "| `{kind}` | {} |", fields.join(", "));
+            }
+        }
+    }
+    out
+}
+
+/// `openapi.json`: OpenAPI 3.1.
+pub fn openapi() -> String {
+    let mut paths = Map::new();
+    for (path, method, summary, query, answer) in PATHS {
+        let mut operation = json!({
+            "summary": summary,
+            "responses": {
+                "200": {"description": "the answer", "content": content(answer)},
+                "default": {"description": "why there is none", "content": content("object error")},
+            },
+        });
+        let named = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        let mut parameters: Vec<Value> = named
+            .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
+            .collect();
+        parameters.extend(query.iter().map(|(name, kind, meaning)| {
+            json!({"name": name, "in": "query", "description": meaning, "schema": schema(kind)})
+        }));
+        if let Some(fields) = operation.as_object_mut() {
+            if !parameters.is_empty() {
+                fields.insert("parameters".to_owned(), parameters.into());
+            }
+            if *method == "post" {
+                fields.insert(
+                    "requestBody".to_owned(),
+                    json!({"required": true, "content": content("object run")}),
+                );
+            }
+            if *path == "/openapi.json" || *method == "post" {
+                fields.insert("security".to_owned(), json!([]));
+            }
+        }
+        paths.insert((*path).to_owned(), json!({ *method: operation }));
+    }
+    let schemas: Map<String, Value> = TABLES
+        .iter()
+        .map(|(name, what, fields, always)| {
+            let properties: Map<String, Value> = fields
+                .iter()
+                .map(|(field, kind, meaning)| {
+                    let mut schema = schema(kind);
+                    if let Some(schema) = schema.as_object_mut() {
+                        schema.insert("description".to_owned(), (*meaning).into());
+                    }
+                    ((*field).to_owned(), schema)
+                })
+                .collect();
+            let required: Vec<&str> = fields.iter().take(*always).map(|(field, ..)| *field).collect();
+            let table =
+                json!({"type": "object", "description": what, "properties": properties, "required": required});
+            ((*name).to_owned(), table)
+        })
+        .collect();
+    let document = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Muster",
+            "version": "1",
+            "description": "Served by `muster watch` on loopback, under its own name only, to who has the token; and on \
+                the unix socket of the data folder, without one. Times are RFC 3339 in UTC.",
+        },
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": schemas,
+        },
+    });
+    format!("{document:#}\n")
+}
+
+fn content(kind: &str) -> Value {
+    match kind {
+        "stream" => json!({"text/event-stream": {"schema": {"type": "string"}}}),
+        kind => json!({"application/json": {"schema": schema(kind)}}),
+    }
+}
+
+/// A type as JSON Schema.
+fn schema(kind: &str) -> Value {
+    if let Some(inner) = kind.strip_suffix(" or null") {
+        return match schema(inner) {
+            Value::Object(mut fields) if fields.contains_key("type") => {
+                let inner = fields.remove("type");
+                fields.insert("type".to_owned(), json!([inner, "null"]));
+                fields.into()
+            }
+            other => json!({"anyOf": [other, {"type": "null"}]}),
+        };
+    }
+    if let Some(inner) = kind.strip_prefix("array of ") {
+        let of_table = TABLES.iter().any(|(name, ..)| *name == inner);
+        let items = if of_table { schema(&format!("object {inner}")) } else { schema(inner) };
+        return json!({"type": "array", "items": items});
+    }
+    if let Some(name) = kind.strip_prefix("object ") {
+        return json!({"$ref": format!("#/components/schemas/{name}")});
+    }
+    match kind {
+        "time" => json!({"type": "string", "format": "date-time"}),
+        "map of string" => json!({"type": "object", "additionalProperties": {"type": "string"}}),
+        "value" => json!({}),
+        plain => json!({"type": plain}),
+    }
+}

@@ -1,0 +1,249 @@
+//! A server on a small record, full of hostile text, and a client that sends exactly what it is told.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_account::{Actor, Body, Item};
+use muster_engine::{
+    AccountRecord, AgentState, Code, Coverage, Evidence, Finding, Input, Member, Output, Severity, Stage,
+    Start, State,
+};
+use muster_event::{Attribution, Event, Identity, Kind, Lost, ProbeState, ProcessKey, Queue};
+use muster_server::{Enrolled, Http, Retention, Store};
+use tempfile::TempDir;
+
+/// Markup, a terminal's escape, a change of direction, a line break.
+pub const HOSTILE: &str =
+    "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u{1b}[2J\u{202e}gpj.exe\u{200b}\r\n";
+const T0: u64 = 1_700_000_000_000_000_000;
+
+pub struct Rig {
+    pub http: Http,
+    pub address: SocketAddr,
+    pub socket: PathBuf,
+    _folder: TempDir,
+}
+
+pub struct Answer {
+    pub status: u16,
+    /// Names in lower case, one line each.
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut store, _) = Store::open(folder.path(), Retention::UNLIMITED).unwrap();
+        story(&mut store);
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = tcp.local_addr().unwrap();
+        let socket = folder.path().join("s");
+        let unix = UnixListener::bind(&socket).unwrap();
+        let enrol = Arc::new(|peer: muster_server::Peer, request: muster_server::EnrolRequest| {
+            assert_eq!(peer.pid, std::process::id(), "as the kernel knows it");
+            if request.command.is_empty() {
+                Err("no command".to_owned())
+            } else {
+                Ok(Enrolled { agent: "one".to_owned() })
+            }
+        });
+        let http = Http::start(folder.path(), tcp, unix, None, enrol).unwrap();
+        Self { http, address, socket, _folder: folder }
+    }
+
+    /// The head as given, after the request line and `Connection: close`.
+    pub fn send(&self, line: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        exchange(&mut stream, line, headers, body)
+    }
+
+    pub fn send_unix(&self, line: &str, body: &str) -> Answer {
+        let mut stream = UnixStream::connect(&self.socket).unwrap();
+        exchange(&mut stream, line, &[("Host", "localhost"), ("Content-Type", "application/json")], body)
+    }
+
+    /// As the page and scripts ask: under the server's own name, with the token.
+    pub fn get(&self, target: &str) -> Answer {
+        let token = format!("Bearer {}", self.http.token());
+        self.send(
+            &format!("GET {target}"),
+            &[("Host", &self.address.to_string()), ("Authorization", &token)],
+            "",
+        )
+    }
+}
+
+/// Reads until the stream ends, or, where it goes on for ever, until nothing comes.
+fn exchange(stream: &mut (impl Read + Write), line: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let mut request = format!("{line} HTTP/1.1\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !body.is_empty() {
+        request.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    }
+    stream.write_all(format!("{request}\r\n{body}").as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) =
+        answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer to {line}: {answer:?}"));
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap();
+    Answer { status, head: head.to_lowercase(), body: body.to_owned() }
+}
+
+/// The first lines of a stream, up to one that begins with `until`.
+pub fn stream_until(rig: &Rig, until: &str, publish: impl Fn(&Http)) -> String {
+    let mut stream = TcpStream::connect(rig.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let head = format!(
+        "GET /api/v1/stream HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
+        rig.address,
+        rig.http.token()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut read = String::new();
+    let mut piece = [0; 4096];
+    let mut published = false;
+    loop {
+        let count = stream.read(&mut piece).unwrap();
+        assert!(count > 0, "the stream ended: {read}");
+        read.push_str(&String::from_utf8_lossy(&piece[..count]));
+        // Who listens is known once the head has come.
+        if !published && read.contains("\r\n\r\n") {
+            publish(&rig.http);
+            published = true;
+        }
+        if let Some((_, rest)) = read.split_once(until)
+            && let Some((line, _)) = rest.split_once('\n')
+        {
+            return line.to_owned();
+        }
+    }
+}
+
+pub fn state() -> AgentState {
+    AgentState {
+        agent: "one".to_owned(),
+        product: HOSTILE.to_owned(),
+        version: Some(HOSTILE.to_owned()),
+        model: None,
+        root: key(10),
+        parent: None,
+        mandate: Some("m".to_owned()),
+        principal: Some(HOSTILE.to_owned()),
+        label: HOSTILE.to_owned(),
+        found_by: HOSTILE.to_owned(),
+        uid: 1000,
+        command: vec!["claude".to_owned(), HOSTILE.to_owned()],
+        cwd: HOSTILE.to_owned(),
+        sessions: vec![HOSTILE.to_owned()],
+        accounts: vec![HOSTILE.to_owned()],
+        started_ns: T0,
+        last_ns: T0,
+        ended_ns: None,
+        state: State::Running,
+        stage: Some(Stage::Conceal),
+        processes: 1,
+        events: 3,
+        calls: 1,
+        calls_joined: 0,
+        doing: HOSTILE.to_owned(),
+        coverage: Coverage { record_from_ns: Some(T0), ..Coverage::default() },
+    }
+}
+
+pub fn finding() -> Finding {
+    Finding {
+        id: "f-1".to_owned(),
+        code: Code::UnreportedAction,
+        severity: Severity::High,
+        stage: Stage::Conceal,
+        overreach: 2,
+        deception: 1,
+        agent: "one".to_owned(),
+        time_ns: T0,
+        summary: HOSTILE.to_owned(),
+        explanation: HOSTILE.to_owned(),
+        evidence: vec![
+            Evidence::Event { seq: 1 },
+            Evidence::Account { path: HOSTILE.to_owned(), offset: 0, sha256: [7; 32] },
+            Evidence::Process { pid: 50, start_ns: 0 },
+        ],
+    }
+}
+
+fn key(pid: u32) -> ProcessKey {
+    ProcessKey { pid, start_ns: 0 }
+}
+
+fn story(store: &mut Store) {
+    let started = Start {
+        time_ns: T0,
+        host: "host".to_owned(),
+        boot_id: "boot".to_owned(),
+        version: "0".to_owned(),
+        kernel_record: true,
+        daemon: key(1),
+        data_dir: "/d".to_owned(),
+    };
+    store.append(&Input::Start(started)).unwrap();
+    let probe = ProbeState { probe: "exec".to_owned(), error: Some(HOSTILE.to_owned()) };
+    store.append(&Input::Probe { time_ns: T0, state: probe }).unwrap();
+    store
+        .append(&Input::Probe { time_ns: T0, state: ProbeState { probe: "exit".to_owned(), error: None } })
+        .unwrap();
+    let exec = Kind::Exec {
+        path: HOSTILE.to_owned(),
+        script: None,
+        argv: vec![HOSTILE.to_owned()],
+        argv_truncated: false,
+        cwd: HOSTILE.to_owned(),
+        env: [("AGENT".to_owned(), HOSTILE.to_owned())].into(),
+        parent: key(1),
+        session: 1,
+        group: 1,
+        file: Identity { device: 1, inode: 2 },
+        anonymous: false,
+    };
+    let kinds = [
+        exec,
+        Kind::SetName { from: "a".to_owned(), to: HOSTILE.to_owned() },
+        Kind::Exit { code: Some(0), signal: None },
+    ];
+    for (seq, kind) in (1..).zip(kinds) {
+        let comm = HOSTILE.to_owned();
+        let (time_ns, process) = (T0 + seq, key(10));
+        let event = Event { seq, time_ns, boot_ns: seq, process, thread: 10, uid: 0, comm, cgroup: 0, kind };
+        store.append(&Input::Event(event)).unwrap();
+    }
+    let body = Body::Text { text: HOSTILE.to_owned(), last: true };
+    let record = AccountRecord {
+        agent: "one".to_owned(),
+        path: HOSTILE.to_owned(),
+        offset: 0,
+        len: 9,
+        sha256: [7; 32],
+        time_ns: T0,
+        raw: HOSTILE.as_bytes().to_vec(),
+        items: vec![Item { time_ns: None, actor: Actor::Main, body }],
+    };
+    store.append(&Input::Account(record)).unwrap();
+    store.append(&Input::Lost(Lost { queue: Queue::Lineage, count: 3, from_ns: T0, to_ns: T0 + 1 })).unwrap();
+    store.apply(&Output::Agent(Box::new(state()))).unwrap();
+    let (process, by) = (key(10), Attribution::Ancestry);
+    store.apply(&Output::Member(Member { agent: "one".to_owned(), process, from_seq: 1, by })).unwrap();
+    store.apply(&Output::Finding(Box::new(finding()))).unwrap();
+    store.commit(true).unwrap();
+}

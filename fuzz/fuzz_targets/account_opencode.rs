@@ -1,0 +1,5 @@
+//! `account_opencode` of crates/account/src/fuzzing.rs.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| muster_account::fuzzing::account_opencode(bytes));

@@ -1,0 +1,5 @@
+//! `engine_step` of crates/engine/src/fuzzing.rs.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| muster_engine::fuzzing::engine_step(bytes));
