@@ -465,6 +465,8 @@ __noinline u64 is_sensitive(u64 dentry_at)
 	struct dentry *dentry = (struct dentry *)dentry_at;
 	bool known = dentry_is_as_known();
 
+	/* Unrolled: Linux 6.1 refuses a loop whose last instruction stands right before its first, as the compiler puts it. */
+#pragma clang loop unroll(full)
 	for (int i = 0; i < SENSITIVE_DEPTH; i++) {
 		u64 part_at = (u64)dentry + bpf_core_field_offset(struct dentry, d_parent);
 		struct dentry_part part = {};
