@@ -149,10 +149,14 @@ impl Daemon {
         self.data.take().unwrap()
     }
 
-    fn end(&mut self) {
+    pub fn signal(&self, signal: Signal) {
         if let Some(pid) = Pid::from_raw(self.child.id() as i32) {
-            let _ = kill_process(pid, Signal::TERM);
+            let _ = kill_process(pid, signal);
         }
+    }
+
+    fn end(&mut self) {
+        self.signal(Signal::TERM);
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             if self.child.try_wait().unwrap().is_some() {

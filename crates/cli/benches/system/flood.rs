@@ -1,10 +1,11 @@
 //! Many file events from one lineage: is any lost, and is what is lost counted exactly?
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use muster_event::Kind;
 use muster_server::{EventFilter, StoreReader};
+use rustix::process::Signal;
 
 use crate::Mode;
 use crate::act;
@@ -23,11 +24,14 @@ pub fn run(mode: Mode) {
         "ready to read after",
         "ledger per event",
     ]);
-    measure("50,000 a second", 50_000, mode.pick(5, 60), 1);
-    measure("as fast as it goes, 4 threads", 0, mode.pick(3, 10), 4);
+    let none = Duration::ZERO;
+    measure("50,000 a second", 50_000, mode.pick(5, 60), 1, none);
+    measure("as fast as it goes, 4 threads", 0, mode.pick(3, 10), 4, none);
+    // So that the queues do overflow.
+    measure("the same, the daemon stopped for 2 s", 0, mode.pick(4, 10), 4, Duration::from_secs(2));
 }
 
-fn measure(load: &str, rate: u64, seconds: u64, threads: u64) {
+fn measure(load: &str, rate: u64, seconds: u64, threads: u64, stopped: Duration) {
     let daemon = Daemon::start();
     // In memory: the file system's own speed is no matter here.
     let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
@@ -41,7 +45,14 @@ fn measure(load: &str, rate: u64, seconds: u64, threads: u64) {
         &seconds.to_string(),
         &threads.to_string(),
     ]));
-    let out = command.output().unwrap();
+    let child = act::spawn_piped(command);
+    if !stopped.is_zero() {
+        std::thread::sleep(Duration::from_secs(1));
+        daemon.signal(Signal::STOP);
+        std::thread::sleep(stopped);
+        daemon.signal(Signal::CONT);
+    }
+    let out = child.wait_with_output().unwrap();
     let over = Instant::now();
     let text = String::from_utf8(out.stdout).unwrap();
     let (done, elapsed) = text.trim().split_once(' ').expect("the acts were not done");

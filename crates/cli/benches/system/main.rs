@@ -41,7 +41,10 @@ impl Mode {
     }
 }
 
-const PARTS: [(&str, fn(Mode)); 7] = [
+/// One part, by its name.
+type Part = (&'static str, fn(Mode));
+
+const PARTS: [Part; 7] = [
     ("startup", startup::run),
     ("latency", latency::run),
     ("flood", flood::run),

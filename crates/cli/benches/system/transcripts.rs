@@ -170,7 +170,7 @@ fn claude_turn(dice: &mut Dice, session: &str, turn: u64) -> Vec<Value> {
         "model": "claude-sonnet-4-5", "content": [content], "stop_reason": "tool_use", "usage": usage}})
     };
     let mut out = Vec::new();
-    if turn % 9 == 0 {
+    if turn.is_multiple_of(9) {
         out.push(record(0, "user", json!({"message": {"role": "user", "content": "now fix the parser, and say how"}, "promptSource": "typed"})));
     }
     out.push(record(1, "attachment", json!({"attachment": {"type": "total_tokens_reminder"}})));
@@ -196,7 +196,7 @@ fn claude_turn(dice: &mut Dice, session: &str, turn: u64) -> Vec<Value> {
     ));
     let text = own.text();
     out.push(record(5, "user", json!({
-        "message": {"role": "user", "content": [{"tool_use_id": call, "type": "tool_result", "content": text, "is_error": turn % 13 == 0}]},
+        "message": {"role": "user", "content": [{"tool_use_id": call, "type": "tool_result", "content": text, "is_error": turn.is_multiple_of(13)}]},
         "toolUseResult": {"stdout": text, "stderr": "", "interrupted": false, "isImage": false},
     })));
     out
