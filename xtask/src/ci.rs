@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{generated, licences, probes, repo, tests, tidy, unused};
+use crate::{generated, licences, probes, repo, runner, tidy, unused};
 
 /// One step: what it is called, what it does, and the command that repeats it alone.
 struct Step {
@@ -51,7 +51,7 @@ const STEPS: &[Step] = &[
 ];
 
 const TESTS: Step =
-    Step { name: "tests", again: "cargo nextest run --workspace", action: Action::Own(tests::run) };
+    Step { name: "tests", again: "cargo nextest run --workspace", action: Action::Own(runner::run) };
 
 pub fn run() -> Result<()> {
     let start = Instant::now();

@@ -10,7 +10,7 @@ mod licences;
 mod metadata;
 mod probes;
 mod repo;
-mod tests;
+mod runner;
 mod tidy;
 mod unused;
 mod vm;
