@@ -17,6 +17,11 @@ const ENDED_MAX: usize = 512;
 /// No agent goes before everything that it left behind is decided.
 const ENDED_MIN_NS: Nanos = 60 * 1_000_000_000;
 
+/// Between two ticks (a fifth of a second) so much does not pass: the machine slept, or its clock was set. What is waited
+/// for (an account that is written a moment later) did not have that time, so nothing is decided until it had.
+const JUMP_NS: Nanos = 20 * 1_000_000_000;
+const SETTLE_NS: Nanos = 5 * 1_000_000_000;
+
 /// Shortest time between two publications of an agent's row that only count on.
 const PUBLISH_NS: Nanos = 200_000_000;
 
@@ -25,6 +30,9 @@ pub struct Engine {
     pub(crate) start: Option<Start>,
     pub(crate) time_ns: Nanos,
     pub(crate) record_from_ns: Option<Nanos>,
+    /// Time of the last tick, and until when nothing is decided: time jumped.
+    ticked_ns: Nanos,
+    settle_ns: Nanos,
     pub(crate) processes: Processes,
     pub(crate) agents: BTreeMap<AgentId, Agent>,
     /// Enrolled cgroups.
@@ -45,6 +53,8 @@ impl Engine {
             start: None,
             time_ns: 0,
             record_from_ns: None,
+            ticked_ns: 0,
+            settle_ns: 0,
             processes: Processes::default(),
             agents: BTreeMap::new(),
             cgroups: HashMap::new(),
@@ -78,7 +88,11 @@ impl Engine {
             }
             Input::Imported(imported) => self.on_imported(imported),
             Input::Tick { time_ns } => self.on_tick(time_ns),
-            Input::ClockStep { time_ns, by_ns: _ } => self.time_ns = time_ns,
+            Input::ClockStep { time_ns, by_ns: _ } => {
+                self.time_ns = time_ns;
+                self.ticked_ns = time_ns;
+                self.settle_ns = time_ns.saturating_add(SETTLE_NS);
+            }
             Input::Stop { time_ns } => {
                 self.on_tick(time_ns);
                 self.publish(true);
@@ -139,11 +153,17 @@ impl Engine {
 
     pub(crate) fn on_tick(&mut self, time_ns: Nanos) {
         self.time_ns = self.time_ns.max(time_ns);
-        let ids: Vec<AgentId> = self.agents.keys().cloned().collect();
-        for id in ids {
-            self.reconcile(&id);
-            self.check_survivors(&id);
-            self.check_account(&id);
+        if self.ticked_ns != 0 && time_ns.saturating_sub(self.ticked_ns) > JUMP_NS {
+            self.settle_ns = time_ns.saturating_add(SETTLE_NS);
+        }
+        self.ticked_ns = time_ns;
+        if time_ns >= self.settle_ns {
+            let ids: Vec<AgentId> = self.agents.keys().cloned().collect();
+            for id in ids {
+                self.reconcile(&id);
+                self.check_survivors(&id);
+                self.check_account(&id);
+            }
         }
         self.publish(false);
         self.forget_ended();

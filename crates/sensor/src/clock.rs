@@ -47,3 +47,21 @@ fn offset() -> i64 {
     let wall = now_ns();
     i64::try_from(wall).unwrap_or(i64::MAX) - i64::try_from(boot_ns()).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_is_noticed_once() {
+        let mut clock = Clock::new();
+        assert_eq!(clock.look(), None);
+        for by in [5_000_000_000, -3_600_000_000_000] {
+            // As if it had been set since the last look.
+            clock.offset -= by;
+            let step = clock.look().unwrap();
+            assert!((step - by).abs() < STEP_NS, "{step}");
+            assert_eq!(clock.look(), None);
+        }
+    }
+}

@@ -229,3 +229,21 @@ fn a_tool_that_writes_an_account_forges_it() {
         &format!("high account-tampered: a tool of it (`tidy`) wrote to an account of codex: `{account}`"),
     );
 }
+
+/// A laptop that slept, or a clock that was set: time that passed for nobody decides nothing.
+#[test]
+fn a_jump_of_time_decides_nothing() {
+    codex(
+        "call 100 c1 exec_command ls
+         result 100 c1 denied
+         fork 100 102
+         exec 102 path=/bin/bash argv=bash|-c|make CODEX_TOOL_CALL_ID=c2
+         exit 102 0
+         wait 1
+         later 7200
+         call 100 c2 exec_command make
+         result 100 c2 ok
+         say 100 Made.",
+        "",
+    );
+}
