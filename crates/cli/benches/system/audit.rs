@@ -92,7 +92,9 @@ pub fn run(mode: Mode) {
     let jobs = jobs(dir.path(), mode);
     let mut figures: Vec<[Vec<Figure>; 2]> = jobs.iter().map(|_| Default::default()).collect();
     off();
-    jobs.iter().for_each(|job| drop(job.measure(dir.path(), None)));
+    for job in &jobs {
+        job.measure(dir.path(), None);
+    }
     let (mut records, mut lost) = (0, 0);
     let halves = mode.pick(2, 10);
     for half in 0..halves {

@@ -41,7 +41,9 @@ impl Mode {
     }
 }
 
-const PARTS: [(&str, fn(Mode)); 7] = [
+type Part = (&'static str, fn(Mode));
+
+const PARTS: [Part; 7] = [
     ("startup", startup::run),
     ("latency", latency::run),
     ("flood", flood::run),
