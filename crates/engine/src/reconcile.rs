@@ -161,6 +161,10 @@ impl Engine {
     /// A call of a tool that writes files from inside the agent's program: the file event that is it.
     pub(crate) fn match_writes(&mut self, id: &str) {
         let Some(agent) = self.agents.get_mut(id) else { return };
+        // A long transcript that is read at once would else look at every open call for each of its records.
+        if agent.writes.is_empty() {
+            return;
+        }
         for index in agent.calls_open.iter().copied().collect::<Vec<_>>() {
             let Some(call) = agent.calls.get_mut(&index) else { continue };
             if !matches!(call.class, Class::Edit | Class::Delete | Class::Move) || call.paths.is_empty() {

@@ -93,7 +93,7 @@ pub fn run(mode: Mode) {
     let mut figures: Vec<[Vec<Figure>; 2]> = jobs.iter().map(|_| Default::default()).collect();
     off();
     for job in &jobs {
-        let _ = job.measure(dir.path(), None);
+        job.measure(dir.path(), None);
     }
     let (mut records, mut lost) = (0, 0);
     let halves = mode.pick(2, 10);

@@ -18,7 +18,8 @@ pub fn run(mode: Mode) {
         "acts done",
         "acts/s",
         "in the index",
-        "told as lost",
+        "told as lost, by queue",
+        "other agents on the roll",
         "index + lost - acts",
         "daemon's processor time",
         "ready to read after",
@@ -60,7 +61,9 @@ fn measure(load: &str, rate: u64, seconds: u64, threads: u64, stopped: Duration)
     daemon.settle();
     let behind = over.elapsed().as_secs_f64() - 0.5;
     let cpu = (daemon.cpu() - cpu).as_secs_f64();
-    let lost: u64 = daemon.lost().values().sum();
+    let by_queue = daemon.lost();
+    let lost: u64 = by_queue.values().sum();
+    let agents = daemon.get("/api/v1/roll").and_then(|roll| roll.as_array().map(Vec::len)).unwrap_or(0);
     let told = daemon.get("/api/v1/health").and_then(|h| h["lost"].as_u64()).unwrap();
     assert_eq!(lost, told, "the losses of the API are not those of the log");
     let data = daemon.stop();
@@ -70,7 +73,8 @@ fn measure(load: &str, rate: u64, seconds: u64, threads: u64, stopped: Duration)
         done.to_string(),
         format!("{:.0}", done as f64 / elapsed),
         indexed.to_string(),
-        lost.to_string(),
+        format!("{lost} {by_queue:?}"),
+        agents.saturating_sub(1).to_string(),
         (indexed as i64 + lost as i64 - done as i64).to_string(),
         format!("{cpu:.1} s in {:.1} s", elapsed + behind),
         format!("{behind:.1} s"),

@@ -41,7 +41,6 @@ impl Mode {
     }
 }
 
-/// One part, by its name.
 type Part = (&'static str, fn(Mode));
 
 const PARTS: [Part; 7] = [

@@ -109,7 +109,7 @@ pub fn run(mode: Mode) {
     let mut figures: Vec<[Vec<Figure>; 4]> = jobs.iter().map(|_| Default::default()).collect();
     // Once without being counted: caches fill.
     for job in &jobs {
-        let _ = job.measure(dir.path(), None);
+        job.measure(dir.path(), None);
     }
     let halves = mode.pick(2, 12);
     for half in 0..halves {
