@@ -179,7 +179,7 @@ impl Engine {
 pub(crate) fn command_texts(argv: &[String]) -> Vec<String> {
     let mut out = Vec::new();
     if let Some(script) = shell_string(argv) {
-        out.extend(shell::unwrap(script));
+        out.extend(shell::unwrap(script).map(|command| command.trim().to_owned()));
         out.push(script.trim().to_owned());
     }
     out.push(argv.join(" "));
