@@ -228,6 +228,13 @@ mod tests {
     }
 
     #[test]
+    fn blanks_around_a_command_are_nothing() {
+        let script = "source /h/.claude/shell-snapshots/s.sh && eval '  ls\n' < /dev/null && pwd -P >| /tmp/claude-1-cwd";
+        let argv = ["/bin/bash", "-c", script].map(str::to_owned);
+        assert_eq!(command_texts(&argv).first().map(String::as_str), Some("ls"));
+    }
+
+    #[test]
     fn the_string_of_a_shell_is_found_behind_its_options() {
         check(&["bash", "-c", "ls"], Some("ls"));
         check(&["/bin/bash", "-lc", "ls -l"], Some("ls -l"));

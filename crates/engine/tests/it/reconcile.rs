@@ -247,22 +247,3 @@ fn a_jump_of_time_decides_nothing() {
         "",
     );
 }
-
-#[test]
-fn blanks_around_a_command_are_nothing() {
-    check(
-        "enrol 100
-         exec 100 path=/opt/claude argv=claude HOME=/h
-         product 100 claude-code
-         call 100 c1 Bash    ls   
-         fork 100 101
-         exec 101 path=/bin/bash argv=/bin/bash|-c|source~/h/.claude/shell-snapshots/s.sh~&&~eval~'~~~ls~~'~<~/dev/null~&&~pwd~-P~>|~/tmp/claude-1-cwd
-         exit 101 0
-         result 100 c1 ok
-         say 100 Listed.
-         wait 20
-         exit 100 0
-         wait 5",
-        "",
-    );
-}
