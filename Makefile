@@ -23,7 +23,7 @@ build: ## the release binary (installs a C compiler and Rust where they are miss
 run: build ## build, then start Muster on this machine and say where its page is
 	@echo "run: starting Muster$(if $(SUDO), (sudo: eBPF needs root)); end it with Ctrl-C"
 	@echo "run: its page, once it says \`ready\`: http://$(LISTEN)/   its record: $(DATA)"
-	@echo "run: in another terminal: start an agent, then \`$(SUDO) $(BINARY) roll\` (\`doctor\` says what it can see)"
+	@echo "run: in another terminal: start an agent, then \`$(if $(SUDO),$(SUDO) )$(BINARY) roll$(if $(filter-out /var/lib/muster,$(DATA)), --data $(DATA))\` (\`doctor\` says what it can see)"
 	@$(SUDO) $(BINARY) watch --listen $(LISTEN) --data $(DATA)
 
 test: ## the whole gate: format, lints, build, tests, tidy, licences, generated files
