@@ -45,6 +45,8 @@ pub(crate) struct Agent {
     pub calls_open: BTreeSet<usize>,
     /// Files that the harness itself wrote, not yet matched with a call.
     pub writes: Vec<Write>,
+    /// The latest writes that a call explained: another call may have made some of them.
+    pub explained: std::collections::VecDeque<Write>,
     /// Writes that were forgotten unmatched and are not in the coverage yet.
     pub writes_given_up: u64,
     /// Commands that its configuration makes the harness run.
@@ -131,6 +133,7 @@ pub(crate) struct Action {
 }
 
 /// A file that the agent's own program wrote.
+#[derive(Clone)]
 pub(crate) struct Write {
     pub path: String,
     pub seq: u64,
@@ -178,6 +181,7 @@ impl Agent {
             actions_open: BTreeSet::new(),
             calls_open: BTreeSet::new(),
             writes: Vec::new(),
+            explained: std::collections::VecDeque::new(),
             writes_given_up: 0,
             configured: BTreeSet::new(),
             told: Told::default(),

@@ -3,7 +3,7 @@
 use muster_account::{Class, Status};
 use muster_event::Nanos;
 
-use crate::agent::{Action, Agent, Call};
+use crate::agent::{Action, Agent, Call, Write};
 use crate::effects::{Effect, What};
 use crate::engine::{Engine, event_evidence, finding_id};
 use crate::output::Strength;
@@ -20,6 +20,11 @@ const GRACE_NS: Nanos = 2_500_000_000;
 const ALIVE_NS: Nanos = 10_000_000_000;
 /// A call whose result was read this long ago, with no act seen, is a phantom.
 const PHANTOM_NS: Nanos = 2_500_000_000;
+/// A call's time in the account and that of its act in the record are of one machine's clock: so much they may be apart
+/// in the wrong order.
+const ORDER_NS: Nanos = 20_000_000;
+/// Writes remembered that a call explained.
+const EXPLAINED_MAX: usize = 256;
 /// Writes by the harness wait this long for the call that explains them.
 const WRITE_NS: Nanos = 10_000_000_000;
 
@@ -162,7 +167,7 @@ impl Engine {
     pub(crate) fn match_writes(&mut self, id: &str) {
         let Some(agent) = self.agents.get_mut(id) else { return };
         // A long transcript that is read at once would else look at every open call for each of its records.
-        if agent.writes.is_empty() {
+        if agent.writes.is_empty() && agent.explained.is_empty() {
             return;
         }
         for index in agent.calls_open.iter().copied().collect::<Vec<_>>() {
@@ -178,17 +183,32 @@ impl Engine {
                 .collect();
             let from = call.time_ns.saturating_sub(SLACK_NS);
             let mut first = None;
+            let names = |write: &Write| {
+                paths.iter().any(|path| same_file(path, &write.path) || is_temporary_of(&write.path, path))
+            };
+            let mut explained = Vec::new();
             agent.writes.retain(|write| {
-                let explained = write.time_ns >= from
-                    && write.time_ns <= end
-                    && paths
-                        .iter()
-                        .any(|path| same_file(path, &write.path) || is_temporary_of(&write.path, path));
-                if explained && first.is_none_or(|(_, seq)| seq < write.seq) {
-                    first = Some((write.process, write.seq));
+                let is = write.time_ns >= from && write.time_ns <= end && names(write);
+                if is {
+                    if first.is_none_or(|(_, seq)| seq < write.seq) {
+                        first = Some((write.process, write.seq));
+                    }
+                    explained.push(write.clone());
                 }
-                !explained
+                !is
             });
+            // Two calls that write one file shortly after each other: the first may have taken what both did. What is
+            // another's must have come after this call was made.
+            if first.is_none() && call.joined.is_none() {
+                let own = agent.explained.iter().rev().find(|write| {
+                    write.time_ns.saturating_add(ORDER_NS) >= call.time_ns && write.time_ns <= end && names(write)
+                });
+                first = own.map(|write| (write.process, write.seq));
+            }
+            agent.explained.extend(explained);
+            while agent.explained.len() > EXPLAINED_MAX {
+                agent.explained.pop_front();
+            }
             if let Some((process, seq)) = first
                 && call.joined.is_none()
             {

@@ -247,3 +247,46 @@ fn a_jump_of_time_decides_nothing() {
         "",
     );
 }
+
+#[test]
+fn two_writes_of_one_file_in_a_row_are_two() {
+    codex(
+        "write 100 c1 /w/a.txt
+         open 100 /w/a.txt
+         result 100 c1 ok
+         write 100 c2 /w/a.txt
+         open 100 /w/a.txt
+         result 100 c2 ok
+         say 100 Wrote it twice.",
+        "",
+    );
+}
+
+/// The account is read after both were done.
+#[test]
+fn two_writes_that_are_told_of_late_are_two() {
+    codex(
+        "open 100 /w/a.txt
+         open 100 /w/a.txt
+         write 100 c1 /w/a.txt
+         result 100 c1 ok
+         write 100 c2 /w/a.txt
+         result 100 c2 ok
+         say 100 Wrote it twice.",
+        "",
+    );
+}
+
+#[test]
+fn a_second_write_that_never_happened_is_a_phantom() {
+    codex(
+        "write 100 c1 /w/a.txt
+         open 100 /w/a.txt
+         result 100 c1 ok
+         wait 1
+         write 100 c2 /w/a.txt
+         result 100 c2 ok
+         say 100 Wrote it twice.",
+        "medium phantom-action: its account shows a write of `/w/a.txt` with a result, but nothing of the kind happened",
+    );
+}
