@@ -201,7 +201,9 @@ impl Engine {
             // another's must have come after this call was made.
             if first.is_none() && call.joined.is_none() {
                 let own = agent.explained.iter().rev().find(|write| {
-                    write.time_ns.saturating_add(ORDER_NS) >= call.time_ns && write.time_ns <= end && names(write)
+                    write.time_ns.saturating_add(ORDER_NS) >= call.time_ns
+                        && write.time_ns <= end
+                        && names(write)
                 });
                 first = own.map(|write| (write.process, write.seq));
             }
