@@ -38,16 +38,18 @@ pub enum Code {
     AccountMissing,
     AccountTampered,
     MonitorTampering,
+    FalseClaim,
 }
 
 impl Code {
-    pub const ALL: [Code; 6] = [
+    pub const ALL: [Code; 7] = [
         Code::UnmandatedAgent,
         Code::UnreportedAction,
         Code::PhantomAction,
         Code::AccountMissing,
         Code::AccountTampered,
         Code::MonitorTampering,
+        Code::FalseClaim,
     ];
 
     pub fn name(self) -> &'static str {
@@ -58,6 +60,7 @@ impl Code {
             Code::AccountMissing => "account-missing",
             Code::AccountTampered => "account-tampered",
             Code::MonitorTampering => "monitor-tampering",
+            Code::FalseClaim => "false-claim",
         }
     }
 
@@ -66,7 +69,7 @@ impl Code {
         match self {
             Code::UnmandatedAgent => "ASI10",
             Code::UnreportedAction | Code::PhantomAction => "ASI10",
-            Code::AccountMissing | Code::AccountTampered => "ASI09",
+            Code::AccountMissing | Code::AccountTampered | Code::FalseClaim => "ASI09",
             Code::MonitorTampering => "ASI10",
         }
     }
@@ -74,7 +77,9 @@ impl Code {
     /// MITRE ATT&CK technique, where one fits.
     pub fn attack(self) -> Option<&'static str> {
         match self {
-            Code::UnmandatedAgent | Code::UnreportedAction | Code::PhantomAction => None,
+            Code::UnmandatedAgent | Code::UnreportedAction | Code::PhantomAction | Code::FalseClaim => {
+                None
+            }
             Code::AccountMissing | Code::AccountTampered => Some("T1070"),
             Code::MonitorTampering => Some("T1562.001"),
         }
