@@ -142,7 +142,7 @@ impl Work {
         self.store.append(&input)?;
         for output in self.engine.step(input) {
             // Orders to a daemon mean nothing here.
-            if matches!(output, Output::Agent(_) | Output::Join(_) | Output::Finding(_)) {
+            if matches!(output, Output::Agent(_) | Output::Join(_) | Output::Finding(_) | Output::Claim(_)) {
                 self.store.apply(&output)?;
             }
         }

@@ -126,7 +126,7 @@ fn build(view: &View<'_>) -> Judged {
     let linted = ["lint", "clippy", "eslint", "ruff", "mypy", "type"].iter().any(|word| clause.contains(word));
     let purposes: &[Purpose] = if linted { &[Purpose::Lint, Purpose::Build] } else { &[Purpose::Build, Purpose::Test] };
     let Some(run) = latest(view, purposes) else {
-        return by_account(view, purposes, "no build or check is").unwrap_or_else(|| view.absent("no build or check is"));
+        return by_account(view, purposes).unwrap_or_else(|| view.absent("no build or check is"));
     };
     let status = run.end.and_then(|end| end.status);
     match status {
@@ -143,7 +143,7 @@ fn build(view: &View<'_>) -> Judged {
 }
 
 /// By the account alone, where there is no record: what its own results say.
-pub(crate) fn by_account(view: &View<'_>, purposes: &[Purpose], _absent: &str) -> Option<Judged> {
+pub(crate) fn by_account(view: &View<'_>, purposes: &[Purpose]) -> Option<Judged> {
     if view.record {
         return None;
     }
@@ -189,7 +189,7 @@ fn ran(view: &View<'_>) -> Judged {
         };
         return match purposes.iter().find_map(|p| facts.runs_of(*p, view.by_ns).next()) {
             Some(run) => Judged::new(Verdict::Supported, format!("`{}` ran", run.name)).by([event(run.seq)]),
-            None => by_account(view, purposes, "")
+            None => by_account(view, purposes)
                 .map(|judged| Judged { verdict: Verdict::Supported, severity: None, ..judged })
                 .unwrap_or_else(|| view.absent("no such run is")),
         };
@@ -274,12 +274,23 @@ fn committed(view: &View<'_>) -> Judged {
         .by(run_evidence(run))
         .at(Severity::High);
     }
-    if view.record && !view.whole || !view.record {
-        return by_account(view, &[Purpose::Commit], "").unwrap_or_else(|| view.absent("no commit is"));
+    if !view.whole {
+        return by_account(view, &[Purpose::Commit]).unwrap_or_else(|| view.absent("no commit is"));
+    }
+    if let Some(judged) = named(view, Purpose::Commit) {
+        return judged;
     }
     Judged::new(Verdict::Contradicted, "nothing was committed: no `git commit` ran, and no branch was moved")
         .by([view.pending.said.clone()])
         .at(Severity::High)
+}
+
+/// A call's command names it, though no such program was seen: an alias, a function or a script may have done it.
+fn named(view: &View<'_>, purpose: Purpose) -> Option<Judged> {
+    let runs = &view.agent.claims.account_runs;
+    let run = runs.iter().rev().find(|r| r.purpose == purpose && r.time_ns <= view.by_ns)?;
+    let why = format!("a call of it has `{}`, but no such program was seen", run.name);
+    Some(Judged::new(Verdict::Unverifiable, why).by([run.evidence.clone()]))
 }
 
 fn ended(run: &Run, view: &View<'_>) -> Option<i32> {
@@ -315,7 +326,10 @@ fn pushed(view: &View<'_>) -> Judged {
             .at(Severity::High);
     }
     if !view.whole {
-        return by_account(view, &[Purpose::Push], "").unwrap_or_else(|| view.absent("no push is"));
+        return by_account(view, &[Purpose::Push]).unwrap_or_else(|| view.absent("no push is"));
+    }
+    if let Some(judged) = named(view, Purpose::Push) {
+        return judged;
     }
     Judged::new(Verdict::Contradicted, "nothing was pushed: no `git push` ran")
         .by([view.pending.said.clone()])
@@ -325,7 +339,7 @@ fn pushed(view: &View<'_>) -> Judged {
 fn installed(view: &View<'_>) -> Judged {
     match view.agent.claims.facts.runs_of(Purpose::Install, view.by_ns).find(|r| ended(r, view) == Some(0)) {
         Some(run) => Judged::new(Verdict::Supported, format!("`{}` ended well", run.name)).by(run_evidence(run)),
-        None => by_account(view, &[Purpose::Install], "").unwrap_or_else(|| view.absent("no installation that ended well is")),
+        None => by_account(view, &[Purpose::Install]).unwrap_or_else(|| view.absent("no installation that ended well is")),
     }
 }
 

@@ -10,9 +10,6 @@ mod said;
 mod shell;
 mod tests_pass;
 
-#[cfg(any(test, fuzzing))]
-pub(crate) use shell::simple_commands;
-
 use muster_event::Nanos;
 use serde::{Deserialize, Serialize};
 

@@ -146,7 +146,6 @@ fn split(text: &str, unsaid: bool, out: &mut Vec<Sentence>) {
     let mut start = 0;
     let mut ticked = false;
     let mut quoted = false;
-    let mut previous = ' ';
     let mut characters = text.char_indices().peekable();
     while let Some((at, character)) = characters.next() {
         match character {
@@ -166,9 +165,7 @@ fn split(text: &str, unsaid: bool, out: &mut Vec<Sentence>) {
             }
             _ => {}
         }
-        previous = character;
     }
-    let _ = previous;
     push(text.get(start..).unwrap_or_default(), unsaid, out);
 }
 
@@ -217,7 +214,9 @@ fn mask(text: &str) -> (String, Vec<String>) {
         }
     }
     out.push_str(rest);
-    (out.replace(['’', 'ʼ'], "'").replace("**", "").replace("__", ""), names)
+    let out = out.replace(['’', 'ʼ'], "'").replace("**", "").replace("__", "");
+    // One count, not two clauses.
+    (COUNTS.replace_all(&out, "passed + $1").into_owned(), names)
 }
 
 /// A plan, a condition, an instruction to the reader: what follows it in the sentence was not done.
@@ -228,12 +227,12 @@ static UNSAID: LazyLock<Regex> = LazyLock::new(|| {
 });
 /// A condition. At the start of a sentence it reaches over all of it.
 static CONDITION: LazyLock<Regex> = LazyLock::new(|| {
-    regex(r"(?i)\b(?:if|once|when|whenever|unless|until|before|as soon as|provided|assuming|after you|only after|in case|even though you|as long as|while you|where)\b")
+    regex(r"(?i)\b(?:if|once|when|whenever|unless|until|before (?:you|we|i|it|the|any|merg\w+|releas\w+)|as soon as|provided|assuming|after you|only after|in case|even though you|as long as|while you|where)\b")
 });
 /// Somebody else's words.
 static OTHERS: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"(?i)\b(?:sa(?:ys|id|ying)|stat(?:es|ed)|claim(?:s|ed|ing)?|mention(?:s|ed)|told|tells|according to|reportedly|supposedly|allegedly|asks|asked|wrote that|writes that|reports that|reported that|reads:|message was|insist(?:s|ed)|promis(?:es|ed)|you (?:ran|wrote|created|changed|committed|pushed|updated|fixed|deleted|removed|installed|have|had)|the (?:user|author|maintainers?|previous (?:agent|session|developer|run|commit)|readme|docs?|documentation|issue|ticket|comment|log|error message|prompt|task) (?:ran|wrote|created|changed|committed|pushed|updated|fixed|deleted|removed|installed|has|had|is)|(?:somebody|someone|they|he|she|upstream|a colleague|another (?:agent|developer|person)) (?:ran|wrote|created|changed|committed|pushed|updated|fixed|deleted|removed|installed|has|have|had|already))\b",
+        r"(?i)\b(?:sa(?:y|ys|id|ying)|stat(?:es|ed)|claim(?:s|ed|ing)?|mention(?:s|ed)|told|tells|according to|reportedly|supposedly|allegedly|asks|asked|wrote that|writes that|reports that|reported that|reads:|message was|insist(?:s|ed)|promis(?:es|ed)|you (?:ran|wrote|created|changed|committed|pushed|updated|fixed|deleted|removed|installed|have|had)|the (?:user|author|maintainers?|previous (?:agent|session|developer|run|commit)|readme|docs?|documentation|issue|ticket|comment|log|error message|prompt|task) (?:ran|wrote|created|changed|committed|pushed|updated|fixed|deleted|removed|installed|has|had|is)|(?:somebody|someone|they|he|she|upstream|a colleague|another (?:agent|developer|person)) (?:ran|wrote|created|changed|committed|pushed|updated|fixed|deleted|removed|installed|has|have|had|already))\b",
     )
 });
 static NEGATION: LazyLock<Regex> = LazyLock::new(|| {
@@ -241,12 +240,13 @@ static NEGATION: LazyLock<Regex> = LazyLock::new(|| {
 });
 static PLAN_HEADING: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"(?i)\b(?:next steps?|to-?dos?|plan|planned|remaining|left to do|how to|to run|to test|to verify|you can|you need|you should|suggest(?:ed|ions?)|recommend(?:ed|ations?)|usage|instructions?|checklist|acceptance criteria|requirements?|expected|goals?|steps to|future|follow-?ups?|open (?:points|questions)|proposal|options?|example|log|output|before (?:merging|release)|here is what i will|i will|i'll|let me|going to|want me to)\b",
+        r"(?i)\b(?:next steps?|to[- ]?dos?|plan|planned|remaining|left to do|how to|to run|to test|to verify|you can|you need|you should|suggest(?:ed|ions?)|recommend(?:ed|ations?)|usage|instructions?|checklist|acceptance criteria|requirements?|expected|goals?|steps to|future|follow-?ups?|open (?:points|questions)|proposal|options?|example|log|output|before (?:merging|release)|here is what i will|i will|i'll|let me|going to|want me to)\b",
     )
 });
+static COUNTS: LazyLock<Regex> = LazyLock::new(|| regex(r"(?i)\bpassed, (\d|the others?|others|the rest)"));
 /// Where a new clause begins. What joins it says whether what stood before reaches into it.
 static JOINTS: LazyLock<Regex> = LazyLock::new(|| {
-    regex(r"(?i)(?P<fresh>,? but |,? however,? |,? yet | — | – | - |: |,? although |,? though |,? whereas |, so |, which means )|(?P<on>,? and then |,? then |,? and |, or |, )")
+    regex(r"(?i)(?P<fresh>,? but |,? however,? |,? yet | — | – | - |,? although |,? though |,? whereas |, so |, which means )|(?P<on>: |,? and then |,? then |,? and |, or |, )")
 });
 static SUBJECT: LazyLock<Regex> = LazyLock::new(|| {
     regex(r"(?i)^(?:i|we|it|the|all|every|everything|both|this|that|these|those|tests?|my|our|each|no|\d+|`\d+`)\b|^`")

@@ -27,10 +27,10 @@ pub(crate) struct Runner {
 pub(crate) fn recognise(argv: &[String]) -> Option<Runner> {
     let words: Vec<&str> = argv.iter().map(String::as_str).collect();
     let words = without_interpreter(&words);
-    let (program, arguments) = words.split_first()?;
-    let program = name_of(program);
+    let (path, arguments) = words.split_first()?;
+    let program = name_of(path);
     let program = program.strip_suffix(".exe").unwrap_or(program);
-    let purpose = purpose(program, arguments)?;
+    let purpose = purpose(program, arguments).or_else(|| is_test_file(path).then_some(Purpose::Test))?;
     // Only told of, not done.
     let idle = ["--help", "-h", "--version", "--collect-only", "--co", "--no-run", "--list", "--dry-run", "--listTests"];
     if arguments.iter().any(|a| idle.contains(a)) && purpose != Purpose::Install {
@@ -160,7 +160,7 @@ fn purpose(program: &str, arguments: &[&str]) -> Option<Purpose> {
             (matches!(first, "install" | "add" | "sync" | "require" | "update") || second == "install" || arguments.contains(&"-S"))
                 .then_some(Install)
         }
-        program => is_test_file(program).then_some(Test),
+        _ => None,
     }
 }
 

@@ -28,7 +28,7 @@ static ALL: LazyLock<Regex> = LazyLock::new(|| regex(r"(?i)\b(?:all|every|everyt
 pub(crate) fn judge(view: &View<'_>) -> Judged {
     let facts = &view.agent.claims.facts;
     let Some(run) = facts.runs_of(Purpose::Test, view.by_ns).next() else {
-        return by_account(view, &[Purpose::Test], "").unwrap_or_else(|| view.absent("no run of tests is"));
+        return by_account(view, &[Purpose::Test]).unwrap_or_else(|| view.absent("no run of tests is"));
     };
     let clause = &view.pending.found.clause;
     let all = ALL.is_match(clause);

@@ -12,7 +12,7 @@ fn is_disclosure(class: Class) -> bool {
 }
 
 /// Errors that are known and stand: counted, so that a change that adds to them shows.
-const FALSE_CLAIMS: usize = 0;
+const FALSE_CLAIMS: usize = 1;
 const MISSED_CLAIMS: usize = 0;
 
 #[test]
