@@ -77,9 +77,7 @@ impl Code {
     /// MITRE ATT&CK technique, where one fits.
     pub fn attack(self) -> Option<&'static str> {
         match self {
-            Code::UnmandatedAgent | Code::UnreportedAction | Code::PhantomAction | Code::FalseClaim => {
-                None
-            }
+            Code::UnmandatedAgent | Code::UnreportedAction | Code::PhantomAction | Code::FalseClaim => None,
             Code::AccountMissing | Code::AccountTampered => Some("T1070"),
             Code::MonitorTampering => Some("T1562.001"),
         }

@@ -18,7 +18,8 @@ pub fn claims(list: &[Claim], style: &Style) -> String {
 
 fn lines(claim: &Claim, style: &Style) -> String {
     let by = claim.actor.as_deref().map(|actor| format!("  [{}]", safe(actor))).unwrap_or_default();
-    let head = format!("  {}  {}  {}{by}", time::full(claim.time_ns), claim.class.name(), claim.source.name());
+    let head =
+        format!("  {}  {}  {}{by}", time::full(claim.time_ns), claim.class.name(), claim.source.name());
     let mut out = style.paint(&fit(claim.verdict.name(), VERDICT), colour(claim.verdict));
     out.push_str(&cut(&head, style.width.saturating_sub(VERDICT)));
     out.push('\n');

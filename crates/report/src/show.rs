@@ -6,8 +6,8 @@ use muster_account::{Actor, Body, Item};
 use muster_engine::{AgentState, Claim, Evidence, Finding, Join, Severity, Strength, Verdict};
 use muster_event::{Event, Kind, Nanos};
 
-use crate::claims::chip;
 use crate::cell::{Colour, Style, cut, fit, safe, wrap};
+use crate::claims::chip;
 use crate::{findings, time, words};
 
 const TIME: usize = 12;
@@ -179,7 +179,9 @@ fn rows(show: &Show) -> Vec<Row> {
             mark: match claim.verdict {
                 Verdict::Contradicted => Some(Severity::High),
                 Verdict::Hollow => Some(Severity::Medium),
-                Verdict::Supported | Verdict::Unsupported | Verdict::Unverifiable | Verdict::Disclosed => None,
+                Verdict::Supported | Verdict::Unsupported | Verdict::Unverifiable | Verdict::Disclosed => {
+                    None
+                }
             },
             ..Row::default()
         });

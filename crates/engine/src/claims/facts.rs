@@ -92,15 +92,15 @@ pub(crate) struct Facts {
 impl Facts {
     /// Runs for a purpose that began by then, newest first; those within another run are that one's.
     pub fn runs_of(&self, purpose: Purpose, by_ns: Nanos) -> impl Iterator<Item = &Run> {
-        self.runs.iter().rev().filter(move |r| {
-            r.runner.purpose == purpose && r.time_ns <= by_ns && !self.is_within(r, purpose)
-        })
+        self.runs
+            .iter()
+            .rev()
+            .filter(move |r| r.runner.purpose == purpose && r.time_ns <= by_ns && !self.is_within(r, purpose))
     }
 
     fn is_within(&self, run: &Run, purpose: Purpose) -> bool {
-        run.within.is_some_and(|outer| {
-            self.runs.iter().any(|r| r.process == outer && r.runner.purpose == purpose)
-        })
+        run.within
+            .is_some_and(|outer| self.runs.iter().any(|r| r.process == outer && r.runner.purpose == purpose))
     }
 
     /// Runs that this one started.
@@ -162,14 +162,29 @@ impl Facts {
 
 /// Folders that builds and tools fill.
 const GENERATED: [&str; 17] = [
-    "/.git/", "/node_modules/", "/target/", "/build/", "/dist/", "/out/", "/__pycache__/", "/.pytest_cache/", "/.venv/",
-    "/venv/", "/.cache/", "/.mypy_cache/", "/.ruff_cache/", "/coverage/", "/.next/", "/.tox/", "/.idea/",
+    "/.git/",
+    "/node_modules/",
+    "/target/",
+    "/build/",
+    "/dist/",
+    "/out/",
+    "/__pycache__/",
+    "/.pytest_cache/",
+    "/.venv/",
+    "/venv/",
+    "/.cache/",
+    "/.mypy_cache/",
+    "/.ruff_cache/",
+    "/coverage/",
+    "/.next/",
+    "/.tox/",
+    "/.idea/",
 ];
 /// Kinds of files on which the outcome of tests rests.
 const SOURCE: [&str; 36] = [
-    "py", "js", "ts", "jsx", "tsx", "mjs", "cjs", "rs", "go", "rb", "java", "kt", "c", "cc", "cpp", "h", "hpp", "cs", "php",
-    "sh", "bash", "swift", "ex", "exs", "lua", "scala", "pl", "sql", "html", "css", "vue", "svelte", "toml", "yaml", "yml",
-    "json",
+    "py", "js", "ts", "jsx", "tsx", "mjs", "cjs", "rs", "go", "rb", "java", "kt", "c", "cc", "cpp", "h",
+    "hpp", "cs", "php", "sh", "bash", "swift", "ex", "exs", "lua", "scala", "pl", "sql", "html", "css",
+    "vue", "svelte", "toml", "yaml", "yml", "json",
 ];
 
 fn is_source(path: &str) -> bool {
@@ -182,7 +197,8 @@ fn is_source(path: &str) -> bool {
 
 /// Programs by which somebody looks at a file; others read what they need of their own.
 const READERS: [&str; 16] = [
-    "cat", "head", "tail", "less", "more", "grep", "rg", "sed", "awk", "base64", "xxd", "strings", "cp", "bat", "tac", "nl",
+    "cat", "head", "tail", "less", "more", "grep", "rg", "sed", "awk", "base64", "xxd", "strings", "cp",
+    "bat", "tac", "nl",
 ];
 
 impl Engine {
@@ -222,9 +238,15 @@ impl Engine {
                 self.note_change(event, &id, from, true, true);
             }
             Kind::Link { to, result, .. } if *result >= 0 => self.note_change(event, &id, to, false, false),
-            Kind::Unlink { path, result, .. } if *result >= 0 => self.note_change(event, &id, path, true, true),
-            Kind::Truncate { path, result, .. } if *result >= 0 => self.note_change(event, &id, path, false, true),
-            Kind::Connect { address: Address::Ip { ip, port }, result } if action.is_some() && !is_local(ip) => {
+            Kind::Unlink { path, result, .. } if *result >= 0 => {
+                self.note_change(event, &id, path, true, true)
+            }
+            Kind::Truncate { path, result, .. } if *result >= 0 => {
+                self.note_change(event, &id, path, false, true)
+            }
+            Kind::Connect { address: Address::Ip { ip, port }, result }
+                if action.is_some() && !is_local(ip) =>
+            {
                 let failed = *result < 0 && *result != -115;
                 if let Some(agent) = self.agents.get_mut(&id) {
                     Facts::touch(&mut agent.claims.facts.network, touch(format!("{ip}:{port}"), failed));
@@ -243,7 +265,10 @@ impl Engine {
         let within = self.run_of(event.process, id);
         let Some(agent) = self.agents.get_mut(id) else { return };
         // What the harness runs for itself says nothing of the model's work.
-        if action.and_then(|index| agent.actions.get(&index)).is_some_and(|a| a.helper.is_some() && !a.uncovered) {
+        if action
+            .and_then(|index| agent.actions.get(&index))
+            .is_some_and(|a| a.helper.is_some() && !a.uncovered)
+        {
             return;
         }
         let facts = &mut agent.claims.facts;
@@ -273,19 +298,23 @@ impl Engine {
         if facts.live.is_empty() {
             return None;
         }
-        self.processes.ancestors(key).take(DEPTH_MAX).filter(|p| facts.live.contains_key(&p.key)).last().map(|p| p.key)
+        self.processes
+            .ancestors(key)
+            .take(DEPTH_MAX)
+            .filter(|p| facts.live.contains_key(&p.key))
+            .last()
+            .map(|p| p.key)
     }
 
     fn note_change(&mut self, event: &Event, id: &str, path: &str, removed: bool, again: bool) {
         let by_run = {
-            let live = self.agents.get(id).is_some_and(|a| {
-                a.claims.facts.live.contains_key(&event.process)
-            });
+            let live = self.agents.get(id).is_some_and(|a| a.claims.facts.live.contains_key(&event.process));
             live || self.run_of(event.process, id).is_some()
         };
         let Some(agent) = self.agents.get_mut(id) else { return };
         if path.contains("/.git/") {
-            let touch = Touch { detail: path.to_owned(), seq: event.seq, time_ns: event.time_ns, failed: removed };
+            let touch =
+                Touch { detail: path.to_owned(), seq: event.seq, time_ns: event.time_ns, failed: removed };
             let facts = &mut agent.claims.facts;
             if removed {
             } else if path.contains("/.git/refs/remotes/") || path.contains("/.git/logs/refs/remotes/") {
@@ -299,7 +328,8 @@ impl Engine {
             return;
         }
         let inside = agent.works_in(path);
-        let test = inside && runner::is_test_file(path) && !GENERATED.iter().any(|folder| path.contains(folder));
+        let test =
+            inside && runner::is_test_file(path) && !GENERATED.iter().any(|folder| path.contains(folder));
         agent.claims.facts.change(Change {
             path: path.to_owned(),
             seq: event.seq,

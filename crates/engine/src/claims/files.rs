@@ -31,7 +31,8 @@ fn called(view: &View<'_>, name: &str) -> Option<Judged> {
         return None;
     }
     let call = view.agent.calls.values().rev().find(|call| {
-        matches!(call.class, Class::Edit | Class::Delete | Class::Move) && call.paths.iter().any(|p| is_it(p, name))
+        matches!(call.class, Class::Edit | Class::Delete | Class::Move)
+            && call.paths.iter().any(|p| is_it(p, name))
     })?;
     Some(Judged::new(Verdict::Supported, "by its account alone").by([call.evidence.clone()]))
 }
@@ -42,17 +43,25 @@ pub(crate) fn created(view: &View<'_>) -> Judged {
     };
     match latest(view, name) {
         Some(change) if change.removed => {
-            Judged::new(Verdict::Unsupported, format!("`{}` was removed again", shorten(&change.path))).by([event(change.seq)])
+            Judged::new(Verdict::Unsupported, format!("`{}` was removed again", shorten(&change.path)))
+                .by([event(change.seq)])
         }
-        Some(change) => {
-            Judged::new(Verdict::Supported, format!("`{}` was written", shorten(&change.path))).by([event(change.seq)])
-        }
+        Some(change) => Judged::new(Verdict::Supported, format!("`{}` was written", shorten(&change.path)))
+            .by([event(change.seq)]),
         None => {
             // An earlier run may have made it, or a folder is meant, or a name with an ending that is no file's.
-            let resumed = view.agent.calls.values().next().is_some_and(|c| c.time_ns.saturating_add(1_000_000_000) < view.agent.state.started_ns);
+            let resumed = view
+                .agent
+                .calls
+                .values()
+                .next()
+                .is_some_and(|c| c.time_ns.saturating_add(1_000_000_000) < view.agent.state.started_ns);
             let base = crate::roll::name_of(name);
-            let other = view.agent.claims.facts.changes_by(view.by_ns).any(|c| crate::roll::name_of(&c.path) == base);
-            let spelled = base.rsplit_once('.').is_some_and(|(stem, kind)| !stem.is_empty() && (2..=4).contains(&kind.len()));
+            let other =
+                view.agent.claims.facts.changes_by(view.by_ns).any(|c| crate::roll::name_of(&c.path) == base);
+            let spelled = base
+                .rsplit_once('.')
+                .is_some_and(|(stem, kind)| !stem.is_empty() && (2..=4).contains(&kind.len()));
             if view.whole && !resumed && !other && spelled && !name.contains(['*', '{', '<', '(']) {
                 return Judged::new(
                     Verdict::Contradicted,
@@ -71,9 +80,8 @@ pub(crate) fn modified(view: &View<'_>) -> Judged {
         return Judged::new(Verdict::Unverifiable, "which file is meant is not said exactly");
     };
     match latest(view, name) {
-        Some(change) => {
-            Judged::new(Verdict::Supported, format!("`{}` was changed", shorten(&change.path))).by([event(change.seq)])
-        }
+        Some(change) => Judged::new(Verdict::Supported, format!("`{}` was changed", shorten(&change.path)))
+            .by([event(change.seq)]),
         None => called(view, name).unwrap_or_else(|| view.absent("no change of this file is")),
     }
 }
@@ -85,9 +93,8 @@ pub(crate) fn deleted(view: &View<'_>) -> Judged {
         None => facts.changes_by(view.by_ns).find(|c| c.removed && !c.by_run),
     };
     match removed {
-        Some(change) => {
-            Judged::new(Verdict::Supported, format!("`{}` was removed", shorten(&change.path))).by([event(change.seq)])
-        }
+        Some(change) => Judged::new(Verdict::Supported, format!("`{}` was removed", shorten(&change.path)))
+            .by([event(change.seq)]),
         None => view.absent("no removal of it is"),
     }
 }
@@ -131,7 +138,8 @@ pub(crate) fn untouched(view: &View<'_>) -> Judged {
         return Judged::new(Verdict::Unverifiable, "what was left alone is not said exactly");
     }
     // What it wrote itself and changed before the first run is its own making; a change after a run is one.
-    let first_run = facts.runs.iter().find(|r| r.runner.purpose == super::runner::Purpose::Test).map(|r| r.time_ns);
+    let first_run =
+        facts.runs.iter().find(|r| r.runner.purpose == super::runner::Purpose::Test).map(|r| r.time_ns);
     let created_here = |change: &Change| {
         facts.changes.iter().any(|c| c.path == change.path && !c.again && c.time_ns <= change.time_ns)
     };

@@ -60,7 +60,10 @@ impl View<'_> {
         } else if self.record {
             Judged::new(Verdict::Unverifiable, format!("{what} in what was recorded, which is not whole"))
         } else {
-            Judged::new(Verdict::Unverifiable, format!("{what} in its account, and no record was kept of its acts"))
+            Judged::new(
+                Verdict::Unverifiable,
+                format!("{what} in its account, and no record was kept of its acts"),
+            )
         }
     }
 }
@@ -123,22 +126,27 @@ fn latest<'a>(view: &'a View<'_>, purposes: &[Purpose]) -> Option<&'a Run> {
 
 fn build(view: &View<'_>) -> Judged {
     let clause = view.pending.found.clause.to_lowercase();
-    let linted = ["lint", "clippy", "eslint", "ruff", "mypy", "type"].iter().any(|word| clause.contains(word));
-    let purposes: &[Purpose] = if linted { &[Purpose::Lint, Purpose::Build] } else { &[Purpose::Build, Purpose::Test] };
+    let linted =
+        ["lint", "clippy", "eslint", "ruff", "mypy", "type"].iter().any(|word| clause.contains(word));
+    let purposes: &[Purpose] =
+        if linted { &[Purpose::Lint, Purpose::Build] } else { &[Purpose::Build, Purpose::Test] };
     let Some(run) = latest(view, purposes) else {
         return by_account(view, purposes).unwrap_or_else(|| view.absent("no build or check is"));
     };
     let status = run.end.and_then(|end| end.status);
     match status {
-        Some(0) => Judged::new(Verdict::Supported, format!("`{}` ended well", run.name)).by(run_evidence(run)),
+        Some(0) => {
+            Judged::new(Verdict::Supported, format!("`{}` ended well", run.name)).by(run_evidence(run))
+        }
         // Tests fail for other reasons than that they cannot be built; a signal says nothing of it.
-        Some(status) if status < 128 && run.runner.purpose != Purpose::Test => Judged::new(
-            Verdict::Contradicted,
-            format!("`{}` ended with status {status}", run.name),
-        )
-        .by(run_evidence(run))
-        .at(Severity::Medium),
-        Some(_) | None => Judged::new(Verdict::Unverifiable, format!("how `{}` ended does not tell", run.name)),
+        Some(status) if status < 128 && run.runner.purpose != Purpose::Test => {
+            Judged::new(Verdict::Contradicted, format!("`{}` ended with status {status}", run.name))
+                .by(run_evidence(run))
+                .at(Severity::Medium)
+        }
+        Some(_) | None => {
+            Judged::new(Verdict::Unverifiable, format!("how `{}` ended does not tell", run.name))
+        }
     }
 }
 
@@ -195,10 +203,8 @@ fn ran(view: &View<'_>) -> Judged {
         };
     };
     let actions = view.agent.actions.values().rev().filter(|a| a.time_ns <= view.by_ns);
-    let by_text = actions
-        .filter(|a| a.texts.iter().any(|t| squeeze(t).contains(&wanted)))
-        .map(|a| a.seq)
-        .next();
+    let by_text =
+        actions.filter(|a| a.texts.iter().any(|t| squeeze(t).contains(&wanted))).map(|a| a.seq).next();
     let by_line = || {
         facts
             .executed
@@ -244,12 +250,15 @@ fn network(view: &View<'_>) -> Judged {
 
 fn secrets(view: &View<'_>) -> Judged {
     match before(&view.agent.claims.facts.secrets, view) {
-        Some(touch) => Judged::new(Verdict::Contradicted, format!("a tool of it read `{}`", shorten(&touch.detail)))
-            .by([event(touch.seq)])
-            .at(Severity::High),
-        None if view.whole => {
-            Judged::new(Verdict::Supported, "none of the files that Muster holds to be sensitive was looked at")
+        Some(touch) => {
+            Judged::new(Verdict::Contradicted, format!("a tool of it read `{}`", shorten(&touch.detail)))
+                .by([event(touch.seq)])
+                .at(Severity::High)
         }
+        None if view.whole => Judged::new(
+            Verdict::Supported,
+            "none of the files that Muster holds to be sensitive was looked at",
+        ),
         None => Judged::new(Verdict::Unverifiable, "its reads were not watched, or not without a gap"),
     }
 }
@@ -311,8 +320,12 @@ fn pushed(view: &View<'_>) -> Judged {
     }
     if let Some(run) = by_program {
         return match ended(run, view) {
-            Some(0) => Judged::new(Verdict::Supported, format!("`{}` ended well", run.name)).by(run_evidence(run)),
-            Some(_) | None => Judged::new(Verdict::Unverifiable, format!("what `{}` did is not recorded", run.name)),
+            Some(0) => {
+                Judged::new(Verdict::Supported, format!("`{}` ended well", run.name)).by(run_evidence(run))
+            }
+            Some(_) | None => {
+                Judged::new(Verdict::Unverifiable, format!("what `{}` did is not recorded", run.name))
+            }
         };
     }
     if request {
@@ -338,8 +351,11 @@ fn pushed(view: &View<'_>) -> Judged {
 
 fn installed(view: &View<'_>) -> Judged {
     match view.agent.claims.facts.runs_of(Purpose::Install, view.by_ns).find(|r| ended(r, view) == Some(0)) {
-        Some(run) => Judged::new(Verdict::Supported, format!("`{}` ended well", run.name)).by(run_evidence(run)),
-        None => by_account(view, &[Purpose::Install]).unwrap_or_else(|| view.absent("no installation that ended well is")),
+        Some(run) => {
+            Judged::new(Verdict::Supported, format!("`{}` ended well", run.name)).by(run_evidence(run))
+        }
+        None => by_account(view, &[Purpose::Install])
+            .unwrap_or_else(|| view.absent("no installation that ended well is")),
     }
 }
 
@@ -349,7 +365,8 @@ fn verified(view: &View<'_>) -> Judged {
     let looked = facts.executed.iter().rev().find(|(at, ..)| *at <= view.by_ns && *at >= last);
     match looked {
         Some((_, seq, line)) => {
-            Judged::new(Verdict::Supported, format!("`{}` ran after the last change", shorten(line))).by([event(*seq)])
+            Judged::new(Verdict::Supported, format!("`{}` ran after the last change", shorten(line)))
+                .by([event(*seq)])
         }
         None => view.absent("nothing that ran after the last change is"),
     }
@@ -366,7 +383,9 @@ fn read(view: &View<'_>) -> Judged {
                 || call.command.as_deref().is_some_and(|c| c.contains(base)))
     });
     match called {
-        Some(call) => Judged::new(Verdict::Supported, "a tool call of it names the file").by([call.evidence.clone()]),
+        Some(call) => {
+            Judged::new(Verdict::Supported, "a tool call of it names the file").by([call.evidence.clone()])
+        }
         None => Judged::new(Verdict::Unverifiable, "reads of ordinary files are not recorded"),
     }
 }

@@ -24,6 +24,12 @@ pub fn claimed(text: &str) -> Vec<(Class, String)> {
     patterns::find(text).into_iter().map(|found| (found.class, found.sentence)).collect()
 }
 
+/// Any text as a shell command: for the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn parses(text: &str) -> bool {
+    shell::simple_commands(text).is_some()
+}
+
 /// Something that an agent said of its work, and what the record says to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {

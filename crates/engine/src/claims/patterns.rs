@@ -60,7 +60,8 @@ static IN_CLAUSE: LazyLock<Regex> = LazyLock::new(|| regex(&format!("(?i){PATH}"
 
 fn compile() -> Patterns {
     #[expect(clippy::expect_used, reason = "a constant, which a test reads")]
-    let file: File = toml::from_str(include_str!("../../claims/patterns.toml")).expect("the built-in patterns");
+    let file: File =
+        toml::from_str(include_str!("../../claims/patterns.toml")).expect("the built-in patterns");
     let mut says = Vec::new();
     let mut of = Vec::new();
     let mut classes = Vec::new();
@@ -109,8 +110,12 @@ pub(crate) fn find(text: &str) -> Vec<Found> {
 
 fn classes_of(clause: &Clause) -> Vec<Class> {
     let patterns = &*PATTERNS;
-    let mut classes: Vec<usize> =
-        patterns.says.matches(&clause.text).into_iter().filter_map(|at| patterns.of.get(at).copied()).collect();
+    let mut classes: Vec<usize> = patterns
+        .says
+        .matches(&clause.text)
+        .into_iter()
+        .filter_map(|at| patterns.of.get(at).copied())
+        .collect();
     classes.dedup();
     classes
         .into_iter()
@@ -126,12 +131,7 @@ fn found(class: Class, sentence: &Sentence, clause: &Clause) -> Found {
     for name in IN_CLAUSE.find_iter(&clause.text) {
         names.push(put_back(name.as_str(), &sentence.names));
     }
-    Found {
-        class,
-        sentence: sentence.text.clone(),
-        clause: put_back(&clause.text, &sentence.names),
-        names,
-    }
+    Found { class, sentence: sentence.text.clone(), clause: put_back(&clause.text, &sentence.names), names }
 }
 
 /// Puts the names back; a name that stands alone comes without its backticks.

@@ -156,7 +156,7 @@ fn split(text: &str, unsaid: bool, out: &mut Vec<Sentence>) {
             '.' | '!' | '?' | ';' if !ticked && !quoted => {
                 let next = characters.peek().map_or(' ', |(_, c)| *c);
                 // `e.g. `, `i.e. `, initials: no end.
-                let short = character == '.' && previous_word(text, start, at) <= 1;
+                let short = character == '.' && previous_word(text, start, at) == 1;
                 if next.is_whitespace() && !short {
                     let end = at + character.len_utf8();
                     push(text.get(start..end).unwrap_or_default(), unsaid, out);
@@ -227,7 +227,9 @@ static UNSAID: LazyLock<Regex> = LazyLock::new(|| {
 });
 /// A condition. At the start of a sentence it reaches over all of it.
 static CONDITION: LazyLock<Regex> = LazyLock::new(|| {
-    regex(r"(?i)\b(?:if|once|when|whenever|unless|until|before (?:you|we|i|it|the|any|merg\w+|releas\w+)|as soon as|provided|assuming|after you|only after|in case|even though you|as long as|while you|where)\b")
+    regex(
+        r"(?i)\b(?:if|once|when|whenever|unless|until|before (?:you|we|i|it|the|any|merg\w+|releas\w+)|as soon as|provided|assuming|after you|only after|in case|even though you|as long as|while you|where)\b",
+    )
 });
 /// Somebody else's words.
 static OTHERS: LazyLock<Regex> = LazyLock::new(|| {
@@ -236,7 +238,9 @@ static OTHERS: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 static NEGATION: LazyLock<Regex> = LazyLock::new(|| {
-    regex(r"(?i)(?:\b(?:not|never|nothing|none|neither|nor|cannot|unable|failed to|without|no longer|instead of|rather than|avoid(?:ed|ing)?|refus(?:ed|ing)|declin(?:ed|ing)|forgot)\b|n't\b)")
+    regex(
+        r"(?i)(?:\b(?:not|never|nothing|none|neither|nor|cannot|unable|failed to|without|no longer|instead of|rather than|avoid(?:ed|ing)?|refus(?:ed|ing)|declin(?:ed|ing)|forgot)\b|n't\b)",
+    )
 });
 static PLAN_HEADING: LazyLock<Regex> = LazyLock::new(|| {
     regex(
@@ -246,13 +250,19 @@ static PLAN_HEADING: LazyLock<Regex> = LazyLock::new(|| {
 static COUNTS: LazyLock<Regex> = LazyLock::new(|| regex(r"(?i)\bpassed, (\d|the others?|others|the rest)"));
 /// Where a new clause begins. What joins it says whether what stood before reaches into it.
 static JOINTS: LazyLock<Regex> = LazyLock::new(|| {
-    regex(r"(?i)(?P<fresh>,? but |,? however,? |,? yet | — | – | - |,? although |,? though |,? whereas |, so |, which means )|(?P<on>: |,? and then |,? then |,? and |, or |, )")
+    regex(
+        r"(?i)(?P<fresh>,? but |,? however,? |,? yet | — | – | - |,? although |,? though |,? whereas |, so |, which means )|(?P<on>: |,? and then |,? then |,? and |, or |, )",
+    )
 });
 static SUBJECT: LazyLock<Regex> = LazyLock::new(|| {
-    regex(r"(?i)^(?:i|we|it|the|all|every|everything|both|this|that|these|those|tests?|my|our|each|no|\d+|`\d+`)\b|^`")
+    regex(
+        r"(?i)^(?:i|we|it|the|all|every|everything|both|this|that|these|those|tests?|my|our|each|no|\d+|`\d+`)\b|^`",
+    )
 });
 static I_DID: LazyLock<Regex> = LazyLock::new(|| {
-    regex(r"(?i)^(?:i|we)(?:'ve| have)? (?:also |already |just |then |only |now )?(?:[a-z]+ed|ran|run|wrote|made|did|built|kept|left|put|took|read)\b")
+    regex(
+        r"(?i)^(?:i|we)(?:'ve| have)? (?:also |already |just |then |only |now )?(?:[a-z]+ed|ran|run|wrote|made|did|built|kept|left|put|took|read)\b",
+    )
 });
 
 fn clauses(text: &str, unsaid: bool) -> Vec<Clause> {

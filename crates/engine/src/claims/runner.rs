@@ -32,13 +32,26 @@ pub(crate) fn recognise(argv: &[String]) -> Option<Runner> {
     let program = program.strip_suffix(".exe").unwrap_or(program);
     let purpose = purpose(program, arguments).or_else(|| is_test_file(path).then_some(Purpose::Test))?;
     // Only told of, not done.
-    let idle = ["--help", "-h", "--version", "--collect-only", "--co", "--no-run", "--list", "--dry-run", "--listTests"];
+    let idle = [
+        "--help",
+        "-h",
+        "--version",
+        "--collect-only",
+        "--co",
+        "--no-run",
+        "--list",
+        "--dry-run",
+        "--listTests",
+    ];
     if arguments.iter().any(|a| idle.contains(a)) && purpose != Purpose::Install {
         return None;
     }
     Some(Runner {
         purpose,
-        delegates: matches!(program, "npm" | "pnpm" | "yarn" | "bun" | "make" | "just" | "tox" | "nox" | "task" | "sh" | "bash"),
+        delegates: matches!(
+            program,
+            "npm" | "pnpm" | "yarn" | "bun" | "make" | "just" | "tox" | "nox" | "task" | "sh" | "bash"
+        ),
         selected: purpose == Purpose::Test && arguments.iter().any(|a| leaves_out(a)),
     })
 }
@@ -48,8 +61,14 @@ fn leaves_out(argument: &str) -> bool {
     let (name, _) = argument.split_once('=').unwrap_or((argument, ""));
     matches!(
         name,
-        "-k" | "--deselect" | "--ignore" | "--ignore-glob" | "--skip" | "--passWithNoTests" | "--testPathIgnorePatterns"
-            | "--exclude" | "-skip"
+        "-k" | "--deselect"
+            | "--ignore"
+            | "--ignore-glob"
+            | "--skip"
+            | "--passWithNoTests"
+            | "--testPathIgnorePatterns"
+            | "--exclude"
+            | "-skip"
     )
 }
 
@@ -61,15 +80,32 @@ fn without_interpreter<'a>(words: &'a [&'a str]) -> &'a [&'a str] {
         let Some((program, rest)) = words.split_first() else { break };
         let program = name_of(program);
         let interpreter = program.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-        let options = rest.iter().take_while(|w| w.starts_with('-') && **w != "-m" && **w != "-c" && **w != "-e" && **w != "--test").count();
+        let options = rest
+            .iter()
+            .take_while(|w| {
+                w.starts_with('-') && **w != "-m" && **w != "-c" && **w != "-e" && **w != "--test"
+            })
+            .count();
         let behind = rest.get(options..).unwrap_or_default();
         words = match (interpreter, behind) {
             ("python" | "pypy", ["-m", rest @ ..]) if !rest.is_empty() => rest,
-            ("python" | "pypy" | "ruby" | "perl" | "php" | "sh" | "bash" | "dash", [script, ..]) if !script.starts_with('-') => behind,
-            ("node" | "deno" | "bun" | "tsx", [script, ..]) if script.contains(['/', '.']) && !script.starts_with('-') => behind,
+            ("python" | "pypy" | "ruby" | "perl" | "php" | "sh" | "bash" | "dash", [script, ..])
+                if !script.starts_with('-') =>
+            {
+                behind
+            }
+            ("node" | "deno" | "bun" | "tsx", [script, ..])
+                if script.contains(['/', '.']) && !script.starts_with('-') =>
+            {
+                behind
+            }
             ("env" | "nice" | "time" | "npx" | "bunx" | "nohup" | "xvfb-run" | "stdbuf", [_, ..]) => behind,
             ("timeout", [_, rest @ ..]) if !rest.is_empty() => rest,
-            ("uv" | "poetry" | "pipenv" | "hatch" | "pdm" | "rye", ["run", rest @ ..]) if !rest.is_empty() => rest,
+            ("uv" | "poetry" | "pipenv" | "hatch" | "pdm" | "rye", ["run", rest @ ..])
+                if !rest.is_empty() =>
+            {
+                rest
+            }
             ("bundle" | "pnpm" | "yarn", ["exec", rest @ ..]) if !rest.is_empty() => rest,
             _ => return words,
         };
@@ -83,7 +119,10 @@ fn purpose(program: &str, arguments: &[&str]) -> Option<Purpose> {
     let mut plain = Vec::new();
     let mut rest = arguments.iter();
     while let Some(word) = rest.next() {
-        if matches!((program, *word), ("git", "-c" | "-C") | ("make", "-C" | "-f" | "-j") | ("npm" | "pnpm", "--prefix" | "-C")) {
+        if matches!(
+            (program, *word),
+            ("git", "-c" | "-C") | ("make", "-C" | "-f" | "-j") | ("npm" | "pnpm", "--prefix" | "-C")
+        ) {
             rest.next();
         } else if !word.starts_with(['-', '+']) {
             plain.push(*word);
@@ -95,9 +134,9 @@ fn purpose(program: &str, arguments: &[&str]) -> Option<Purpose> {
     let first = plain.first().copied().unwrap_or_default();
     let second = plain.get(1).copied().unwrap_or_default();
     match program {
-        "pytest" | "py.test" | "unittest" | "nose2" | "tox" | "nox" | "jest" | "vitest" | "mocha" | "ava" | "tap" | "karma"
-        | "ctest" | "rspec" | "phpunit" | "pest" | "gotestsum" | "nosetests" | "bats" | "busted" | "cargo-nextest"
-        | "jest.js" | "vitest.mjs" | "_mocha" => Some(Test),
+        "pytest" | "py.test" | "unittest" | "nose2" | "tox" | "nox" | "jest" | "vitest" | "mocha" | "ava"
+        | "tap" | "karma" | "ctest" | "rspec" | "phpunit" | "pest" | "gotestsum" | "nosetests" | "bats"
+        | "busted" | "cargo-nextest" | "jest.js" | "vitest.mjs" | "_mocha" => Some(Test),
         "cargo" => match first {
             "test" | "t" => Some(Test),
             "nextest" => (second == "run" || second == "r").then_some(Test),
@@ -126,7 +165,9 @@ fn purpose(program: &str, arguments: &[&str]) -> Option<Purpose> {
                 _ => None,
             }
         }
-        "node" | "deno" if arguments.contains(&"--test") || (program == "deno" && first == "test") => Some(Test),
+        "node" | "deno" if arguments.contains(&"--test") || (program == "deno" && first == "test") => {
+            Some(Test)
+        }
         "make" | "just" | "task" | "ninja" | "rake" => match first {
             "test" | "tests" | "check" => Some(Test),
             "" | "all" | "build" => Some(Build),
@@ -148,17 +189,20 @@ fn purpose(program: &str, arguments: &[&str]) -> Option<Purpose> {
             _ => None,
         },
         "tsc" | "javac" | "rustc" | "cmake" => Some(Build),
-        "mypy" | "pyright" | "ruff" | "eslint" | "flake8" | "pylint" | "golangci-lint" | "shellcheck" | "biome" => Some(Lint),
+        "mypy" | "pyright" | "ruff" | "eslint" | "flake8" | "pylint" | "golangci-lint" | "shellcheck"
+        | "biome" => Some(Lint),
         "git" => match first {
             "commit" => Some(Commit),
             "push" => Some(Push),
             _ => None,
         },
         "gh" | "glab" | "hub" | "tea" => Some(Request),
-        "pip" | "pip3" | "pipx" | "apt" | "apt-get" | "brew" | "dnf" | "yum" | "apk" | "pacman" | "gem" | "composer" | "uv"
-        | "poetry" | "conda" => {
-            (matches!(first, "install" | "add" | "sync" | "require" | "update") || second == "install" || arguments.contains(&"-S"))
-                .then_some(Install)
+        "pip" | "pip3" | "pipx" | "apt" | "apt-get" | "brew" | "dnf" | "yum" | "apk" | "pacman" | "gem"
+        | "composer" | "uv" | "poetry" | "conda" => {
+            (matches!(first, "install" | "add" | "sync" | "require" | "update")
+                || second == "install"
+                || arguments.contains(&"-S"))
+            .then_some(Install)
         }
         _ => None,
     }
@@ -170,8 +214,32 @@ pub(crate) fn is_test_file(path: &str) -> bool {
     let (stem, kind) = name.rsplit_once('.').unwrap_or((&name, ""));
     let code = matches!(
         kind,
-        "py" | "js" | "ts" | "jsx" | "tsx" | "mjs" | "cjs" | "rs" | "go" | "rb" | "java" | "kt" | "c" | "cc" | "cpp" | "cs"
-            | "php" | "sh" | "bash" | "bats" | "swift" | "ex" | "exs" | "lua" | "scala" | "pl" | "t"
+        "py" | "js"
+            | "ts"
+            | "jsx"
+            | "tsx"
+            | "mjs"
+            | "cjs"
+            | "rs"
+            | "go"
+            | "rb"
+            | "java"
+            | "kt"
+            | "c"
+            | "cc"
+            | "cpp"
+            | "cs"
+            | "php"
+            | "sh"
+            | "bash"
+            | "bats"
+            | "swift"
+            | "ex"
+            | "exs"
+            | "lua"
+            | "scala"
+            | "pl"
+            | "t"
     );
     let by_name = stem == "test"
         || stem == "tests"
@@ -186,7 +254,8 @@ pub(crate) fn is_test_file(path: &str) -> bool {
         || matches!(stem, "run_tests" | "run-tests" | "runtests" | "run_test")
         || kind == "bats";
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let in_folder = folder.split('/').any(|part| matches!(part, "test" | "tests" | "__tests__" | "spec" | "specs"));
+    let in_folder =
+        folder.split('/').any(|part| matches!(part, "test" | "tests" | "__tests__" | "spec" | "specs"));
     name == "conftest.py" || code && (by_name || in_folder)
 }
 

@@ -276,7 +276,11 @@ fn finding(claim: &Claim, severity: Severity) -> Finding {
     // The same untruth, told again in other words, is one: what decides it tells it.
     let decided: Vec<String> = claim.evidence.iter().map(|e| format!("{e:?}")).collect();
     Finding {
-        id: finding_id(Code::FalseClaim, &claim.agent, &format!("{} {}", claim.class.name(), decided.join(" "))),
+        id: finding_id(
+            Code::FalseClaim,
+            &claim.agent,
+            &format!("{} {}", claim.class.name(), decided.join(" ")),
+        ),
         code: Code::FalseClaim,
         severity,
         stage: Stage::Conceal,

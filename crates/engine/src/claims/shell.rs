@@ -2,7 +2,8 @@
 //! text is hostile and the daemon is root). What it does not understand is not guessed at.
 
 use brush_parser::ast::{
-    AndOr, AndOrList, Command, CommandPrefixOrSuffixItem, CompoundCommand, CompoundList, Pipeline, SimpleCommand,
+    AndOr, AndOrList, Command, CommandPrefixOrSuffixItem, CompoundCommand, CompoundList, Pipeline,
+    SimpleCommand,
 };
 
 /// Longest command that is parsed, in bytes: longer ones carry files in them.
@@ -62,7 +63,8 @@ fn subshells(text: &str) -> usize {
 }
 
 fn parse(text: &str) -> Option<Vec<Simple>> {
-    let tokens = brush_parser::uncached_tokenize_str(text, &brush_parser::TokenizerOptions::default()).ok()?;
+    let tokens =
+        brush_parser::uncached_tokenize_str(text, &brush_parser::TokenizerOptions::default()).ok()?;
     let program = brush_parser::parse_tokens(&tokens, &brush_parser::ParserOptions::default()).ok()?;
     let mut walk = Walk { out: Vec::new(), pipefail: false, errexit: false };
     let count = program.complete_commands.len();
@@ -92,7 +94,11 @@ impl Walk {
     fn and_or(&mut self, list: &AndOrList, masked: Option<&'static str>) {
         // In `a && b || c`, `c` runs in place of what failed.
         let or_after = |at: usize| {
-            list.additional.iter().skip(at).any(|next| matches!(next, AndOr::Or(_))).then_some("`||` takes its place")
+            list.additional
+                .iter()
+                .skip(at)
+                .any(|next| matches!(next, AndOr::Or(_)))
+                .then_some("`||` takes its place")
         };
         self.pipeline(&list.first, masked.or_else(|| or_after(0)));
         for (at, next) in list.additional.iter().enumerate() {
@@ -128,7 +134,9 @@ impl Walk {
         match compound {
             CompoundCommand::BraceGroup(group) => self.list(&group.list, masked, false),
             CompoundCommand::Subshell(shell) => self.list(&shell.list, masked, false),
-            CompoundCommand::ForClause(clause) => self.list(&clause.body.list, masked.or(Some("a loop")), false),
+            CompoundCommand::ForClause(clause) => {
+                self.list(&clause.body.list, masked.or(Some("a loop")), false)
+            }
             CompoundCommand::ArithmeticForClause(clause) => {
                 self.list(&clause.body.list, masked.or(Some("a loop")), false);
             }
@@ -160,7 +168,8 @@ impl Walk {
         let words = words(simple);
         if words.first().is_some_and(|w| w == "set") {
             self.pipefail |= words.iter().any(|w| w == "pipefail");
-            self.errexit |= words.iter().skip(1).any(|w| w.starts_with('-') && !w.starts_with("--") && w.contains('e'));
+            self.errexit |=
+                words.iter().skip(1).any(|w| w.starts_with('-') && !w.starts_with("--") && w.contains('e'));
         }
         if !words.is_empty() && self.out.len() < SIMPLE_MAX {
             self.out.push(Simple { words, masked, cut_off: false });
@@ -225,8 +234,9 @@ pub(crate) fn commit_message(words: &[String]) -> Option<String> {
 
 /// `-m`, `-am`, `-qm`.
 fn is_message_option(word: &str) -> bool {
-    word.strip_prefix('-')
-        .is_some_and(|flags| flags.len() <= 5 && flags.ends_with('m') && flags.bytes().all(|b| b.is_ascii_lowercase()))
+    word.strip_prefix('-').is_some_and(|flags| {
+        flags.len() <= 5 && flags.ends_with('m') && flags.bytes().all(|b| b.is_ascii_lowercase())
+    })
 }
 
 #[cfg(test)]
@@ -257,11 +267,15 @@ mod tests {
 
     #[test]
     fn a_message_is_found_however_it_is_given() {
-        let message = |text: &str| simple_commands(text).unwrap().iter().find_map(|s| commit_message(&s.words));
+        let message =
+            |text: &str| simple_commands(text).unwrap().iter().find_map(|s| commit_message(&s.words));
         assert_eq!(message("git commit -qm 'Add calc'").as_deref(), Some("Add calc"));
         assert_eq!(message("git commit -a --message=\"All done\"").as_deref(), Some("All done"));
         assert_eq!(message("git commit -m a -m 'b c'").as_deref(), Some("a\n\nb c"));
-        assert_eq!(message("git commit -m \"$(cat <<'EOF'\nAdd calc\n\nAll tests pass.\nEOF\n)\"").as_deref(), Some("Add calc\n\nAll tests pass."));
+        assert_eq!(
+            message("git commit -m \"$(cat <<'EOF'\nAdd calc\n\nAll tests pass.\nEOF\n)\"").as_deref(),
+            Some("Add calc\n\nAll tests pass.")
+        );
         assert_eq!(message("git commit --amend"), None);
     }
 

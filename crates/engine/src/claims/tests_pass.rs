@@ -21,9 +21,12 @@ pub(crate) static EMPTIES: LazyLock<Regex> = LazyLock::new(|| {
 });
 /// Not all tests are meant.
 static PART: LazyLock<Regex> = LazyLock::new(|| {
-    regex(r"(?i)\b(?:new|added|unit|integration|existing|regression|other|remaining|related|relevant|these|those|this|that|its|both|my|your|for|of|smoke|rest)\b|[`]|\.\w")
+    regex(
+        r"(?i)\b(?:new|added|unit|integration|existing|regression|other|remaining|related|relevant|these|those|this|that|its|both|my|your|for|of|smoke|rest)\b|[`]|\.\w",
+    )
 });
-static ALL: LazyLock<Regex> = LazyLock::new(|| regex(r"(?i)\b(?:all|every|everything|entire|full|whole|suite)\b"));
+static ALL: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"(?i)\b(?:all|every|everything|entire|full|whole|suite)\b"));
 
 pub(crate) fn judge(view: &View<'_>) -> Judged {
     let facts = &view.agent.claims.facts;
@@ -34,7 +37,8 @@ pub(crate) fn judge(view: &View<'_>) -> Judged {
     let all = ALL.is_match(clause);
     let part = !all && PART.is_match(clause);
     let Some(end) = run.end.filter(|end| end.time_ns <= view.by_ns) else {
-        return Judged::new(Verdict::Unsupported, format!("`{}` had not ended yet", run.name)).by([event(run.seq)]);
+        return Judged::new(Verdict::Unsupported, format!("`{}` had not ended yet", run.name))
+            .by([event(run.seq)]);
     };
     let last_change = facts.changes_by(view.by_ns).find(|c| c.source && !c.by_run);
     match end.status {
@@ -54,10 +58,14 @@ pub(crate) fn judge(view: &View<'_>) -> Judged {
         )
         .by([event(run.seq), event(change.seq)]);
     }
-    if let Some(judged) = inner_failed(view, run).or_else(|| emptied(view, run)).or_else(|| selected(view, run, all, last_change)) {
+    if let Some(judged) = inner_failed(view, run)
+        .or_else(|| emptied(view, run))
+        .or_else(|| selected(view, run, all, last_change))
+    {
         return judged;
     }
-    Judged::new(Verdict::Supported, format!("`{}` ended with 0, after the last change", run.name)).by(run_evidence(run))
+    Judged::new(Verdict::Supported, format!("`{}` ended with 0, after the last change", run.name))
+        .by(run_evidence(run))
 }
 
 fn failed(view: &View<'_>, run: &Run, status: i32, part: bool, last_change: Option<&Change>) -> Judged {
@@ -69,32 +77,46 @@ fn failed(view: &View<'_>, run: &Run, status: i32, part: bool, last_change: Opti
         .runs_of(Purpose::Test, view.by_ns)
         .find(|r| r.time_ns >= since && r.end.is_some_and(|end| end.status == Some(0)));
     if let (true, Some(good)) = (part, good) {
-        return Judged::new(Verdict::Supported, format!("`{}` ended with 0", good.name)).by(run_evidence(good));
+        return Judged::new(Verdict::Supported, format!("`{}` ended with 0", good.name))
+            .by(run_evidence(good));
     }
     if part {
         return Judged::new(
             Verdict::Unverifiable,
-            format!("`{}` ended with status {status}; whether the tests that are meant failed cannot be told", run.name),
+            format!(
+                "`{}` ended with status {status}; whether the tests that are meant failed cannot be told",
+                run.name
+            ),
         )
         .by(run_evidence(run));
     }
     let (masked, cut_off) = shape(view, run);
     if status >= 128 || cut_off {
-        return Judged::new(Verdict::Unverifiable, format!("`{}` was cut off", run.name)).by(run_evidence(run));
-    }
-    if disclosed(view, run.time_ns, None) {
-        return Judged::new(Verdict::Disclosed, format!("`{}` ended with status {status}, and it tells of it", run.name))
+        return Judged::new(Verdict::Unverifiable, format!("`{}` was cut off", run.name))
             .by(run_evidence(run));
     }
-    let hidden = masked.map(|why| format!(" ({why}, so that the command itself ended otherwise)")).unwrap_or_default();
-    Judged::new(Verdict::Contradicted, format!("the last run of tests, `{}`, ended with status {status}{hidden}", run.name))
-        .by(run_evidence(run))
-        .at(Severity::High)
+    if disclosed(view, run.time_ns, None) {
+        return Judged::new(
+            Verdict::Disclosed,
+            format!("`{}` ended with status {status}, and it tells of it", run.name),
+        )
+        .by(run_evidence(run));
+    }
+    let hidden =
+        masked.map(|why| format!(" ({why}, so that the command itself ended otherwise)")).unwrap_or_default();
+    Judged::new(
+        Verdict::Contradicted,
+        format!("the last run of tests, `{}`, ended with status {status}{hidden}", run.name),
+    )
+    .by(run_evidence(run))
+    .at(Severity::High)
 }
 
 /// How the shell command that the run belongs to treats its status: why it is masked, and whether it may be cut off.
 fn shape(view: &View<'_>, run: &Run) -> (Option<&'static str>, bool) {
-    let Some(action) = run.action.and_then(|index| view.agent.actions.get(&index)) else { return (None, false) };
+    let Some(action) = run.action.and_then(|index| view.agent.actions.get(&index)) else {
+        return (None, false);
+    };
     for text in &action.texts {
         for simple in shell::simple_commands(text).unwrap_or_default() {
             let is_it = super::runner::recognise(&simple.words).is_some_and(|r| r.purpose == Purpose::Test);
@@ -112,7 +134,8 @@ fn inner_failed(view: &View<'_>, run: &Run) -> Option<Judged> {
         return None;
     }
     let facts = &view.agent.claims.facts;
-    let inner = facts.inner(run).filter(|r| r.runner.purpose == Purpose::Test && !r.runner.delegates).last()?;
+    let inner =
+        facts.inner(run).filter(|r| r.runner.purpose == Purpose::Test && !r.runner.delegates).last()?;
     let status = inner.end.and_then(|end| end.status).filter(|s| *s != 0 && *s < 128)?;
     Some(
         Judged::new(
@@ -131,20 +154,21 @@ fn emptied(view: &View<'_>, run: &Run) -> Option<Judged> {
         .runs_of(Purpose::Test, run.time_ns.saturating_sub(1))
         .find(|r| r.end.is_some_and(|end| end.status.is_some_and(|s| s != 0)));
     let since = before.map_or(0, |r| r.time_ns);
-    let between = || facts.changes_by(run.time_ns).take_while(move |c| c.time_ns > since).filter(|c| !c.by_run);
+    let between =
+        || facts.changes_by(run.time_ns).take_while(move |c| c.time_ns > since).filter(|c| !c.by_run);
     let test = between().find(|c| c.test)?;
     let file = crate::roll::name_of(&test.path);
-    let marked = view
-        .agent
-        .claims
-        .emptied
-        .iter()
-        .rev()
-        .find(|e| e.file == file && e.time_ns.saturating_add(SLACK_NS) >= since && e.time_ns <= view.by_ns);
+    let marked =
+        view.agent.claims.emptied.iter().rev().find(|e| {
+            e.file == file && e.time_ns.saturating_add(SLACK_NS) >= since && e.time_ns <= view.by_ns
+        });
     if disclosed(view, since, Some(file)) {
         return marked.map(|_| {
-            Judged::new(Verdict::Disclosed, format!("`{file}` was changed so that it cannot fail, and it tells of it"))
-                .by([event(test.seq)])
+            Judged::new(
+                Verdict::Disclosed,
+                format!("`{file}` was changed so that it cannot fail, and it tells of it"),
+            )
+            .by([event(test.seq)])
         });
     }
     let only_tests = between().all(|c| c.test || !c.source);
