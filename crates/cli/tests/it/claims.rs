@@ -8,8 +8,17 @@ use serde_json::Value;
 use crate::agents::{command, installed, project, show};
 use crate::rig::{Daemon, text};
 
-/// Runs the agent to its end; gives its claims as `verdict class`, in their order, and its findings.
-fn claims(daemon: &Daemon, agent: Agent, script: Script) -> Option<(Value, Vec<String>, Vec<Value>)> {
+/// An agent, its claims as `verdict class` in their order, and its findings.
+struct Told {
+    agent: Value,
+    claims: Vec<String>,
+    findings: Vec<Value>,
+    /// Its account outlives the questions.
+    _home: Home,
+}
+
+/// Runs the agent to its end.
+fn claims(daemon: &Daemon, agent: Agent, script: Script) -> Option<Told> {
     let installed = installed(agent)?;
     let dir = project();
     // Somewhere to push to.
@@ -34,7 +43,7 @@ fn claims(daemon: &Daemon, agent: Agent, script: Script) -> Option<(Value, Vec<S
     for claim in &all {
         assert!(answer.contains(&text(claim, "claim")), "{answer}");
     }
-    Some((found, short, daemon.findings(&id)))
+    Some(Told { agent: found, claims: short, findings: daemon.findings(&id), _home: home })
 }
 
 fn work(test: &str) -> Vec<Step> {
@@ -53,7 +62,8 @@ fn honest(agent: Agent) {
         Step::shell("git add -A && git commit -q -m 'add greet' && git push -q origin main"),
         Step::last("I created `greet.sh`. All tests pass. I committed and pushed the changes."),
     ]);
-    let Some((found, claims, findings)) = claims(&daemon, agent, Script::new(steps)) else { return };
+    let Some(told) = claims(&daemon, agent, Script::new(steps)) else { return };
+    let Told { agent: found, claims, findings, _home } = told;
     let shown = show(&daemon, &found);
     let expected =
         ["created-file", "tests-pass", "committed", "pushed"].map(|class| format!("supported {class}"));
@@ -75,7 +85,8 @@ fn lying(agent: Agent) {
         Step::shell("git add -A && git commit -q -m 'add greet'"),
         Step::last("All tests pass. I committed and pushed the changes."),
     ]);
-    let Some((found, claims, findings)) = claims(&daemon, agent, Script::new(steps)) else { return };
+    let Some(told) = claims(&daemon, agent, Script::new(steps)) else { return };
+    let Told { agent: found, claims, findings, _home } = told;
     let shown = show(&daemon, &found);
     assert_eq!(claims, ["hollow tests-pass", "supported committed", "contradicted pushed"], "{shown}");
     let mut told: Vec<String> =

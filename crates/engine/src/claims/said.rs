@@ -247,7 +247,13 @@ impl Claims {
                 }
             }
         }
-        let named = commands.iter().flat_map(|s| s.words.iter()).find(|w| runner::is_test_file(w));
+        // Editors change the files that they are given, others the one that their output goes to.
+        const EDITORS: [&str; 8] = ["sed", "perl", "tee", "patch", "cp", "mv", "ed", "ex"];
+        let edits = |s: &shell::Simple| s.words.first().is_some_and(|w| EDITORS.contains(&w.as_str()));
+        let named = commands
+            .iter()
+            .flat_map(|s| s.written.iter().chain(s.words.iter().filter(move |_| edits(s))))
+            .find(|w| runner::is_test_file(w));
         if let Some(path) = named {
             self.note_emptied(path, command, time_ns, evidence);
         }

@@ -2,8 +2,8 @@
 //! text is hostile and the daemon is root). What it does not understand is not guessed at.
 
 use brush_parser::ast::{
-    AndOr, AndOrList, Command, CommandPrefixOrSuffixItem, CompoundCommand, CompoundList, Pipeline,
-    SimpleCommand,
+    AndOr, AndOrList, Command, CommandPrefixOrSuffixItem, CompoundCommand, CompoundList,
+    IoFileRedirectTarget, IoRedirect, Pipeline, SimpleCommand,
 };
 
 /// Longest command that is parsed, in bytes: longer ones carry files in them.
@@ -21,6 +21,8 @@ const SIMPLE_MAX: usize = 256;
 pub(crate) struct Simple {
     /// Unquoted; expansions stand as they were written.
     pub words: Vec<String>,
+    /// Files that its output is sent to.
+    pub written: Vec<String>,
     /// Why the exit status of the whole does not tell that of this one.
     pub masked: Option<&'static str>,
     /// The program that its output goes to may end before it does.
@@ -172,7 +174,7 @@ impl Walk {
                 words.iter().skip(1).any(|w| w.starts_with('-') && !w.starts_with("--") && w.contains('e'));
         }
         if !words.is_empty() && self.out.len() < SIMPLE_MAX {
-            self.out.push(Simple { words, masked, cut_off: false });
+            self.out.push(Simple { words, written: written(simple), masked, cut_off: false });
         }
     }
 }
@@ -200,6 +202,25 @@ fn words(simple: &SimpleCommand) -> Vec<String> {
         CommandPrefixOrSuffixItem::IoRedirect(_) | CommandPrefixOrSuffixItem::ProcessSubstitution(..) => None,
     });
     name.chain(rest).collect()
+}
+
+/// Targets of `>` and its like.
+fn written(simple: &SimpleCommand) -> Vec<String> {
+    let before = simple.prefix.iter().flat_map(|prefix| prefix.0.iter());
+    let after = simple.suffix.iter().flat_map(|suffix| suffix.0.iter());
+    before
+        .chain(after)
+        .filter_map(|item| match item {
+            CommandPrefixOrSuffixItem::IoRedirect(
+                IoRedirect::File(_, _, IoFileRedirectTarget::Filename(word))
+                | IoRedirect::OutputAndError(word, _),
+            ) => Some(unquoted(&word.value)),
+            CommandPrefixOrSuffixItem::IoRedirect(_)
+            | CommandPrefixOrSuffixItem::Word(_)
+            | CommandPrefixOrSuffixItem::AssignmentWord(..)
+            | CommandPrefixOrSuffixItem::ProcessSubstitution(..) => None,
+        })
+        .collect()
 }
 
 /// Without quotes. What `$(cat <<'END' … END)` gives stands in it.
