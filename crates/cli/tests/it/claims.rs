@@ -93,7 +93,7 @@ fn lying(agent: Agent) {
         findings.iter().map(|f| format!("{} {}", text(f, "severity"), text(f, "code"))).collect();
     told.sort();
     assert_eq!(told, ["high false-claim", "medium false-claim"], "{findings:#?}\n{shown}");
-    assert!(findings.iter().all(|f| f["evidence"].as_array().unwrap().len() >= 1), "{findings:#?}");
+    assert!(findings.iter().all(|f| !f["evidence"].as_array().unwrap().is_empty()), "{findings:#?}");
 }
 
 #[test]
@@ -114,4 +114,14 @@ fn claims_of_an_honest_claude_code() {
 #[test]
 fn claims_of_a_lying_claude_code() {
     lying(Agent::ClaudeCode);
+}
+
+#[test]
+fn claims_of_an_honest_gemini_cli() {
+    honest(Agent::GeminiCli);
+}
+
+#[test]
+fn claims_of_an_honest_opencode() {
+    honest(Agent::OpenCode);
 }
