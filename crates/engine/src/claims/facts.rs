@@ -1,14 +1,11 @@
 //! What is known of an agent's work, kept as it happens, so that a claim can be held against it: runs of tests and their
 //! ends, changes to files, commits, pushes, what the network was reached for. Bounded; what gave way is remembered.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::IpAddr;
+use std::collections::{BTreeSet, VecDeque};
 
-use muster_event::{Address, Event, Kind, Nanos, ProcessKey};
+use muster_event::{Nanos, ProcessKey};
 
-use crate::claims::runner::{self, Purpose, Runner};
-use crate::engine::Engine;
-use crate::process::Role;
+use crate::claims::runner::{Purpose, Runner};
 
 /// Runs remembered per agent: a day of the busiest session has some hundreds.
 const RUNS_MAX: usize = 2_000;
@@ -16,13 +13,12 @@ const RUNS_MAX: usize = 2_000;
 const CHANGES_MAX: usize = 10_000;
 /// Files remembered per agent.
 const FILES_MAX: usize = 10_000;
-/// Command lines remembered per agent, the newest, and how much of each in bytes.
+/// Names remembered per agent of files that are not.
+const SKIPPED_MAX: usize = 100_000;
+/// Command lines remembered per agent, the newest.
 const EXECUTED_MAX: usize = 4_000;
-const EXECUTED_BYTES: usize = 400;
 /// Other small lists: the first of a kind decide.
 const FEW: usize = 64;
-/// Parents between a process and the run that it belongs to.
-const DEPTH_MAX: usize = 32;
 
 /// One execution of a program whose purpose is known.
 #[derive(Clone, Debug)]
@@ -74,7 +70,7 @@ pub(crate) struct Touch {
 #[derive(Default)]
 pub(crate) struct Facts {
     pub runs: VecDeque<Run>,
-    live: BTreeMap<ProcessKey, ProcessKey>,
+    pub live: BTreeSet<ProcessKey>,
     pub changes: VecDeque<Change>,
     files: BTreeSet<String>,
     pub executed: VecDeque<(Nanos, u64, String)>,
@@ -85,8 +81,12 @@ pub(crate) struct Facts {
     /// References that git moved: of its own branches, and of what it knows of remotes.
     pub refs: Vec<Touch>,
     pub remote_refs: Vec<Touch>,
-    /// Something gave way: an absence is none any more.
+    /// Names of files in folders that tools fill: only that there were such.
+    skipped: BTreeSet<u64>,
+    /// Runs or changes gave way: an absence is none any more.
     pub forgotten: bool,
+    /// Command lines gave way.
+    pub executed_forgotten: bool,
 }
 
 impl Facts {
@@ -113,7 +113,29 @@ impl Facts {
         self.changes.iter().rev().filter(move |c| c.time_ns <= by_ns)
     }
 
-    fn change(&mut self, mut change: Change) {
+    /// A file of this name was written, where files are not remembered one by one.
+    pub fn has_skipped(&self, name: &str) -> bool {
+        self.skipped.contains(&hash(name))
+    }
+
+    pub fn skip(&mut self, path: &str) {
+        if self.skipped.len() < SKIPPED_MAX {
+            self.skipped.insert(hash(crate::roll::name_of(path)));
+        } else {
+            self.forgotten = true;
+        }
+    }
+
+    /// A command line that was executed.
+    pub fn execute(&mut self, time_ns: Nanos, seq: u64, line: String) {
+        self.executed.push_back((time_ns, seq, line));
+        if self.executed.len() > EXECUTED_MAX {
+            self.executed.pop_front();
+            self.executed_forgotten = true;
+        }
+    }
+
+    pub fn change(&mut self, mut change: Change) {
         change.again |= self.files.contains(&change.path);
         if self.files.len() < FILES_MAX {
             self.files.insert(change.path.clone());
@@ -127,14 +149,14 @@ impl Facts {
         }
     }
 
-    fn run(&mut self, run: Run) {
+    pub fn run(&mut self, run: Run) {
         // The same process went on as another program: that is what it is for.
         if let Some(known) = self.runs.iter_mut().rev().take(FEW).find(|r| r.process == run.process) {
             *known = Run { within: known.within, seq: known.seq, time_ns: known.time_ns, ..run };
             return;
         }
         if self.live.len() < RUNS_MAX {
-            self.live.insert(run.process, run.process);
+            self.live.insert(run.process);
         }
         self.runs.push_back(run);
         if self.runs.len() > RUNS_MAX {
@@ -143,15 +165,15 @@ impl Facts {
         }
     }
 
-    fn end(&mut self, process: ProcessKey, end: End) {
-        if self.live.remove(&process).is_some()
+    pub fn end(&mut self, process: ProcessKey, end: End) {
+        if self.live.remove(&process)
             && let Some(run) = self.runs.iter_mut().rev().find(|r| r.process == process)
         {
             run.end = Some(end);
         }
     }
 
-    fn touch(list: &mut Vec<Touch>, touch: Touch) {
+    pub fn touch(list: &mut Vec<Touch>, touch: Touch) {
         if list.len() >= FEW {
             // The first tell that it happened, the last when it did so last.
             list.pop();
@@ -160,189 +182,10 @@ impl Facts {
     }
 }
 
-/// Folders that builds and tools fill.
-const GENERATED: [&str; 17] = [
-    "/.git/",
-    "/node_modules/",
-    "/target/",
-    "/build/",
-    "/dist/",
-    "/out/",
-    "/__pycache__/",
-    "/.pytest_cache/",
-    "/.venv/",
-    "/venv/",
-    "/.cache/",
-    "/.mypy_cache/",
-    "/.ruff_cache/",
-    "/coverage/",
-    "/.next/",
-    "/.tox/",
-    "/.idea/",
-];
-/// Kinds of files on which the outcome of tests rests.
-const SOURCE: [&str; 36] = [
-    "py", "js", "ts", "jsx", "tsx", "mjs", "cjs", "rs", "go", "rb", "java", "kt", "c", "cc", "cpp", "h",
-    "hpp", "cs", "php", "sh", "bash", "swift", "ex", "exs", "lua", "scala", "pl", "sql", "html", "css",
-    "vue", "svelte", "toml", "yaml", "yml", "json",
-];
-
-fn is_source(path: &str) -> bool {
-    let kind = path.rsplit_once('.').map_or("", |(_, kind)| kind);
-    let name = crate::roll::name_of(path);
-    SOURCE.contains(&kind)
-        && !GENERATED.iter().any(|folder| path.contains(folder))
-        && !matches!(name, "package-lock.json" | "composer.lock" | "tsconfig.tsbuildinfo")
-}
-
-/// Programs by which somebody looks at a file; others read what they need of their own.
-const READERS: [&str; 16] = [
-    "cat", "head", "tail", "less", "more", "grep", "rg", "sed", "awk", "base64", "xxd", "strings", "cp",
-    "bat", "tac", "nl",
-];
-
-impl Engine {
-    /// Keeps what an event tells of an agent's work.
-    pub(crate) fn note_fact(&mut self, event: &Event) {
-        let Some(process) = self.processes.get(event.process) else { return };
-        let Some(member) = process.member.as_ref() else { return };
-        let action = match member.role {
-            Role::Action(index) => Some(index),
-            Role::Harness => None,
-            Role::Member => return,
-        };
-        let id = member.agent.clone();
-        let touch = |detail: String, failed| Touch { detail, seq: event.seq, time_ns: event.time_ns, failed };
-        match &event.kind {
-            Kind::Exec { argv, .. } => self.note_exec(event, &id, action, argv),
-            Kind::Exit { code, signal } => {
-                let status = code.or(signal.map(|signal| 128_i32.saturating_add(signal)));
-                let end = End { seq: event.seq, time_ns: event.time_ns, status };
-                if let Some(agent) = self.agents.get_mut(&id) {
-                    agent.claims.facts.end(event.process, end);
-                }
-            }
-            Kind::Open { path, access, result } if access.write && *result >= 0 => {
-                self.note_change(event, &id, path, false, !access.create);
-            }
-            Kind::Open { path, access, result } if access.read && *result >= 0 && action.is_some() => {
-                let reader = process.argv.first().map_or("", |a| crate::roll::name_of(a));
-                if READERS.contains(&reader)
-                    && let Some(agent) = self.agents.get_mut(&id)
-                {
-                    Facts::touch(&mut agent.claims.facts.secrets, touch(path.clone(), false));
-                }
-            }
-            Kind::Rename { from, to, result } if *result >= 0 => {
-                self.note_change(event, &id, to, false, false);
-                self.note_change(event, &id, from, true, true);
-            }
-            Kind::Link { to, result, .. } if *result >= 0 => self.note_change(event, &id, to, false, false),
-            Kind::Unlink { path, result, .. } if *result >= 0 => {
-                self.note_change(event, &id, path, true, true)
-            }
-            Kind::Truncate { path, result, .. } if *result >= 0 => {
-                self.note_change(event, &id, path, false, true)
-            }
-            Kind::Connect { address: Address::Ip { ip, port }, result }
-                if action.is_some() && !is_local(ip) =>
-            {
-                let failed = *result < 0 && *result != -115;
-                if let Some(agent) = self.agents.get_mut(&id) {
-                    Facts::touch(&mut agent.claims.facts.network, touch(format!("{ip}:{port}"), failed));
-                }
-            }
-            Kind::Dns { name, .. } | Kind::Tls { name, .. } if action.is_some() && name != "localhost" => {
-                if let Some(agent) = self.agents.get_mut(&id) {
-                    Facts::touch(&mut agent.claims.facts.network, touch(name.clone(), false));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn note_exec(&mut self, event: &Event, id: &str, action: Option<usize>, argv: &[String]) {
-        let within = self.run_of(event.process, id);
-        let Some(agent) = self.agents.get_mut(id) else { return };
-        // What the harness runs for itself says nothing of the model's work.
-        if action
-            .and_then(|index| agent.actions.get(&index))
-            .is_some_and(|a| a.helper.is_some() && !a.uncovered)
-        {
-            return;
-        }
-        let facts = &mut agent.claims.facts;
-        let line = argv.join(" ");
-        let line = super::prose::head(&line, EXECUTED_BYTES).to_owned();
-        facts.executed.push_back((event.time_ns, event.seq, line));
-        if facts.executed.len() > EXECUTED_MAX {
-            facts.executed.pop_front();
-            facts.forgotten = true;
-        }
-        let Some(runner) = runner::recognise(argv) else { return };
-        facts.run(Run {
-            runner,
-            name: crate::reconcile::shorten(&argv.join(" ")),
-            process: event.process,
-            action,
-            within,
-            seq: event.seq,
-            time_ns: event.time_ns,
-            end: None,
-        });
-    }
-
-    /// The outermost live run that this process belongs to, other than itself.
-    fn run_of(&self, key: ProcessKey, id: &str) -> Option<ProcessKey> {
-        let facts = &self.agents.get(id)?.claims.facts;
-        if facts.live.is_empty() {
-            return None;
-        }
-        self.processes
-            .ancestors(key)
-            .take(DEPTH_MAX)
-            .filter(|p| facts.live.contains_key(&p.key))
-            .last()
-            .map(|p| p.key)
-    }
-
-    fn note_change(&mut self, event: &Event, id: &str, path: &str, removed: bool, again: bool) {
-        let by_run = {
-            let live = self.agents.get(id).is_some_and(|a| a.claims.facts.live.contains_key(&event.process));
-            live || self.run_of(event.process, id).is_some()
-        };
-        let Some(agent) = self.agents.get_mut(id) else { return };
-        if path.contains("/.git/") {
-            let touch =
-                Touch { detail: path.to_owned(), seq: event.seq, time_ns: event.time_ns, failed: removed };
-            let facts = &mut agent.claims.facts;
-            if removed {
-            } else if path.contains("/.git/refs/remotes/") || path.contains("/.git/logs/refs/remotes/") {
-                Facts::touch(&mut facts.remote_refs, touch);
-            } else if path.contains("/.git/refs/heads/") || path.contains("/.git/logs/") {
-                Facts::touch(&mut facts.refs, touch);
-            }
-            return;
-        }
-        if path.starts_with("/dev/") || path.starts_with("/proc/") {
-            return;
-        }
-        let inside = agent.works_in(path);
-        let test =
-            inside && runner::is_test_file(path) && !GENERATED.iter().any(|folder| path.contains(folder));
-        agent.claims.facts.change(Change {
-            path: path.to_owned(),
-            seq: event.seq,
-            time_ns: event.time_ns,
-            removed,
-            again,
-            test,
-            source: inside && (is_source(path) || test),
-            by_run,
-        });
-    }
-}
-
-fn is_local(ip: &IpAddr) -> bool {
-    ip.is_loopback() || ip.is_unspecified()
+/// The same on every replay.
+fn hash(name: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }

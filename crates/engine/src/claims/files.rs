@@ -7,6 +7,12 @@ use crate::claims::runner::is_test_file;
 use crate::reconcile::shorten;
 use crate::{Evidence, Severity};
 
+/// Endings that are files' and nothing else's: `app.get` is none.
+const KINDS: [&str; 26] = [
+    "py", "js", "ts", "tsx", "jsx", "rs", "go", "rb", "java", "kt", "c", "cpp", "h", "cs", "php", "sh", "md",
+    "txt", "toml", "yaml", "yml", "json", "html", "css", "sql", "csv",
+];
+
 /// Files that the sentence names.
 fn named<'a>(view: &'a View<'_>) -> impl Iterator<Item = &'a str> {
     view.pending.found.names.iter().map(String::as_str).filter(|name| {
@@ -58,10 +64,11 @@ pub(crate) fn created(view: &View<'_>) -> Judged {
                 .is_some_and(|c| c.time_ns.saturating_add(1_000_000_000) < view.agent.state.started_ns);
             let base = crate::roll::name_of(name);
             let other =
-                view.agent.claims.facts.changes_by(view.by_ns).any(|c| crate::roll::name_of(&c.path) == base);
-            let spelled = base
-                .rsplit_once('.')
-                .is_some_and(|(stem, kind)| !stem.is_empty() && (2..=4).contains(&kind.len()));
+                view.agent.claims.facts.changes_by(view.by_ns).any(|c| crate::roll::name_of(&c.path) == base)
+                    || view.agent.claims.facts.has_skipped(base);
+            let spelled = base.rsplit_once('.').is_some_and(|(stem, kind)| {
+                !stem.is_empty() && KINDS.contains(&kind.to_ascii_lowercase().as_str())
+            });
             if view.whole && !resumed && !other && spelled && !name.contains(['*', '{', '<', '(']) {
                 return Judged::new(
                     Verdict::Contradicted,
@@ -154,7 +161,7 @@ pub(crate) fn untouched(view: &View<'_>) -> Judged {
             let test = is_test_file(&change.path);
             Judged::new(Verdict::Contradicted, format!("`{}` was {did}", shorten(&change.path)))
                 .by([event(change.seq)] as [Evidence; 1])
-                .at(if test { Severity::High } else { Severity::Medium })
+                .at(view.severity(change.time_ns, if test { Severity::High } else { Severity::Medium }))
         }
         None if view.whole => Judged::new(Verdict::Supported, "no change of it is recorded"),
         None => Judged::new(Verdict::Unverifiable, "its writes were not watched, or not without a gap"),

@@ -6,7 +6,7 @@ use crate::agent::Agent;
 use crate::claims::facts::{Run, Touch};
 use crate::claims::runner::Purpose;
 use crate::claims::said::Pending;
-use crate::claims::{Class, Verdict, files, tests_pass};
+use crate::claims::{Class, Verdict, files, git, tests_pass};
 use crate::reconcile::shorten;
 use crate::{Evidence, Severity};
 
@@ -48,11 +48,18 @@ pub(crate) struct View<'a> {
     pub by_ns: Nanos,
     /// An execution or a write that is not in the record did not happen.
     pub whole: bool,
+    /// When the task that it speaks of was given.
+    pub turn_ns: Nanos,
     /// There is a record of acts at all.
     pub record: bool,
 }
 
 impl View<'_> {
+    /// What was done for an earlier task may not be meant: then a person decides.
+    pub fn severity(&self, done_ns: Nanos, severity: Severity) -> Severity {
+        if done_ns < self.turn_ns { Severity::Info } else { severity }
+    }
+
     /// Nothing shows it: does that say something?
     pub fn absent(&self, what: &str) -> Judged {
         if self.whole {
@@ -79,6 +86,7 @@ pub(crate) fn judge(agent: &Agent, pending: &Pending) -> Judged {
         pending,
         by_ns: pending.time_ns.saturating_add(SLACK_NS),
         whole: coverage.acts_whole() && !agent.claims.facts.forgotten && !agent.imported,
+        turn_ns: pending.turn_ns,
         record: coverage.record_from_ns.is_some() && !agent.imported,
     };
     let unverifiable = |why: &str| Judged::new(Verdict::Unverifiable, why);
@@ -93,8 +101,8 @@ pub(crate) fn judge(agent: &Agent, pending: &Pending) -> Judged {
         Class::Deleted => files::deleted(&view),
         Class::NoNetwork => network(&view),
         Class::NoSecrets => secrets(&view),
-        Class::Committed => committed(&view),
-        Class::Pushed => pushed(&view),
+        Class::Committed => git::committed(&view),
+        Class::Pushed => git::pushed(&view),
         Class::Installed => installed(&view),
         Class::Verified => verified(&view),
         Class::ReadSource => read(&view),
@@ -114,7 +122,7 @@ pub(crate) fn run_evidence(run: &Run) -> impl Iterator<Item = Evidence> {
 }
 
 /// The latest run for one of these purposes that had ended when it was claimed.
-fn latest<'a>(view: &'a View<'_>, purposes: &[Purpose]) -> Option<&'a Run> {
+pub(crate) fn latest<'a>(view: &'a View<'_>, purposes: &[Purpose]) -> Option<&'a Run> {
     let facts = &view.agent.claims.facts;
     purposes
         .iter()
@@ -220,6 +228,9 @@ fn ran(view: &View<'_>) -> Judged {
     if let (false, Some(call)) = (view.record, called) {
         return Judged::new(Verdict::Supported, "by its account alone, it ran").by([call.evidence.clone()]);
     }
+    if view.agent.claims.facts.executed_forgotten {
+        return Judged::new(Verdict::Unverifiable, "it ran more than is remembered");
+    }
     view.absent("no such execution is")
 }
 
@@ -228,9 +239,10 @@ fn squeeze(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn before<'a>(list: &'a [Touch], view: &View<'_>) -> Option<&'a Touch> {
+pub(crate) fn before<'a>(list: &'a [Touch], view: &View<'_>) -> Option<&'a Touch> {
     let by_ns = view.by_ns;
-    list.iter().find(|t| t.time_ns <= by_ns && !t.failed).or_else(|| list.iter().find(|t| t.time_ns <= by_ns))
+    let then = || list.iter().rev().filter(|t| t.time_ns <= by_ns);
+    then().find(|t| !t.failed).or_else(|| then().next())
 }
 
 fn network(view: &View<'_>) -> Judged {
@@ -239,7 +251,7 @@ fn network(view: &View<'_>) -> Judged {
             let did = if touch.failed { "tried to reach" } else { "reached" };
             Judged::new(Verdict::Contradicted, format!("a tool of it {did} `{}`", shorten(&touch.detail)))
                 .by([event(touch.seq)])
-                .at(Severity::Medium)
+                .at(view.severity(touch.time_ns, Severity::Medium))
         }
         None if view.agent.state.coverage.record_whole() && view.record => {
             Judged::new(Verdict::Supported, "no tool of it reached beyond this machine")
@@ -253,7 +265,7 @@ fn secrets(view: &View<'_>) -> Judged {
         Some(touch) => {
             Judged::new(Verdict::Contradicted, format!("a tool of it read `{}`", shorten(&touch.detail)))
                 .by([event(touch.seq)])
-                .at(Severity::High)
+                .at(view.severity(touch.time_ns, Severity::High))
         }
         None if view.whole => Judged::new(
             Verdict::Supported,
@@ -263,90 +275,9 @@ fn secrets(view: &View<'_>) -> Judged {
     }
 }
 
-fn committed(view: &View<'_>) -> Judged {
-    let facts = &view.agent.claims.facts;
-    let good = facts.runs_of(Purpose::Commit, view.by_ns).find(|r| ended(r, view) == Some(0));
-    if let Some(run) = good {
-        let moved = facts.refs.iter().rev().find(|t| t.time_ns >= run.time_ns).map(|t| event(t.seq));
-        return Judged::new(Verdict::Supported, format!("`{}` ended well", run.name))
-            .by(run_evidence(run).take(2).chain(moved));
-    }
-    if let Some(moved) = before(&facts.refs, view) {
-        return Judged::new(Verdict::Supported, "a branch was moved").by([event(moved.seq)]);
-    }
-    if let Some(run) = latest(view, &[Purpose::Commit]) {
-        let status = run.end.and_then(|end| end.status).map_or("unknown".to_owned(), |s| s.to_string());
-        return Judged::new(
-            Verdict::Contradicted,
-            format!("no branch was moved, and `{}` ended with status {status}", run.name),
-        )
-        .by(run_evidence(run))
-        .at(Severity::High);
-    }
-    if !view.whole {
-        return by_account(view, &[Purpose::Commit]).unwrap_or_else(|| view.absent("no commit is"));
-    }
-    if let Some(judged) = named(view, Purpose::Commit) {
-        return judged;
-    }
-    Judged::new(Verdict::Contradicted, "nothing was committed: no `git commit` ran, and no branch was moved")
-        .by([view.pending.said.clone()])
-        .at(Severity::High)
-}
-
-/// A call's command names it, though no such program was seen: an alias, a function or a script may have done it.
-fn named(view: &View<'_>, purpose: Purpose) -> Option<Judged> {
-    let runs = &view.agent.claims.account_runs;
-    let run = runs.iter().rev().find(|r| r.purpose == purpose && r.time_ns <= view.by_ns)?;
-    let why = format!("a call of it has `{}`, but no such program was seen", run.name);
-    Some(Judged::new(Verdict::Unverifiable, why).by([run.evidence.clone()]))
-}
-
-fn ended(run: &Run, view: &View<'_>) -> Option<i32> {
+/// The status of a run that had ended by then.
+pub(crate) fn ended(run: &Run, view: &View<'_>) -> Option<i32> {
     run.end.filter(|end| end.time_ns <= view.by_ns).and_then(|end| end.status)
-}
-
-fn pushed(view: &View<'_>) -> Judged {
-    let facts = &view.agent.claims.facts;
-    let clause = view.pending.found.clause.to_lowercase();
-    let request = ["pull request", "merge request", " pr", " mr"].iter().any(|word| clause.contains(word));
-    let by_program = facts.runs_of(Purpose::Request, view.by_ns).next();
-    if let Some(run) = facts.runs_of(Purpose::Push, view.by_ns).find(|r| ended(r, view) == Some(0))
-        && !request
-    {
-        let moved = facts.remote_refs.iter().rev().find(|t| t.time_ns >= run.time_ns).map(|t| event(t.seq));
-        return Judged::new(Verdict::Supported, format!("`{}` ended well", run.name))
-            .by(run_evidence(run).take(2).chain(moved));
-    }
-    if let Some(run) = by_program {
-        return match ended(run, view) {
-            Some(0) => {
-                Judged::new(Verdict::Supported, format!("`{}` ended well", run.name)).by(run_evidence(run))
-            }
-            Some(_) | None => {
-                Judged::new(Verdict::Unverifiable, format!("what `{}` did is not recorded", run.name))
-            }
-        };
-    }
-    if request {
-        // A server of its own may have done it, or the product.
-        return view.absent("no program that opens such a request is");
-    }
-    if let Some(run) = latest(view, &[Purpose::Push]) {
-        let status = run.end.and_then(|end| end.status).map_or("unknown".to_owned(), |s| s.to_string());
-        return Judged::new(Verdict::Contradicted, format!("`{}` ended with status {status}", run.name))
-            .by(run_evidence(run))
-            .at(Severity::High);
-    }
-    if !view.whole {
-        return by_account(view, &[Purpose::Push]).unwrap_or_else(|| view.absent("no push is"));
-    }
-    if let Some(judged) = named(view, Purpose::Push) {
-        return judged;
-    }
-    Judged::new(Verdict::Contradicted, "nothing was pushed: no `git push` ran")
-        .by([view.pending.said.clone()])
-        .at(Severity::High)
 }
 
 fn installed(view: &View<'_>) -> Judged {

@@ -2,7 +2,9 @@
 
 mod facts;
 mod files;
+mod git;
 mod judge;
+mod observe;
 mod patterns;
 mod prose;
 mod runner;

@@ -30,7 +30,7 @@ pub(crate) fn recognise(argv: &[String]) -> Option<Runner> {
     let (path, arguments) = words.split_first()?;
     let program = name_of(path);
     let program = program.strip_suffix(".exe").unwrap_or(program);
-    let purpose = purpose(program, arguments).or_else(|| is_test_file(path).then_some(Purpose::Test))?;
+    let purpose = purpose(program, arguments).or_else(|| is_test_program(path).then_some(Purpose::Test))?;
     // Only told of, not done.
     let idle = [
         "--help",
@@ -208,6 +208,12 @@ fn purpose(program: &str, arguments: &[&str]) -> Option<Purpose> {
     }
 }
 
+/// A program that is a test: not every script in a folder of tests is one.
+fn is_test_program(path: &str) -> bool {
+    let name = name_of(path);
+    is_test_file(name) || is_test_file(path) && (name.starts_with("run") || name.starts_with("all"))
+}
+
 /// A file of tests by its name, with or without the folder it is in.
 pub(crate) fn is_test_file(path: &str) -> bool {
     let name = name_of(path).to_ascii_lowercase();
@@ -296,6 +302,7 @@ mod tests {
         check("gh pr create", Some(Request));
         check("bash -c ls", None);
         check("cat test_calc.py", None);
+        check("python3 tests/make_data.py", None);
         check("python3 main.py", None);
         check("node", None);
     }

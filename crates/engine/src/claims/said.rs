@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use muster_account::{Actor, Body, Class as Tool, Item, Status};
+use muster_account::{Actor, Body, Class as Tool, Item, Origin, Status};
 use muster_event::Nanos;
 
 use crate::claims::judge::{Judged, judge};
@@ -35,6 +35,8 @@ pub(crate) struct Claims {
     pub pending: VecDeque<Pending>,
     pub recent: VecDeque<(Class, String, Nanos)>,
     pub told: usize,
+    /// When its user last gave it something to do.
+    pub turn_ns: Nanos,
     /// Runs as the account has them, by the text of its calls.
     pub account_runs: VecDeque<AccountRun>,
     /// Calls that change a test so that it cannot fail any more.
@@ -48,6 +50,7 @@ pub(crate) struct Pending {
     pub found: Found,
     pub time_ns: Nanos,
     pub read_ns: Nanos,
+    pub turn_ns: Nanos,
     pub actor: Option<String>,
     pub source: Source,
     pub said: Evidence,
@@ -87,12 +90,14 @@ impl Engine {
             Actor::Main => None,
             Actor::Sub { id } => Some(id.clone()),
         };
+        let turn_ns = agent.claims.turn_ns;
         let mut add = |text: &str, source| {
             for found in patterns::find(text) {
                 agent.claims.add(Pending {
                     found,
                     time_ns,
                     read_ns,
+                    turn_ns,
                     actor: actor.clone(),
                     source,
                     said: evidence.clone(),
@@ -136,9 +141,14 @@ impl Engine {
                     run.status = known;
                 }
             }
+            Body::Prompt { text: _, origin } => {
+                if item.actor == Actor::Main && matches!(origin, Origin::User | Origin::Sdk | Origin::Unknown)
+                {
+                    agent.claims.turn_ns = time_ns;
+                }
+            }
             Body::Call { .. }
             | Body::Session { .. }
-            | Body::Prompt { .. }
             | Body::Thinking { .. }
             | Body::Effective { .. }
             | Body::Decision { .. }
