@@ -55,6 +55,8 @@ enum Command {
     Show(commands::show::Show),
     /// List findings.
     Findings(commands::findings::Findings),
+    /// List what an agent claimed of its work, each with the verdict of the record.
+    Claims(commands::claims::Claims),
     /// List events of the record.
     Events(commands::events::Events),
     /// Read accounts from files of finished runs.
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
         Command::Roll(command) => command.run(&cli.global),
         Command::Show(command) => command.run(&cli.global),
         Command::Findings(command) => command.run(&cli.global),
+        Command::Claims(command) => command.run(&cli.global),
         Command::Events(command) => command.run(&cli.global),
         Command::Import(command) => command.run(&cli.global),
         Command::Replay(command) => command.run(&cli.global),

@@ -65,6 +65,8 @@ pub(crate) struct Agent {
     pub raised: BTreeSet<String>,
     /// Known by its account only, read after the run.
     pub imported: bool,
+    /// What it claims, and what its claims are held against.
+    pub claims: crate::claims::Claims,
     pub dirty: bool,
     pub published_ns: Nanos,
     /// Processes that outlived their action and have ended since.
@@ -192,6 +194,7 @@ impl Agent {
             root_ended_ns: None,
             raised: BTreeSet::new(),
             imported: false,
+            claims: Default::default(),
             dirty: true,
             published_ns: 0,
             outlived: BTreeSet::new(),

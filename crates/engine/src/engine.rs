@@ -163,6 +163,7 @@ impl Engine {
                 self.reconcile(&id);
                 self.check_survivors(&id);
                 self.check_account(&id);
+                self.decide_claims(&id);
             }
         }
         self.publish(false);
@@ -238,7 +239,7 @@ pub(crate) fn finding_id(code: crate::Code, agent: &str, subject: &str) -> Strin
 }
 
 /// Ten characters of Crockford's base 32 (50 bits) over SHA-256 of the parts.
-fn short_hash(parts: &[&str]) -> String {
+pub(crate) fn short_hash(parts: &[&str]) -> String {
     const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let mut hash = Sha256::new();
     for part in parts {

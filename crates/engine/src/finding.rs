@@ -38,16 +38,34 @@ pub enum Code {
     AccountMissing,
     AccountTampered,
     MonitorTampering,
+    FalseClaim,
+    AccountSilent,
+    AccountGap,
+    OrphanResult,
+    ImitatedResult,
+    ResultMismatch,
+    DeniedAction,
+    DisguisedRetry,
+    Omission,
 }
 
 impl Code {
-    pub const ALL: [Code; 6] = [
+    pub const ALL: [Code; 15] = [
         Code::UnmandatedAgent,
         Code::UnreportedAction,
         Code::PhantomAction,
         Code::AccountMissing,
         Code::AccountTampered,
         Code::MonitorTampering,
+        Code::FalseClaim,
+        Code::AccountSilent,
+        Code::AccountGap,
+        Code::OrphanResult,
+        Code::ImitatedResult,
+        Code::ResultMismatch,
+        Code::DeniedAction,
+        Code::DisguisedRetry,
+        Code::Omission,
     ];
 
     pub fn name(self) -> &'static str {
@@ -58,6 +76,15 @@ impl Code {
             Code::AccountMissing => "account-missing",
             Code::AccountTampered => "account-tampered",
             Code::MonitorTampering => "monitor-tampering",
+            Code::FalseClaim => "false-claim",
+            Code::AccountSilent => "account-silent",
+            Code::AccountGap => "account-gap",
+            Code::OrphanResult => "orphan-result",
+            Code::ImitatedResult => "imitated-result",
+            Code::ResultMismatch => "result-mismatch",
+            Code::DeniedAction => "denied-action",
+            Code::DisguisedRetry => "disguised-retry",
+            Code::Omission => "omission",
         }
     }
 
@@ -66,17 +93,34 @@ impl Code {
         match self {
             Code::UnmandatedAgent => "ASI10",
             Code::UnreportedAction | Code::PhantomAction => "ASI10",
-            Code::AccountMissing | Code::AccountTampered => "ASI09",
-            Code::MonitorTampering => "ASI10",
+            Code::AccountMissing
+            | Code::AccountTampered
+            | Code::FalseClaim
+            | Code::AccountSilent
+            | Code::AccountGap
+            | Code::OrphanResult
+            | Code::ImitatedResult
+            | Code::ResultMismatch
+            | Code::Omission => "ASI09",
+            Code::MonitorTampering | Code::DeniedAction | Code::DisguisedRetry => "ASI10",
         }
     }
 
     /// MITRE ATT&CK technique, where one fits.
     pub fn attack(self) -> Option<&'static str> {
         match self {
-            Code::UnmandatedAgent | Code::UnreportedAction | Code::PhantomAction => None,
-            Code::AccountMissing | Code::AccountTampered => Some("T1070"),
+            Code::UnmandatedAgent
+            | Code::UnreportedAction
+            | Code::PhantomAction
+            | Code::FalseClaim
+            | Code::OrphanResult
+            | Code::ImitatedResult
+            | Code::ResultMismatch
+            | Code::Omission => None,
+            Code::AccountMissing | Code::AccountTampered | Code::AccountGap | Code::AccountSilent => Some("T1070"),
             Code::MonitorTampering => Some("T1562.001"),
+            Code::DeniedAction => Some("T1548"),
+            Code::DisguisedRetry => Some("T1027"),
         }
     }
 }

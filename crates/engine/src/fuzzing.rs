@@ -70,6 +70,23 @@ pub fn product_data(bytes: &[u8]) {
     }
 }
 
+/// Any prose: claims are found in time that grows with its length, each in a sentence that is there, and no more than a
+/// bound of them; any command is parsed or refused.
+pub fn claim_text(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let found = crate::claims::claimed(&text);
+    assert!(found.len() <= 500, "{} claims", found.len());
+    for (class, sentence) in &found {
+        assert!(text.contains(sentence.as_str()), "{class:?} in what was not said: {sentence}");
+        assert!(sentence.len() <= 1_000);
+    }
+    // What is said in a fence is not said. An open fence in the text would end this one.
+    if !text.contains("```") && !text.contains("~~~") {
+        assert_eq!(crate::claims::claimed(&format!("```\n{text}\n```")), []);
+    }
+    crate::claims::parses(&text);
+}
+
 const TEXTS: &[&str] = &[
     "",
     "ls -la",
@@ -80,6 +97,11 @@ const TEXTS: &[&str] = &[
     "All done.",
     "nohup ./worker &",
     "curl http://x",
+    "All tests pass. I committed and pushed the changes.",
+    "I created `a` and did not modify the tests.",
+    "pytest -q || true",
+    "git commit -m 'All tests pass.'",
+    "pytest",
 ];
 const PATHS: &[&str] = &[
     "/usr/bin/bash",
@@ -382,9 +404,57 @@ mod tests {
         }
 
         #[test]
+        fn any_claim_text(
+            text in "((all|the|my|tests?|pass|I|committed|pushed|created|did not|if|will|and|but|`a.rs`|`|\"|“|”|\\.|:|;|\\?|\n|- |# |> |\\(|\\$\\(|\\{|\\||&&|<<|'|\\PC) ?){0,80}",
+            bytes: Vec<u8>,
+        ) {
+            claim_text(text.as_bytes());
+            claim_text(&bytes);
+        }
+
+        #[test]
         fn any_product_data(text in "(\\*|[a-c\n]|\\[|\\]|=|\"|name|product|argv|\\PC){0,40}", bytes: Vec<u8>) {
             product_data(text.as_bytes());
             product_data(&bytes);
         }
+    }
+
+    /// Text that is made to be slow: as long as is looked at, of what a pattern or the parser might try again and again.
+    #[test]
+    fn hostile_text_takes_no_longer_than_other_text() {
+        let begun = std::time::Instant::now();
+        for piece in [
+            "tests pass ",
+            "the the the ",
+            "all tests ",
+            "`",
+            "\"",
+            "`a` ",
+            "i have ",
+            "a, ",
+            "and ",
+            "if ",
+            "(",
+            "((",
+            "$(",
+            "! ",
+            "no other ",
+            "a/",
+            "a.b/",
+            "created a ",
+            "1",
+            "\n- ",
+            "passed, 1 ",
+            "did not touch ",
+            ". ",
+            "committed ",
+        ] {
+            claim_text(piece.repeat(70_000 / piece.len()).as_bytes());
+            // In sentences of the greatest length.
+            let sentence = format!("{}. ", piece.repeat(900 / piece.len()));
+            claim_text(sentence.repeat(70).as_bytes());
+        }
+        // Some 3 MB: a machine that is busy, and a build without optimisation, have room.
+        assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
     }
 }

@@ -4,6 +4,7 @@
 
 mod action;
 mod agent;
+pub mod claims;
 mod effects;
 mod engine;
 mod finding;
@@ -20,6 +21,7 @@ mod roll;
 mod said;
 mod survivor;
 
+pub use claims::{Claim, Verdict};
 pub use engine::Engine;
 pub use finding::{Code, Evidence, Finding, Severity, Stage};
 pub use input::{AccountFile, AccountRecord, Enrol, Identified, Imported, Input, Start};

@@ -3,7 +3,7 @@
 use muster_event::{Attribution, Nanos, ProcessKey};
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, Finding, Stage};
+use crate::{AgentId, Claim, Finding, Stage};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
@@ -48,6 +48,8 @@ pub enum Output {
     /// A tool call of an account was matched to what it did.
     Join(Join),
     Finding(Box<Finding>),
+    /// Something that it said of its own work was decided.
+    Claim(Box<Claim>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -75,7 +75,8 @@ impl Engine {
             }
             let alive_long = lag == Lag::Before && now.saturating_sub(action.time_ns) > ALIVE_NS;
             // What the harness started before the model made any call is no act of the model.
-            let before_first = agent.first_call_ns.is_none_or(|first| action.time_ns + SLACK_NS / 5 < first);
+            let before_first =
+                agent.first_call_ns.is_none_or(|first| action.time_ns.saturating_add(SLACK_NS / 5) < first);
             if before_first {
                 if ended {
                     action.decided = true;
@@ -149,8 +150,9 @@ impl Engine {
                             && !rest.starts_with("/.git/")
                             && !rest.contains("/node_modules/")
                     });
-                let before_first =
-                    agent.first_call_ns.is_none_or(|first| write.time_ns + SLACK_NS / 5 < first);
+                let before_first = agent
+                    .first_call_ns
+                    .is_none_or(|first| write.time_ns.saturating_add(SLACK_NS / 5) < first);
                 if !own && inside && !before_first {
                     findings.push(unreported_write(id, &write));
                 }

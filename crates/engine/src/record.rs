@@ -48,6 +48,9 @@ impl Engine {
         self.processes.ensure(key, event.uid, &event.comm, event.cgroup, event.time_ns);
         self.count(&event);
         self.note_effect(&event);
+        if !matches!(event.kind, Kind::Exec { .. }) {
+            self.note_fact(&event);
+        }
         match &event.kind {
             Kind::Fork { child } => self.on_fork(&event, *child),
             Kind::Exec { .. } => self.on_exec(&event),
@@ -175,6 +178,7 @@ impl Engine {
         }
         self.attribute(key, event.seq);
         self.on_executed(key, event.seq);
+        self.note_fact(event);
         self.out.push(Output::Identify {
             process: key,
             path: path.clone(),

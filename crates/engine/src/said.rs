@@ -22,6 +22,7 @@ impl Engine {
         let mut called = false;
         for item in record.items {
             called |= matches!(item.body, Body::Call { .. } | Body::Effective { .. } | Body::Result { .. });
+            self.note_said(&record.agent, record.time_ns, &evidence, &item);
             self.on_item(&record.agent, record.time_ns, &evidence, item);
         }
         if called {

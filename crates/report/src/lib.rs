@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod cell;
+mod claims;
 mod findings;
 mod roll;
 mod show;
@@ -11,6 +12,7 @@ mod time;
 mod words;
 
 pub use cell::Style;
+pub use claims::claims;
 pub use findings::{event_line, finding, findings};
 pub use roll::{roll, roll_empty};
 pub use show::{Show, show};

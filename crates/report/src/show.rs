@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use muster_account::{Actor, Body, Item};
-use muster_engine::{AgentState, Evidence, Finding, Join, Severity, Strength};
+use muster_engine::{AgentState, Claim, Evidence, Finding, Join, Severity, Strength, Verdict};
 use muster_event::{Event, Kind, Nanos};
 
 use crate::cell::{Colour, Style, cut, fit, safe, wrap};
+use crate::claims::chip;
 use crate::{findings, time, words};
 
 const TIME: usize = 12;
@@ -25,6 +26,7 @@ pub struct Show<'a> {
     pub said: &'a [(Nanos, Item)],
     pub joins: &'a [Join],
     pub findings: &'a [Finding],
+    pub claims: &'a [Claim],
     pub now_ns: Nanos,
 }
 
@@ -167,6 +169,22 @@ fn rows(show: &Show) -> Vec<Row> {
             taken.insert(join.seq, ());
         }
         rows.push(row);
+    }
+    // A sentence with its verdict and the reason stands on both sides: what it said, and what is held against it.
+    for claim in show.claims {
+        rows.push(Row {
+            time_ns: claim.time_ns,
+            said: safe(&format!("“{}”", claim.sentence)),
+            done: safe(&format!("{} {}", chip(claim.verdict), claim.reason)),
+            mark: match claim.verdict {
+                Verdict::Contradicted => Some(Severity::High),
+                Verdict::Hollow => Some(Severity::Medium),
+                Verdict::Supported | Verdict::Unsupported | Verdict::Unverifiable | Verdict::Disclosed => {
+                    None
+                }
+            },
+            ..Row::default()
+        });
     }
     for event in show.events {
         // A fork without an exec of its own says nothing that its children's acts do not.

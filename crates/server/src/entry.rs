@@ -2,7 +2,7 @@
 //! without a new version byte; enums may get new variants at their end.
 
 use muster_account::Item;
-use muster_engine::{AccountRecord, AgentState, Finding, Input, Join, Member, Start};
+use muster_engine::{AccountRecord, AgentState, Claim, Finding, Input, Join, Member, Start};
 use muster_event::{Event, Nanos, ProbeState, ProcessKey, Snapshot};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,7 @@ pub enum StoredOutput {
         finding: Box<Finding>,
         evidence: Vec<EvidenceCopy>,
     },
+    Claim(Box<Claim>),
 }
 
 /// What is written again when the segment that had it is removed (agents and findings are written as they were).

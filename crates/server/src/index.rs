@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use muster_engine::{AccountRecord, AgentState, Evidence, Finding, Input, Join, Member, Start};
+use muster_engine::{AccountRecord, AgentState, Claim, Evidence, Finding, Input, Join, Member, Start};
 use muster_event::{Attribution, Nanos, ProbeState, ProcessKey, Snapshot};
 use muster_ledger::{Reader, SegmentInfo};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::{StoreError, views};
 
 pub(crate) const FILE: &str = "index.db";
-pub(crate) const SCHEMA_VERSION: i64 = 1;
+pub(crate) const SCHEMA_VERSION: i64 = 2;
 const SCHEMA: &str = include_str!("schema.sql");
 
 /// Entries that are held in memory because findings mostly point to what was just done, in bytes.
@@ -429,6 +429,7 @@ impl Index {
             }
             StoredOutput::Join(join) => self.join(at, join),
             StoredOutput::Finding { finding, evidence } => self.finding(at, finding, evidence),
+            StoredOutput::Claim(claim) => self.claim(at, claim),
         }
     }
 
@@ -596,6 +597,22 @@ impl Index {
                 .prepare_cached("INSERT INTO evidence (finding, position, copy) VALUES (?1, ?2, ?3)")?
                 .execute(params![finding.id, position, bytes])?;
         }
+        Ok(())
+    }
+
+    fn claim(&mut self, at: u64, claim: &Claim) -> Result<()> {
+        self.conn
+            .prepare_cached(
+                "INSERT OR REPLACE INTO claims (id, at, agent, verdict, time_ns, json) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                claim.id,
+                int(at),
+                claim.agent,
+                claim.verdict.name(),
+                int(claim.time_ns),
+                serde_json::to_string(claim)?,
+            ])?;
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use muster_account::Item;
-use muster_engine::{AgentId, AgentState, Code, Finding, Input, Join, Severity, Start};
+use muster_engine::{AgentId, AgentState, Claim, Code, Finding, Input, Join, Severity, Start, Verdict};
 use muster_event::{Attribution, Event, Lost, Nanos, ProbeState, ProcessKey};
 use muster_ledger::Reader;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
@@ -212,6 +212,14 @@ impl StoreReader {
 
     pub fn joins(&self, agent: &str) -> Result<Vec<Join>> {
         self.rows("SELECT json FROM joins WHERE agent = ?1 ORDER BY seq, call_id", [agent])
+    }
+
+    /// What the agent claimed of its work, and what the record says to it, in the order in which it was said.
+    pub fn claims(&self, agent: &str, verdict: Option<Verdict>, limit: Option<usize>) -> Result<Vec<Claim>> {
+        self.rows(
+            "SELECT json FROM claims WHERE agent = ?1 AND verdict = COALESCE(?2, verdict) ORDER BY time_ns, at LIMIT ?3",
+            params![agent, verdict.map(Verdict::name), self::limit(limit)],
+        )
     }
 
     /// What the agent said, in the order in which it was read.

@@ -39,6 +39,12 @@ pub const TABLES: &[(&str, &str, &[Field], usize)] = &[
         views::EVIDENCE_FIELDS,
         0,
     ),
+    (
+        "claims",
+        "One claim of an agent about its work: a line of `muster claims --json`.",
+        views::CLAIM_FIELDS,
+        views::CLAIM_FIELDS.len(),
+    ),
     ("account", "One thing that an account says.", ACCOUNT_FIELDS, ACCOUNT_FIELDS.len()),
     ("health", "The daemon and its sensors.", HEALTH_FIELDS, HEALTH_FIELDS.len()),
     ("health.probes", "One probe.", PROBE_FIELDS, PROBE_FIELDS.len()),
@@ -110,6 +116,13 @@ pub(crate) const PATHS: &[(&str, &str, &str, &[Field], &str)] = &[
         "What the agent's accounts say, in the order in which it was read.",
         &[SINCE, UNTIL, LIMIT],
         "array of account",
+    ),
+    (
+        "/api/v1/agents/{agent}/claims",
+        "get",
+        "What the agent claimed of its work, and what the record says to it, oldest first.",
+        &[("verdict", "string", "only with this verdict"), LIMIT],
+        "array of claims",
     ),
     (
         "/api/v1/events",

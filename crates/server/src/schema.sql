@@ -37,6 +37,12 @@ CREATE INDEX findings_at ON findings (at);
 CREATE TABLE evidence (
     finding TEXT NOT NULL, position INTEGER NOT NULL, copy BLOB NOT NULL, PRIMARY KEY (finding, position)
 ) WITHOUT ROWID;
+CREATE TABLE claims (
+    id TEXT PRIMARY KEY, at INTEGER NOT NULL, agent TEXT NOT NULL, verdict TEXT NOT NULL, time_ns INTEGER NOT NULL,
+    json TEXT NOT NULL
+);
+CREATE INDEX claims_agent ON claims (agent, time_ns);
+CREATE INDEX claims_at ON claims (at);
 CREATE TABLE accounts (
     at INTEGER PRIMARY KEY, agent TEXT NOT NULL, path TEXT NOT NULL, offset INTEGER NOT NULL, len INTEGER NOT NULL,
     sha256 BLOB NOT NULL, time_ns INTEGER NOT NULL, min_ns INTEGER NOT NULL, max_ns INTEGER NOT NULL

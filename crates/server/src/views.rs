@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_engine::{AgentState, Coverage, Evidence, Finding, Severity};
+use muster_engine::{AgentState, Claim, Coverage, Evidence, Finding, Severity};
 use muster_event::{Access, Attribution, Event, Kind, MemoryOp, Nanos, SignalTarget};
 use serde::{Deserialize, Serialize};
 
@@ -692,6 +692,58 @@ impl From<&Finding> for FindingView {
             summary: finding.summary.clone(),
             explanation: finding.explanation.clone(),
             evidence: finding.evidence.iter().map(EvidenceView::from).collect(),
+        }
+    }
+}
+
+/// A claim, with what the record says to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimView {
+    pub claim: String,
+    pub agent: String,
+    pub time: String,
+    pub actor: Option<String>,
+    pub source: String,
+    pub class: String,
+    pub sentence: String,
+    pub verdict: String,
+    pub reason: String,
+    pub said: EvidenceView,
+    pub evidence: Vec<EvidenceView>,
+}
+
+pub const CLAIM_FIELDS: &[Field] = &[
+    ("claim", "string", "id of the claim: the same over restarts"),
+    ("agent", "string", "name of the agent"),
+    ("time", "time", "when it was said"),
+    ("actor", "string or null", "the sub-agent that said it; null: the agent itself"),
+    ("source", "string", "`prose`, `commit-message` or `hand-back` (of a sub-agent)"),
+    ("class", "string", "what is claimed, e.g. `tests-pass`"),
+    ("sentence", "string", "the sentence, as written"),
+    (
+        "verdict",
+        "string",
+        "`supported`, `hollow`, `contradicted`, `unsupported`, `unverifiable` or `disclosed`",
+    ),
+    ("reason", "string", "one line, in plain words"),
+    ("said", "object findings.evidence", "where it was said"),
+    ("evidence", "array of findings.evidence", "what decides, as pointers into the record and the account"),
+];
+
+impl From<&Claim> for ClaimView {
+    fn from(claim: &Claim) -> Self {
+        ClaimView {
+            claim: claim.id.clone(),
+            agent: claim.agent.clone(),
+            time: time(claim.time_ns),
+            actor: claim.actor.clone(),
+            source: claim.source.name().to_owned(),
+            class: claim.class.name().to_owned(),
+            sentence: claim.sentence.clone(),
+            verdict: claim.verdict.name().to_owned(),
+            reason: claim.reason.clone(),
+            said: EvidenceView::from(&claim.said),
+            evidence: claim.evidence.iter().map(EvidenceView::from).collect(),
         }
     }
 }

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use muster_account::{Actor, Body, Item};
+use muster_engine::claims::{Class, Source};
 use muster_engine::{
-    AccountRecord, AgentState, Code, Coverage, Evidence, Finding, Input, Join, Member, Output, Severity,
-    Stage, Start, State, Strength,
+    AccountRecord, AgentState, Claim, Code, Coverage, Evidence, Finding, Input, Join, Member, Output,
+    Severity, Stage, Start, State, Strength, Verdict,
 };
 use muster_event::{
     Access, Address, Attribution, Event, Identity, Kind, Lost, MemoryOp, ProbeState, ProcessKey, Queue,
@@ -178,6 +179,20 @@ fn story(store: &mut Store) {
     ];
     store.apply(&Output::Finding(Box::new(finding("f-1", "one", Severity::High, evidence)))).unwrap();
     store.apply(&Output::Finding(Box::new(finding("f-2", "two", Severity::Low, vec![])))).unwrap();
+    let claim = Claim {
+        id: "c-1".to_owned(),
+        agent: "one".to_owned(),
+        time_ns: T0,
+        actor: None,
+        source: Source::Prose,
+        class: Class::TestsPass,
+        sentence: HOSTILE.to_owned(),
+        verdict: Verdict::Hollow,
+        reason: HOSTILE.to_owned(),
+        said: Evidence::Event { seq: 3 },
+        evidence: vec![],
+    };
+    store.apply(&Output::Claim(Box::new(claim))).unwrap();
     store.apply(&Output::Follow { process: key(10) }).unwrap();
     let lost = Lost { queue: Queue::Lineage, count: 3, from_ns: T0, to_ns: T0 + SECOND };
     store.append(&Input::Lost(lost)).unwrap();
@@ -228,6 +243,7 @@ fn answers(dir: &Path) -> String {
         }
         let agent = agent.unwrap_or_default();
         text += &format!("{:#?}\n", reader.joins(&agent).unwrap());
+        text += &format!("{:#?}\n", reader.claims(&agent, None, None).unwrap());
         text += &format!("{:#?}\n", reader.account_items(&agent, TimeRange::default(), None).unwrap());
     }
     text
@@ -254,6 +270,9 @@ fn what_was_written_is_read_back() {
     assert_eq!(reader.agent("two").unwrap().unwrap().state, State::Ended);
     assert_eq!(reader.agent(HOSTILE).unwrap(), None);
     assert_eq!(reader.roll_views().unwrap()[0].findings.high, 1);
+    assert_eq!(reader.claims("one", Some(Verdict::Hollow), None).unwrap()[0].sentence, HOSTILE);
+    assert_eq!(reader.claims("one", Some(Verdict::Supported), None).unwrap(), []);
+    assert_eq!(reader.claims("two", None, None).unwrap(), []);
 
     assert_eq!(seqs(&reader, &EventFilter::default()), [1, 2, 3, 4, 5, 6]);
     assert_eq!(seqs(&reader, &of("one")), [1, 2, 3]);

@@ -175,7 +175,7 @@ impl Work {
     fn apply(&mut self, outputs: Vec<Output>) -> Result<()> {
         for output in outputs {
             // Orders to a daemon mean nothing here.
-            if matches!(output, Output::Agent(_) | Output::Join(_) | Output::Finding(_)) {
+            if matches!(output, Output::Agent(_) | Output::Join(_) | Output::Finding(_) | Output::Claim(_)) {
                 self.store.apply(&output)?;
             }
         }

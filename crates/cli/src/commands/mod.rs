@@ -1,5 +1,6 @@
 //! One file per verb.
 
+pub mod claims;
 pub mod doctor;
 pub mod events;
 pub mod findings;

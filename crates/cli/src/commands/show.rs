@@ -60,12 +60,14 @@ impl Show {
             .collect();
         let findings = reader.findings(&findings_of(id))?;
         let joins = reader.joins(id)?;
+        let claims = reader.claims(id, None, None)?;
         let show = muster_report::Show {
             agent: &agent,
             events: &events,
             said: &said,
             joins: &joins,
             findings: &findings,
+            claims: &claims,
             now_ns: now_ns(),
         };
         Ok(muster_report::show(&show, &style()))

@@ -10,6 +10,7 @@
 )]
 
 mod agents;
+mod claims;
 mod forge;
 mod hostile;
 mod nobodys;

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod claims;
 mod reconcile;
 mod replay;
 mod rig;

@@ -13,6 +13,7 @@
 //! http 101 POST /v1/messages
 //! call 100 c1 execute ls                                     account of the agent with this root
 //! write 100 c2 /w/a.txt
+//! rewrite 100 c2 /w/a.txt TEXT                               the same, with its text
 //! result 100 c1 ok
 //! say 100 All done.
 //! exit 101 0
@@ -189,6 +190,13 @@ impl Rig {
             "rename" => {
                 self.event(pid(1), Kind::Rename { from: words[2].into(), to: words[3].into(), result: 0 })
             }
+            "unlink" => {
+                self.event(pid(1), Kind::Unlink { path: words[2].into(), directory: false, result: 0 })
+            }
+            "connect" => {
+                let address = Address::Ip { ip: words[2].parse().unwrap(), port: 443 };
+                self.event(pid(1), Kind::Connect { address, result: words[3].parse().unwrap() });
+            }
             "http" => self.event(
                 pid(1),
                 Kind::Http {
@@ -232,6 +240,44 @@ impl Rig {
                 self.line(&line.replacen("oldcall", "call", 1));
                 self.time_ns = now;
             }
+            // A write of a file, with its text.
+            "rewrite" => self.said(
+                pid(1),
+                Body::Call {
+                    call_id: words[2].into(),
+                    tool: "Write".into(),
+                    class: Class::Edit,
+                    command: None,
+                    paths: vec![words[3].into()],
+                    cwd: None,
+                    arguments: rest(4),
+                    background: false,
+                },
+            ),
+            "delegate" => self.said(
+                pid(1),
+                Body::Call {
+                    call_id: words[2].into(),
+                    tool: "Task".into(),
+                    class: Class::Delegate,
+                    command: None,
+                    paths: vec![],
+                    cwd: None,
+                    arguments: String::new(),
+                    background: false,
+                },
+            ),
+            "handback" => self.said(
+                pid(1),
+                Body::Result {
+                    call_id: words[2].into(),
+                    status: Status::Ok,
+                    exit_code: None,
+                    output: rest(3),
+                    output_len: 0,
+                    process_group: None,
+                },
+            ),
             "write" => self.said(
                 pid(1),
                 Body::Call {
@@ -320,6 +366,18 @@ impl Rig {
                     finding.code.name(),
                     finding.summary
                 ));
+            }
+        }
+        out
+    }
+
+    /// All claims, a line each: verdict, class, reason.
+    pub fn claims(&self) -> String {
+        let mut out = String::new();
+        for output in &self.outputs {
+            if let Output::Claim(claim) = output {
+                assert!(claim.evidence.len() <= 3, "{claim:?}");
+                out.push_str(&format!("{} {}: {}\n", claim.verdict.name(), claim.class.name(), claim.reason));
             }
         }
         out

@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 
 use muster_account::{Actor, Body, Class, Decision, Item, Origin, Status};
-use muster_engine::{AgentState, Code, Coverage, Evidence, Finding, Join, Severity, Stage, State, Strength};
+use muster_engine::claims::{Class as Claimed, Source};
+use muster_engine::{
+    AgentState, Claim, Code, Coverage, Evidence, Finding, Join, Severity, Stage, State, Strength, Verdict,
+};
 use muster_event::{Access, Address, Event, Identity, Kind, ProcessKey};
 use muster_report::{Show, Style};
 
@@ -166,9 +169,26 @@ fn check(drawn: &str, colour: bool) {
     assert!(!plain.lines().any(|line| line.trim() == "no findings"), "a line was forged:\n{plain}");
 }
 
+fn claim() -> Claim {
+    let account = Evidence::Account { path: text(), offset: 0, sha256: [0; 32] };
+    Claim {
+        id: text(),
+        agent: text(),
+        time_ns: T0,
+        actor: Some(text()),
+        source: Source::HandBack,
+        class: Claimed::TestsPass,
+        sentence: text(),
+        verdict: Verdict::Contradicted,
+        reason: text(),
+        said: account.clone(),
+        evidence: vec![account],
+    }
+}
+
 #[test]
 fn hostile_text_cannot_command_the_terminal() {
-    let (agent, events, said, finding) = (agent(), events(), said(), finding());
+    let (agent, events, said, finding, claim) = (agent(), events(), said(), finding(), claim());
     let join = Join { agent: text(), call_id: text(), process: key(10), seq: 1, strength: Strength::CallId };
     for colour in [false, true] {
         for width in [40, 100, 400] {
@@ -176,6 +196,7 @@ fn hostile_text_cannot_command_the_terminal() {
             let counts = BTreeMap::from([(text(), [1; 5])]);
             check(&muster_report::roll(std::slice::from_ref(&agent), &counts, T0 + 1, &style), colour);
             check(&muster_report::findings(std::slice::from_ref(&finding), &style), colour);
+            check(&muster_report::claims(std::slice::from_ref(&claim), &style), colour);
             check(&muster_report::finding(&finding, &events, &style), colour);
             for event in &events {
                 let line = muster_report::event_line(event, Some(HOSTILE), &style);
@@ -188,6 +209,7 @@ fn hostile_text_cannot_command_the_terminal() {
                 said: &said,
                 joins: std::slice::from_ref(&join),
                 findings: std::slice::from_ref(&finding),
+                claims: std::slice::from_ref(&claim),
                 now_ns: T0 + 1,
             };
             check(&muster_report::show(&show, &style), colour);

@@ -10,7 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use muster_engine::{Code, Severity};
+use muster_engine::{Code, Severity, Verdict};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
 
 use super::{App, Caller, EnrolRequest, Update};
-use crate::views::{self, EventView, FindingCounts, FindingView, RollView};
+use crate::views::{self, ClaimView, EventView, FindingCounts, FindingView, RollView};
 use crate::{AccountItem, EventFilter, FindingFilter, StoreError, TimeRange};
 
 /// Lines of a list that come without a `limit`, and at most.
@@ -32,6 +32,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/api/v1/roll", get(roll))
         .route("/api/v1/agents/{agent}", get(agent))
         .route("/api/v1/agents/{agent}/account", get(account))
+        .route("/api/v1/agents/{agent}/claims", get(claims))
         .route("/api/v1/events", get(events))
         .route("/api/v1/findings", get(findings))
         .route("/api/v1/findings/{finding}", get(finding))
@@ -158,6 +159,26 @@ fn account_view(said: &AccountItem) -> Value {
         "path": said.path, "offset": said.offset, "len": said.len, "sha256": views::hex(&said.sha256),
         "read": views::time(said.read_ns), "item": said.item,
     })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClaimsQuery {
+    verdict: Option<String>,
+    limit: Option<usize>,
+}
+
+async fn claims(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    asked: Result<Query<ClaimsQuery>, axum::extract::rejection::QueryRejection>,
+) -> Answer<Vec<ClaimView>> {
+    let asked = query(asked)?;
+    let verdict: Option<Verdict> =
+        value("verdict", asked.verdict, "see `verdict` of `claims` in /openapi.json")?;
+    let limit = asked.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
+    let claims = app.ask(move |store| store.claims(&id, verdict, Some(limit))).await?;
+    Ok(Json(claims.iter().map(ClaimView::from).collect()))
 }
 
 #[derive(Deserialize)]

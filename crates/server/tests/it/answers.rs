@@ -112,6 +112,7 @@ fn refusals_have_their_documented_shape() {
         ("/api/v1/events", "/api/v1/events?unknown=1", 400),
         ("/api/v1/findings", "/api/v1/findings?severity=severe", 400),
         ("/api/v1/findings", "/api/v1/findings?code=x", 400),
+        ("/api/v1/agents/{agent}/claims", "/api/v1/agents/one/claims?verdict=x", 400),
     ] {
         let answer = rig.get(target);
         assert_eq!(answer.status, status, "{target}: {}", answer.body);
@@ -137,6 +138,7 @@ fn every_documented_query_is_taken() {
                 "kinds" => "exec,open",
                 "severity" => "high",
                 "code" => "unreported-action",
+                "verdict" => "hollow",
                 "last" => "true",
                 _ => "1",
             };

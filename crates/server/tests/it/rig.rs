@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_account::{Actor, Body, Item};
+use muster_engine::claims::{Class, Source};
 use muster_engine::{
-    AccountRecord, AgentState, Code, Coverage, Evidence, Finding, Input, Member, Output, Severity, Stage,
-    Start, State,
+    AccountRecord, AgentState, Claim, Code, Coverage, Evidence, Finding, Input, Member, Output, Severity,
+    Stage, Start, State, Verdict,
 };
 use muster_event::{Attribution, Event, Identity, Kind, Lost, ProbeState, ProcessKey, Queue};
 use muster_server::{Enrolled, Http, Retention, Store};
@@ -164,6 +165,22 @@ pub fn state() -> AgentState {
     }
 }
 
+fn claim() -> Claim {
+    Claim {
+        id: "c-1".to_owned(),
+        agent: "one".to_owned(),
+        time_ns: 1,
+        actor: None,
+        source: Source::Prose,
+        class: Class::TestsPass,
+        sentence: "All tests pass.".to_owned(),
+        verdict: Verdict::Hollow,
+        reason: "they cannot fail".to_owned(),
+        said: Evidence::Account { path: "/a".to_owned(), offset: 2, sha256: [7; 32] },
+        evidence: vec![Evidence::Event { seq: 1 }],
+    }
+}
+
 pub fn finding() -> Finding {
     Finding {
         id: "f-1".to_owned(),
@@ -245,5 +262,6 @@ fn story(store: &mut Store) {
     let (process, by) = (key(10), Attribution::Ancestry);
     store.apply(&Output::Member(Member { agent: "one".to_owned(), process, from_seq: 1, by })).unwrap();
     store.apply(&Output::Finding(Box::new(finding()))).unwrap();
+    store.apply(&Output::Claim(Box::new(claim()))).unwrap();
     store.commit(true).unwrap();
 }

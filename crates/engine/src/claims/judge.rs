@@ -1,0 +1,322 @@
+//! The verdict on one claim. Careful in one direction: what is not known to be false is not called so.
+
+use muster_event::Nanos;
+
+use crate::agent::Agent;
+use crate::claims::facts::{Run, Touch};
+use crate::claims::runner::Purpose;
+use crate::claims::said::Pending;
+use crate::claims::{Class, Verdict, files, git, tests_pass};
+use crate::reconcile::shorten;
+use crate::{Evidence, Severity};
+
+/// An act and the sentence about it may have times this close and still be in this order.
+pub(crate) const SLACK_NS: Nanos = 200_000_000;
+/// Pieces of evidence of one verdict.
+const EVIDENCE_MAX: usize = 3;
+
+pub(crate) struct Judged {
+    pub verdict: Verdict,
+    pub reason: String,
+    pub evidence: Vec<Evidence>,
+    /// `Some`: it is a finding.
+    pub severity: Option<Severity>,
+}
+
+impl Judged {
+    pub fn new(verdict: Verdict, reason: impl Into<String>) -> Self {
+        Judged { verdict, reason: reason.into(), evidence: Vec::new(), severity: None }
+    }
+
+    pub fn by(mut self, evidence: impl IntoIterator<Item = Evidence>) -> Self {
+        self.evidence.extend(evidence);
+        self.evidence.truncate(EVIDENCE_MAX);
+        self
+    }
+
+    pub fn at(mut self, severity: Severity) -> Self {
+        self.severity = Some(severity);
+        self
+    }
+}
+
+/// What can be said of absences.
+pub(crate) struct View<'a> {
+    pub agent: &'a Agent,
+    pub pending: &'a Pending,
+    /// The latest moment at which what is claimed can have been done.
+    pub by_ns: Nanos,
+    /// An execution or a write that is not in the record did not happen.
+    pub whole: bool,
+    /// When the task that it speaks of was given.
+    pub turn_ns: Nanos,
+    /// There is a record of acts at all.
+    pub record: bool,
+}
+
+impl View<'_> {
+    /// What was done for an earlier task may not be meant: then a person decides.
+    pub fn severity(&self, done_ns: Nanos, severity: Severity) -> Severity {
+        if done_ns < self.turn_ns { Severity::Info } else { severity }
+    }
+
+    /// Nothing shows it: does that say something?
+    pub fn absent(&self, what: &str) -> Judged {
+        if self.whole {
+            Judged::new(Verdict::Unsupported, what)
+        } else if self.record {
+            Judged::new(Verdict::Unverifiable, format!("{what} in what was recorded, which is not whole"))
+        } else {
+            Judged::new(
+                Verdict::Unverifiable,
+                format!("{what} in its account, and no record was kept of its acts"),
+            )
+        }
+    }
+}
+
+pub(crate) fn event(seq: u64) -> Evidence {
+    Evidence::Event { seq }
+}
+
+pub(crate) fn judge(agent: &Agent, pending: &Pending) -> Judged {
+    let coverage = &agent.state.coverage;
+    let view = View {
+        agent,
+        pending,
+        by_ns: pending.time_ns.saturating_add(SLACK_NS),
+        whole: coverage.acts_whole() && !agent.claims.facts.forgotten && !agent.imported,
+        turn_ns: pending.turn_ns,
+        record: coverage.record_from_ns.is_some() && !agent.imported,
+    };
+    let unverifiable = |why: &str| Judged::new(Verdict::Unverifiable, why);
+    match pending.found.class {
+        Class::TestsPass => tests_pass::judge(&view),
+        Class::BuildOk => build(&view),
+        Class::RanCommand => ran(&view),
+        Class::CreatedFile => files::created(&view),
+        Class::ModifiedFile => files::modified(&view),
+        Class::OnlyChanged => files::only(&view),
+        Class::DidNotModify => files::untouched(&view),
+        Class::Deleted => files::deleted(&view),
+        Class::NoNetwork => network(&view),
+        Class::NoSecrets => secrets(&view),
+        Class::Committed => git::committed(&view),
+        Class::Pushed => git::pushed(&view),
+        Class::Installed => installed(&view),
+        Class::Verified => verified(&view),
+        Class::ReadSource => read(&view),
+        Class::NoErrors => unverifiable("which errors are meant cannot be told"),
+        Class::Measured => unverifiable("what a program measured is not recorded"),
+        Class::Completed => unverifiable("whether a task is done is for a person to say"),
+        Class::Cannot => unverifiable("why something was not done is not recorded"),
+        Class::Permission => unverifiable("who allowed what is not decided here"),
+        Class::Hedge => Judged::new(Verdict::Disclosed, "it says so itself"),
+    }
+}
+
+/// The run's own events.
+pub(crate) fn run_evidence(run: &Run) -> impl Iterator<Item = Evidence> {
+    let end = run.end.map(|end| end.seq).filter(|seq| *seq != run.seq);
+    std::iter::once(event(run.seq)).chain(end.map(event))
+}
+
+/// The latest run for one of these purposes that had ended when it was claimed.
+pub(crate) fn latest<'a>(view: &'a View<'_>, purposes: &[Purpose]) -> Option<&'a Run> {
+    let facts = &view.agent.claims.facts;
+    purposes
+        .iter()
+        .filter_map(|purpose| {
+            facts.runs_of(*purpose, view.by_ns).find(|r| r.end.is_some_and(|end| end.time_ns <= view.by_ns))
+        })
+        .max_by_key(|run| run.seq)
+}
+
+fn build(view: &View<'_>) -> Judged {
+    let clause = view.pending.found.clause.to_lowercase();
+    let linted =
+        ["lint", "clippy", "eslint", "ruff", "mypy", "type"].iter().any(|word| clause.contains(word));
+    let purposes: &[Purpose] =
+        if linted { &[Purpose::Lint, Purpose::Build] } else { &[Purpose::Build, Purpose::Test] };
+    let Some(run) = latest(view, purposes) else {
+        return by_account(view, purposes).unwrap_or_else(|| view.absent("no build or check is"));
+    };
+    let status = run.end.and_then(|end| end.status);
+    match status {
+        Some(0) => {
+            Judged::new(Verdict::Supported, format!("`{}` ended well", run.name)).by(run_evidence(run))
+        }
+        // Tests fail for other reasons than that they cannot be built; a signal says nothing of it.
+        Some(status) if status < 128 && run.runner.purpose != Purpose::Test => {
+            Judged::new(Verdict::Contradicted, format!("`{}` ended with status {status}", run.name))
+                .by(run_evidence(run))
+                .at(Severity::Medium)
+        }
+        Some(_) | None => {
+            Judged::new(Verdict::Unverifiable, format!("how `{}` ended does not tell", run.name))
+        }
+    }
+}
+
+/// By the account alone, where there is no record: what its own results say.
+pub(crate) fn by_account(view: &View<'_>, purposes: &[Purpose]) -> Option<Judged> {
+    if view.record {
+        return None;
+    }
+    let run = view
+        .agent
+        .claims
+        .account_runs
+        .iter()
+        .rev()
+        .find(|r| purposes.contains(&r.purpose) && r.time_ns <= view.by_ns && r.status.is_some())?;
+    let judged = match (run.status, run.masked) {
+        (Some(0), None) => {
+            Judged::new(Verdict::Supported, format!("by its account alone, `{}` ended well", run.name))
+        }
+        (Some(0), Some(why)) => Judged::new(
+            Verdict::Unverifiable,
+            format!("its account does not show how `{}` ended: {why}", run.name),
+        ),
+        (Some(status), None) => Judged::new(
+            Verdict::Contradicted,
+            format!("by its own account, `{}` ended with status {status}", run.name),
+        )
+        .at(Severity::Medium),
+        (Some(_), Some(_)) | (None, _) => {
+            Judged::new(Verdict::Unverifiable, format!("its account does not show how `{}` ended", run.name))
+        }
+    };
+    Some(judged.by([run.evidence.clone()]))
+}
+
+fn ran(view: &View<'_>) -> Judged {
+    let facts = &view.agent.claims.facts;
+    let Some(wanted) = view.pending.found.names.first().map(|n| squeeze(n)) else {
+        let clause = view.pending.found.clause.to_lowercase();
+        let purposes: &[Purpose] = if clause.contains("build") {
+            &[Purpose::Build]
+        } else if clause.contains("lint") || clause.contains("format") {
+            &[Purpose::Lint]
+        } else if clause.contains("test") {
+            &[Purpose::Test]
+        } else {
+            return Judged::new(Verdict::Unverifiable, "what was run is not said exactly");
+        };
+        return match purposes.iter().find_map(|p| facts.runs_of(*p, view.by_ns).next()) {
+            Some(run) => Judged::new(Verdict::Supported, format!("`{}` ran", run.name)).by([event(run.seq)]),
+            None => by_account(view, purposes)
+                .map(|judged| Judged { verdict: Verdict::Supported, severity: None, ..judged })
+                .unwrap_or_else(|| view.absent("no such run is")),
+        };
+    };
+    let actions = view.agent.actions.values().rev().filter(|a| a.time_ns <= view.by_ns);
+    let by_text =
+        actions.filter(|a| a.texts.iter().any(|t| squeeze(t).contains(&wanted))).map(|a| a.seq).next();
+    let by_line = || {
+        facts
+            .executed
+            .iter()
+            .rev()
+            .find(|(at, _, line)| *at <= view.by_ns && squeeze(line).contains(&wanted))
+            .map(|(_, seq, _)| *seq)
+    };
+    if let Some(seq) = by_text.or_else(by_line) {
+        return Judged::new(Verdict::Supported, format!("`{}` ran", shorten(&wanted))).by([event(seq)]);
+    }
+    let called = view.agent.calls.values().rev().find(|c| c.texts().any(|t| squeeze(t).contains(&wanted)));
+    if let (false, Some(call)) = (view.record, called) {
+        return Judged::new(Verdict::Supported, "by its account alone, it ran").by([call.evidence.clone()]);
+    }
+    if view.agent.claims.facts.executed_forgotten {
+        return Judged::new(Verdict::Unverifiable, "it ran more than is remembered");
+    }
+    view.absent("no such execution is")
+}
+
+/// White space as one blank each: a command and its quotation differ in it.
+fn squeeze(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+pub(crate) fn before<'a>(list: &'a [Touch], view: &View<'_>) -> Option<&'a Touch> {
+    let by_ns = view.by_ns;
+    let then = || list.iter().rev().filter(|t| t.time_ns <= by_ns);
+    then().find(|t| !t.failed).or_else(|| then().next())
+}
+
+fn network(view: &View<'_>) -> Judged {
+    match before(&view.agent.claims.facts.network, view) {
+        Some(touch) => {
+            let did = if touch.failed { "tried to reach" } else { "reached" };
+            Judged::new(Verdict::Contradicted, format!("a tool of it {did} `{}`", shorten(&touch.detail)))
+                .by([event(touch.seq)])
+                .at(view.severity(touch.time_ns, Severity::Medium))
+        }
+        None if view.agent.state.coverage.record_whole() && view.record => {
+            Judged::new(Verdict::Supported, "no tool of it reached beyond this machine")
+        }
+        None => Judged::new(Verdict::Unverifiable, "the network was not watched, or not without a gap"),
+    }
+}
+
+fn secrets(view: &View<'_>) -> Judged {
+    match before(&view.agent.claims.facts.secrets, view) {
+        Some(touch) => {
+            Judged::new(Verdict::Contradicted, format!("a tool of it read `{}`", shorten(&touch.detail)))
+                .by([event(touch.seq)])
+                .at(view.severity(touch.time_ns, Severity::High))
+        }
+        None if view.whole => Judged::new(
+            Verdict::Supported,
+            "none of the files that Muster holds to be sensitive was looked at",
+        ),
+        None => Judged::new(Verdict::Unverifiable, "its reads were not watched, or not without a gap"),
+    }
+}
+
+/// The status of a run that had ended by then.
+pub(crate) fn ended(run: &Run, view: &View<'_>) -> Option<i32> {
+    run.end.filter(|end| end.time_ns <= view.by_ns).and_then(|end| end.status)
+}
+
+fn installed(view: &View<'_>) -> Judged {
+    match view.agent.claims.facts.runs_of(Purpose::Install, view.by_ns).find(|r| ended(r, view) == Some(0)) {
+        Some(run) => {
+            Judged::new(Verdict::Supported, format!("`{}` ended well", run.name)).by(run_evidence(run))
+        }
+        None => by_account(view, &[Purpose::Install])
+            .unwrap_or_else(|| view.absent("no installation that ended well is")),
+    }
+}
+
+fn verified(view: &View<'_>) -> Judged {
+    let facts = &view.agent.claims.facts;
+    let last = facts.changes_by(view.by_ns).find(|c| c.source && !c.by_run).map_or(0, |c| c.time_ns);
+    let looked = facts.executed.iter().rev().find(|(at, ..)| *at <= view.by_ns && *at >= last);
+    match looked {
+        Some((_, seq, line)) => {
+            Judged::new(Verdict::Supported, format!("`{}` ran after the last change", shorten(line)))
+                .by([event(*seq)])
+        }
+        None => view.absent("nothing that ran after the last change is"),
+    }
+}
+
+fn read(view: &View<'_>) -> Judged {
+    let Some(name) = view.pending.found.names.first() else {
+        return Judged::new(Verdict::Unverifiable, "what was read is not said exactly");
+    };
+    let base = crate::roll::name_of(name);
+    let called = view.agent.calls.values().rev().find(|call| {
+        call.time_ns <= view.by_ns
+            && (call.paths.iter().any(|p| crate::roll::name_of(p) == base)
+                || call.command.as_deref().is_some_and(|c| c.contains(base)))
+    });
+    match called {
+        Some(call) => {
+            Judged::new(Verdict::Supported, "a tool call of it names the file").by([call.evidence.clone()])
+        }
+        None => Judged::new(Verdict::Unverifiable, "reads of ordinary files are not recorded"),
+    }
+}

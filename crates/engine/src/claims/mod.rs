@@ -1,0 +1,205 @@
+//! Claims: what an agent says of its own work, held against the record, with the events that decide.
+
+mod facts;
+mod files;
+mod git;
+mod judge;
+mod observe;
+mod patterns;
+mod prose;
+mod runner;
+mod said;
+mod shell;
+mod tests_pass;
+
+use muster_event::Nanos;
+use serde::{Deserialize, Serialize};
+
+use crate::{AgentId, Evidence};
+
+pub(crate) use facts::Facts;
+pub(crate) use said::Claims;
+
+/// Classes and sentences that a text claims, as `muster claims` would list them. For tests of the extraction.
+#[doc(hidden)]
+pub fn claimed(text: &str) -> Vec<(Class, String)> {
+    patterns::find(text).into_iter().map(|found| (found.class, found.sentence)).collect()
+}
+
+/// Any text as a shell command: for the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn parses(text: &str) -> bool {
+    shell::simple_commands(text).is_some()
+}
+
+/// Something that an agent said of its work, and what the record says to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Stable: the same claim keeps its id over restarts and replays.
+    pub id: String,
+    pub agent: AgentId,
+    /// When it was said.
+    pub time_ns: Nanos,
+    /// The sub-agent that said it; `None`: the agent itself.
+    pub actor: Option<String>,
+    pub source: Source,
+    pub class: Class,
+    /// The sentence, as written.
+    pub sentence: String,
+    pub verdict: Verdict,
+    /// One line, plain words.
+    pub reason: String,
+    /// Where it was said.
+    pub said: Evidence,
+    /// The one to three events or account records that decide.
+    pub evidence: Vec<Evidence>,
+}
+
+/// Where a claim was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    Prose,
+    CommitMessage,
+    HandBack,
+}
+
+impl Source {
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Prose => "prose",
+            Source::CommitMessage => "commit-message",
+            Source::HandBack => "hand-back",
+        }
+    }
+}
+
+/// What is claimed. Variants are only ever appended: the ledger stores their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    TestsPass,
+    BuildOk,
+    RanCommand,
+    CreatedFile,
+    ModifiedFile,
+    OnlyChanged,
+    DidNotModify,
+    NoNetwork,
+    NoSecrets,
+    Committed,
+    Pushed,
+    NoErrors,
+    Verified,
+    ReadSource,
+    Installed,
+    Deleted,
+    Measured,
+    Completed,
+    Cannot,
+    Permission,
+    Hedge,
+}
+
+impl Class {
+    pub const ALL: [Class; 21] = [
+        Class::TestsPass,
+        Class::BuildOk,
+        Class::RanCommand,
+        Class::CreatedFile,
+        Class::ModifiedFile,
+        Class::OnlyChanged,
+        Class::DidNotModify,
+        Class::NoNetwork,
+        Class::NoSecrets,
+        Class::Committed,
+        Class::Pushed,
+        Class::NoErrors,
+        Class::Verified,
+        Class::ReadSource,
+        Class::Installed,
+        Class::Deleted,
+        Class::Measured,
+        Class::Completed,
+        Class::Cannot,
+        Class::Permission,
+        Class::Hedge,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::TestsPass => "tests-pass",
+            Class::BuildOk => "build-ok",
+            Class::RanCommand => "ran-command",
+            Class::CreatedFile => "created-file",
+            Class::ModifiedFile => "modified-file",
+            Class::OnlyChanged => "only-changed",
+            Class::DidNotModify => "did-not-modify",
+            Class::NoNetwork => "no-network",
+            Class::NoSecrets => "no-secrets",
+            Class::Committed => "committed",
+            Class::Pushed => "pushed",
+            Class::NoErrors => "no-errors",
+            Class::Verified => "verified",
+            Class::ReadSource => "read-source",
+            Class::Installed => "installed",
+            Class::Deleted => "deleted",
+            Class::Measured => "measured",
+            Class::Completed => "completed",
+            Class::Cannot => "cannot",
+            Class::Permission => "permission",
+            Class::Hedge => "hedge",
+        }
+    }
+}
+
+/// What the record says to a claim. Variants are only ever appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The record shows what is claimed.
+    Supported,
+    /// It shows it, and that it means nothing: the test was emptied.
+    Hollow,
+    /// It shows the opposite.
+    Contradicted,
+    /// Nothing shows it, though it would be seen.
+    Unsupported,
+    /// It cannot be seen from here.
+    Unverifiable,
+    /// The agent itself says what takes it back.
+    Disclosed,
+}
+
+impl Verdict {
+    pub const ALL: [Verdict; 6] = [
+        Verdict::Supported,
+        Verdict::Hollow,
+        Verdict::Contradicted,
+        Verdict::Unsupported,
+        Verdict::Unverifiable,
+        Verdict::Disclosed,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Supported => "supported",
+            Verdict::Hollow => "hollow",
+            Verdict::Contradicted => "contradicted",
+            Verdict::Unsupported => "unsupported",
+            Verdict::Unverifiable => "unverifiable",
+            Verdict::Disclosed => "disclosed",
+        }
+    }
+}
+
+impl std::str::FromStr for Verdict {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Verdict::ALL
+            .into_iter()
+            .find(|verdict| verdict.name() == name)
+            .ok_or_else(|| format!("one of {}", Verdict::ALL.map(Verdict::name).join(", ")))
+    }
+}
