@@ -89,6 +89,15 @@ pub enum Body {
     Other {
         record_type: String,
     },
+    /// Where the record stands in the account's own order, where the product links or numbers its records.
+    Link {
+        /// The record's own id.
+        record: Option<String>,
+        /// Id of the record that it follows.
+        after: Option<String>,
+        /// Its number: the next record has the next one.
+        ordinal: Option<u64>,
+    },
 }
 
 impl Item {

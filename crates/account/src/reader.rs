@@ -8,6 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::item::Actor;
+use crate::json::{at, text, time_ns};
 use crate::{Body, Format, Framing, Item, claude, codex, gemini, opencode, openhands};
 
 /// Longest record that is kept whole. A longer line is carried as `Other`, cut to its beginning.
@@ -187,6 +188,7 @@ impl Reader {
             Product::OpenCode(product) => product.items(&value),
             Product::OpenHands(product) => product.items(&value),
         };
+        items.extend(link(&self.product, &value));
         for item in &mut items {
             redact_item(&mut item.body);
             if let Body::Other { record_type } = &item.body
@@ -199,6 +201,24 @@ impl Reader {
     }
 }
 
+/// Claude Code links each record to the one that it follows; Codex numbers them.
+fn link(product: &Product, record: &Value) -> Option<Item> {
+    let id = |key| text(record, &[key]).filter(|id| id.len() <= RECORD_TYPE_MAX).map(str::to_owned);
+    let body = match product {
+        Product::Claude(_) => {
+            Body::Link { record: Some(id("uuid")?), after: id("parentUuid"), ordinal: None }
+        }
+        Product::Codex(_) => Body::Link {
+            record: None,
+            after: None,
+            ordinal: Some(at(record, &["ordinal"]).and_then(Value::as_u64)?),
+        },
+        Product::Gemini(_) | Product::OpenCode(_) | Product::OpenHands(_) => return None,
+    };
+    let time_ns = text(record, &["timestamp"]).and_then(time_ns);
+    Some(Item { time_ns, actor: Actor::Main, body })
+}
+
 fn other(record_type: &str) -> Item {
     Item { time_ns: None, actor: Actor::Main, body: Body::Other { record_type: record_type.to_owned() } }
 }
@@ -207,7 +227,7 @@ fn other(record_type: &str) -> Item {
 /// made by, and the sensor's own are cut in the same way.
 fn redact_item(body: &mut Body) {
     match body {
-        Body::Session { .. } | Body::TurnEnd => {}
+        Body::Session { .. } | Body::TurnEnd | Body::Link { .. } => {}
         Body::Prompt { text, .. } | Body::Text { text, .. } | Body::Thinking { text } => cut_out(text),
         Body::Call { command, arguments, .. } | Body::Effective { command, arguments, .. } => {
             command.iter_mut().for_each(cut_out);

@@ -5,7 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use muster_account::{Class, Status};
 use muster_event::{Nanos, ProcessKey};
 
+use crate::chain::Chain;
+use crate::denial::Denials;
 use crate::effects::Effects;
+use crate::imitation::Heard;
+use crate::omission::Impacts;
+use crate::orphan::Orphan;
 use crate::output::{AgentState, Strength};
 use crate::{Evidence, Finding};
 
@@ -73,6 +78,17 @@ pub(crate) struct Agent {
     pub outlived: BTreeSet<ProcessKey>,
     /// Survivors that are already decided.
     pub survivors_decided: BTreeSet<ProcessKey>,
+    /// Commands that no act was found for yet.
+    pub unjoined: BTreeSet<usize>,
+    /// Calls gave way: one that is not known may have been one of them.
+    pub calls_forgotten: bool,
+    /// The record of its accounts that was read last.
+    pub last_record: Option<Evidence>,
+    pub chain: Chain,
+    pub orphans: Vec<Orphan>,
+    pub heard: Heard,
+    pub denials: Denials,
+    pub impacts: Impacts,
 }
 
 pub(crate) struct Call {
@@ -84,6 +100,8 @@ pub(crate) struct Call {
     pub effective: Option<String>,
     pub paths: Vec<String>,
     pub cwd: Option<String>,
+    /// As JSON text, bounded.
+    pub arguments: String,
     pub background: bool,
     /// When the account says that it was made; the time of reading where it does not say.
     pub time_ns: Nanos,
@@ -91,6 +109,10 @@ pub(crate) struct Call {
     pub result: Option<CallResult>,
     pub evidence: Evidence,
     pub joined: Option<(ProcessKey, Strength)>,
+    /// Its account says that it was refused.
+    pub denied: bool,
+    /// … or that a person let it pass.
+    pub allowed_by_person: bool,
     pub decided: bool,
 }
 
@@ -146,7 +168,7 @@ pub(crate) struct Write {
 /// What the agent's readers were told, to be searched for mentions. Bounded: old text gives way.
 #[derive(Default)]
 pub(crate) struct Told {
-    parts: std::collections::VecDeque<(Nanos, String)>,
+    parts: std::collections::VecDeque<(Nanos, bool, String)>,
     bytes: usize,
 }
 
@@ -154,19 +176,29 @@ pub(crate) struct Told {
 const TOLD_MAX: usize = 1024 * 1024;
 
 impl Told {
-    pub fn push(&mut self, time_ns: Nanos, text: &str) {
+    /// `prose`: said to a reader, or by the user; else a command.
+    pub fn push(&mut self, time_ns: Nanos, prose: bool, text: &str) {
         let text = text.to_lowercase();
         self.bytes += text.len();
-        self.parts.push_back((time_ns, text));
+        self.parts.push_back((time_ns, prose, text));
         while self.bytes > TOLD_MAX {
-            let Some((_, old)) = self.parts.pop_front() else { break };
+            let Some((.., old)) = self.parts.pop_front() else { break };
             self.bytes -= old.len();
         }
     }
 
     /// Texts, newest first, said at or after this time.
     pub fn since(&self, time_ns: Nanos) -> impl Iterator<Item = &str> {
-        self.parts.iter().rev().filter(move |(at, _)| *at >= time_ns).map(|(_, text)| text.as_str())
+        self.parts.iter().rev().filter(move |(at, ..)| *at >= time_ns).map(|(.., text)| text.as_str())
+    }
+
+    /// The same, without commands.
+    pub fn prose_since(&self, time_ns: Nanos) -> impl Iterator<Item = &str> {
+        self.parts
+            .iter()
+            .rev()
+            .filter(move |(at, prose, _)| *prose && *at >= time_ns)
+            .map(|(.., text)| text.as_str())
     }
 }
 
@@ -199,6 +231,14 @@ impl Agent {
             published_ns: 0,
             outlived: BTreeSet::new(),
             survivors_decided: BTreeSet::new(),
+            unjoined: BTreeSet::new(),
+            calls_forgotten: false,
+            last_record: None,
+            chain: Chain::default(),
+            orphans: Vec::new(),
+            heard: Heard::default(),
+            denials: Denials::default(),
+            impacts: Impacts::default(),
         }
     }
 
@@ -210,12 +250,17 @@ impl Agent {
         // Of an imported run there is no record that a call could be compared with.
         if !self.imported {
             self.calls_open.insert(index);
+            if call.class == Class::Execute {
+                self.unjoined.insert(index);
+            }
         }
         self.calls.insert(index, call);
         let calls_max = if self.imported { IMPORTED_CALLS_MAX } else { CALLS_MAX };
         while self.calls.len() > calls_max {
             let Some((old, call)) = self.calls.pop_first() else { break };
             self.calls_open.remove(&old);
+            self.unjoined.remove(&old);
+            self.calls_forgotten = true;
             if self.call_by_id.get(&call.call_id) == Some(&old) {
                 self.call_by_id.remove(&call.call_id);
             }

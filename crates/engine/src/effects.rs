@@ -187,7 +187,7 @@ fn is_local(ip: &IpAddr) -> bool {
     ip.is_loopback() || ip.is_unspecified()
 }
 
-fn is_passing(path: &str) -> bool {
+pub(crate) fn is_passing(path: &str) -> bool {
     PASSING.iter().any(|folder| path.starts_with(folder)) || CACHES.iter().any(|folder| path.contains(folder))
 }
 

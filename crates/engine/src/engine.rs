@@ -164,6 +164,12 @@ impl Engine {
                 self.check_survivors(&id);
                 self.check_account(&id);
                 self.decide_claims(&id);
+                self.check_chain(&id);
+                self.check_orphans(&id);
+                self.check_silence(&id);
+                self.check_imitations(&id);
+                self.check_denials(&id);
+                self.check_omissions(&id);
             }
         }
         self.publish(false);

@@ -4,14 +4,19 @@
 
 mod action;
 mod agent;
+mod chain;
 pub mod claims;
+mod denial;
 mod effects;
 mod engine;
 mod finding;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod imitation;
 mod input;
+mod omission;
+mod orphan;
 mod output;
 mod process;
 mod products;
@@ -19,6 +24,7 @@ mod reconcile;
 mod record;
 mod roll;
 mod said;
+mod silence;
 mod survivor;
 
 pub use claims::{Claim, Verdict};

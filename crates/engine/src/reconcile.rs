@@ -4,6 +4,7 @@ use muster_account::{Class, Status};
 use muster_event::Nanos;
 
 use crate::agent::{Action, Agent, Call, Write};
+use crate::denial::{denied_action, denied_write};
 use crate::effects::{Effect, What};
 use crate::engine::{Engine, event_evidence, finding_id};
 use crate::output::Strength;
@@ -23,6 +24,8 @@ const PHANTOM_NS: Nanos = 2_500_000_000;
 /// A call's time in the account and that of its act in the record are of one machine's clock: so much they may be apart
 /// in the wrong order.
 const ORDER_NS: Nanos = 20_000_000;
+/// After its result was read, no act can be a call's that comes later than this.
+const LATE_NS: Nanos = 60_000_000_000;
 /// Writes remembered that a call explained.
 const EXPLAINED_MAX: usize = 256;
 /// Writes by the harness wait this long for the call that explains them.
@@ -88,7 +91,7 @@ impl Engine {
                 lag == Lag::After && open_turn(agent.turn_end_ns, agent.account_read_ns, action) && !ended;
             if (over && !waiting) || alive_long || ended {
                 if let Some(action) = agent.actions.get(&index) {
-                    findings.extend(judge(id, agent, action));
+                    findings.extend(denied_action(id, agent, action).or_else(|| judge(id, agent, action)));
                 }
                 if let Some(action) = agent.actions.get_mut(&index) {
                     action.decided = true;
@@ -138,6 +141,12 @@ impl Engine {
                 findings.push(phantom(id, call));
             }
         }
+        // What an act that comes late could still be of.
+        let unjoined = std::mem::take(&mut agent.unjoined);
+        agent.unjoined.extend(unjoined.into_iter().filter(|index| {
+            let result = agent.calls.get(index).and_then(|call| call.result.as_ref());
+            result.is_none_or(|result| now.saturating_sub(result.read_ns) < LATE_NS)
+        }));
         let open_writes = std::mem::take(&mut agent.writes);
         let state_dirs = self.products.get(&agent.state.product);
         for write in open_writes {
@@ -153,7 +162,9 @@ impl Engine {
                 let before_first = agent
                     .first_call_ns
                     .is_none_or(|first| write.time_ns.saturating_add(SLACK_NS / 5) < first);
-                if !own && inside && !before_first {
+                if let Some(denied) = denied_write(id, agent, &write) {
+                    findings.push(denied);
+                } else if !own && inside && !before_first {
                     findings.push(unreported_write(id, &write));
                 }
             } else {
@@ -172,9 +183,13 @@ impl Engine {
         if agent.writes.is_empty() && agent.explained.is_empty() {
             return;
         }
+        let mut edits = Vec::new();
         for index in agent.calls_open.iter().copied().collect::<Vec<_>>() {
             let Some(call) = agent.calls.get_mut(&index) else { continue };
-            if !matches!(call.class, Class::Edit | Class::Delete | Class::Move) || call.paths.is_empty() {
+            if !matches!(call.class, Class::Edit | Class::Delete | Class::Move)
+                || call.paths.is_empty()
+                || call.denied
+            {
                 continue;
             }
             let end = call.result.as_ref().map_or(Nanos::MAX, |r| r.time_ns.saturating_add(SLACK_NS));
@@ -217,6 +232,7 @@ impl Engine {
                 && call.joined.is_none()
             {
                 call.joined = Some((process, Strength::Path));
+                edits.push((index, seq, process));
                 agent.state.calls_joined += 1;
                 agent.dirty = true;
                 self.out.push(Output::Join(Join {
@@ -227,6 +243,9 @@ impl Engine {
                     strength: Strength::Path,
                 }));
             }
+        }
+        for (index, seq, process) in edits {
+            self.note_edit_impact(id, index, seq, process);
         }
     }
 
@@ -279,15 +298,15 @@ impl Engine {
 /// The call that explains an action, and how surely.
 fn call_of(agent: &Agent, action: &Action, session_marker: bool) -> Option<(usize, Strength)> {
     if let Some(index) = action.call_id.as_ref().and_then(|id| agent.call_by_id.get(id))
-        && let Some(call) = agent.calls.get(index)
+        && let Some(call) = agent.calls.get(index).filter(|call| !call.denied)
         // The id alone does not make it the call's act: the command must be the one that the call names.
         && (call.texts().any(|text| action.texts.iter().any(|t| t == text)) || call.command.is_none())
     {
         return Some((*index, Strength::CallId));
     }
-    let by_text = agent.calls.iter().find(|(_, call)| {
-        call.class == Class::Execute
-            && call.joined.is_none()
+    let unjoined = agent.unjoined.iter().filter_map(|index| Some((index, agent.calls.get(index)?)));
+    let by_text = unjoined.into_iter().find(|(_, call)| {
+        !call.denied
             && in_time(call, action.time_ns)
             && call.texts().any(|text| !text.is_empty() && action.texts.iter().any(|t| t == text))
     });
@@ -310,6 +329,7 @@ fn join(
     let Some(call) = agent.calls.get_mut(&call_index) else { return };
     let Some(action) = agent.actions.get_mut(&action_index) else { return };
     action.call = Some(call_index);
+    agent.unjoined.remove(&call_index);
     if call.joined.is_none() {
         agent.state.calls_joined += 1;
     }
@@ -330,7 +350,7 @@ fn open_turn(turn_end_ns: Option<Nanos>, read_ns: Option<Nanos>, action: &Action
     !after(turn_end_ns) && !after(read_ns)
 }
 
-fn absolute(path: &str, cwd: &str) -> String {
+pub(crate) fn absolute(path: &str, cwd: &str) -> String {
     let joined = if path.starts_with('/') { path.to_owned() } else { format!("{cwd}/{path}") };
     let mut parts: Vec<&str> = Vec::new();
     for part in joined.split('/') {

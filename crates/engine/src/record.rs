@@ -48,8 +48,9 @@ impl Engine {
         self.processes.ensure(key, event.uid, &event.comm, event.cgroup, event.time_ns);
         self.count(&event);
         self.note_effect(&event);
+        // A program that begins is known only after it.
         if !matches!(event.kind, Kind::Exec { .. }) {
-            self.note_fact(&event);
+            self.note_act(&event);
         }
         match &event.kind {
             Kind::Fork { child } => self.on_fork(&event, *child),
@@ -127,6 +128,16 @@ impl Engine {
         }
     }
 
+    /// Holds an event against what was refused, and keeps it for what is said later.
+    fn note_act(&mut self, event: &Event) {
+        if matches!(event.kind, Kind::Fork { .. }) {
+            return;
+        }
+        self.note_retry(event);
+        self.note_impact(event);
+        self.note_fact(event);
+    }
+
     fn count(&mut self, event: &Event) {
         let Some(member) = self.processes.get(event.process).and_then(|p| p.member.as_ref()) else { return };
         if let Some(agent) = self.agents.get_mut(&member.agent) {
@@ -178,7 +189,7 @@ impl Engine {
         }
         self.attribute(key, event.seq);
         self.on_executed(key, event.seq);
-        self.note_fact(event);
+        self.note_act(event);
         self.out.push(Output::Identify {
             process: key,
             path: path.clone(),

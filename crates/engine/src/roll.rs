@@ -513,7 +513,7 @@ fn is_shell(path: &str) -> bool {
     matches!(name_of(path), "sh" | "bash" | "dash" | "zsh" | "fish" | "ksh" | "busybox" | "ash" | "mksh")
 }
 
-fn is_interpreter(path: &str) -> bool {
+pub(crate) fn is_interpreter(path: &str) -> bool {
     let name = name_of(path);
     is_shell(path)
         || ["python", "node", "nodejs", "ruby", "perl", "php", "bun", "deno", "lua", "Rscript", "pwsh"]

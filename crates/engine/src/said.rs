@@ -1,13 +1,19 @@
 //! What the accounts say: keeps each agent's calls, results, sessions and prose.
 
-use muster_account::{Body, Class, Item};
+use muster_account::{Body, Class, Decision, Item, Origin, Status};
 use muster_event::Nanos;
 
 use crate::agent::{Call, CallResult, NAMED_MAX};
+use crate::chain::Link;
+use crate::denial::is_persons;
 use crate::engine::{Engine, finding_id};
 use crate::input::{AccountFile, AccountRecord};
+use crate::orphan::Orphan;
 use crate::reconcile::shorten;
 use crate::{Code, Evidence, Finding, Severity, Stage};
+
+/// Arguments of a call that are kept, in bytes: files that a call writes are longer, and are in the ledger.
+const ARGUMENTS_MAX: usize = 2 * 1024;
 
 impl Engine {
     pub(crate) fn on_account(&mut self, record: AccountRecord) {
@@ -16,6 +22,20 @@ impl Engine {
             Evidence::Account { path: record.path.clone(), offset: record.offset, sha256: record.sha256 };
         let Some(agent) = self.agents.get_mut(&record.agent) else { return };
         agent.account_read_ns = Some(record.time_ns);
+        agent.last_record = Some(evidence.clone());
+        let link = record.items.iter().find_map(|item| match &item.body {
+            Body::Link { record: own, after, ordinal } => Some(Link {
+                record: own.as_deref(),
+                after: after.as_deref(),
+                ordinal: *ordinal,
+                time_ns: item.time_ns.unwrap_or(record.time_ns),
+            }),
+            _ => None,
+        });
+        if let Some(link) = link {
+            self.note_link(&record, &link);
+        }
+        let Some(agent) = self.agents.get_mut(&record.agent) else { return };
         agent.state.coverage.account = true;
         agent.name_account(&record.path);
         agent.dirty = true;
@@ -55,20 +75,25 @@ impl Engine {
                     agent.state.cwd = cwd;
                 }
             }
-            Body::Prompt { text, origin: _ } => agent.told.push(time_ns, &text),
+            Body::Prompt { text, origin } => {
+                // What a product or another agent puts in tells no reader.
+                let by_person = matches!(origin, Origin::User | Origin::Sdk | Origin::Unknown);
+                agent.told.push(time_ns, by_person, &text);
+            }
             Body::Text { text, last } => {
-                agent.told.push(time_ns, &text);
+                agent.told.push(time_ns, true, &text);
+                agent.heard.message(&text, time_ns, read_ns, evidence);
                 if last {
                     agent.turn_end_ns = Some(time_ns);
                 }
             }
             Body::Thinking { .. } => {}
-            Body::Call { call_id, tool, class, command, paths, cwd, arguments: _, background } => {
+            Body::Call { call_id, tool, class, command, paths, cwd, mut arguments, background } => {
                 if agent.call_by_id.contains_key(&call_id) {
                     return;
                 }
                 if let Some(command) = &command {
-                    agent.told.push(time_ns, command);
+                    agent.told.push(time_ns, false, command);
                     agent.state.doing = shorten(command);
                 } else {
                     agent.state.doing = match paths.first() {
@@ -85,7 +110,8 @@ impl Engine {
                 }
                 agent.turn_end_ns = None;
                 agent.state.calls += 1;
-                agent.add_call(Call {
+                arguments.truncate(arguments.floor_char_boundary(ARGUMENTS_MAX));
+                let index = agent.add_call(Call {
                     call_id,
                     tool,
                     class,
@@ -93,29 +119,65 @@ impl Engine {
                     effective: None,
                     paths,
                     cwd,
+                    arguments,
                     background,
                     time_ns,
                     read_ns,
                     result: None,
                     evidence: evidence.clone(),
                     joined: None,
+                    denied: false,
+                    allowed_by_person: false,
                     decided: false,
                 });
+                self.note_retry_call(id, index);
+                self.note_command_impact(id, index);
             }
             Body::Effective { call_id, command, arguments: _ } => {
                 if let Some(call) = agent.call_by_id.get(&call_id).and_then(|i| agent.calls.get_mut(i)) {
                     call.effective = command;
                 }
             }
-            Body::Result { call_id, status, .. } => {
-                if let Some(call) = agent.call_by_id.get(&call_id).and_then(|i| agent.calls.get_mut(i))
-                    && call.result.is_none()
+            Body::Result { call_id, status, output, output_len, .. } => {
+                agent.heard.result(&output, output_len);
+                match agent.call_by_id.get(&call_id).and_then(|i| agent.calls.get_mut(i)) {
+                    Some(call) if call.result.is_none() => {
+                        call.result =
+                            Some(CallResult { time_ns, read_ns, status, evidence: evidence.clone() });
+                    }
+                    Some(_) => {}
+                    None => {
+                        let output = output.lines().find(|l| !l.trim().is_empty()).unwrap_or_default();
+                        let path = match evidence {
+                            Evidence::Account { path, .. } => path.clone(),
+                            Evidence::Event { .. } | Evidence::Process { .. } => String::new(),
+                        };
+                        let orphan = Orphan {
+                            call_id: call_id.clone(),
+                            path,
+                            time_ns,
+                            read_ns,
+                            output: output.to_owned(),
+                            evidence: evidence.clone(),
+                        };
+                        self.note_orphan(id, orphan);
+                    }
+                }
+                if status == Status::Denied {
+                    self.note_denied(id, &call_id, "", time_ns, evidence);
+                }
+            }
+            Body::Decision { call_id: Some(call_id), decision, by, reason: _ } => {
+                if decision == Decision::Reject {
+                    self.note_denied(id, &call_id, &by, time_ns, evidence);
+                } else if is_persons(decision, &by)
+                    && let Some(call) = agent.call_by_id.get(&call_id).and_then(|i| agent.calls.get_mut(i))
                 {
-                    call.result = Some(CallResult { time_ns, read_ns, status, evidence: evidence.clone() });
+                    call.allowed_by_person = true;
                 }
             }
             Body::TurnEnd => agent.turn_end_ns = Some(time_ns),
-            Body::Decision { .. } | Body::Other { .. } => {}
+            Body::Decision { call_id: None, .. } | Body::Other { .. } | Body::Link { .. } => {}
         }
     }
 

@@ -220,7 +220,7 @@ pub(crate) fn of_item(item: &Item) -> Option<String> {
         Body::Decision { decision: Decision::Reject, by, reason, .. } => format!("refused by {by}: {reason}"),
         Body::Decision { decision: Decision::Accept, .. } => return None,
         Body::TurnEnd => "(turn ends)".to_owned(),
-        Body::Other { .. } => return None,
+        Body::Other { .. } | Body::Link { .. } => return None,
     };
     // One line of prose: line breaks are spaces here, other control characters are shown.
     Some(safe(&text.split_whitespace().collect::<Vec<_>>().join(" ")))

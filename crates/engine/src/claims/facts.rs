@@ -103,6 +103,12 @@ impl Facts {
             .is_some_and(|outer| self.runs.iter().any(|r| r.process == outer && r.runner.purpose == purpose))
     }
 
+    /// Did this agent make the file?
+    pub fn has_made(&self, path: &str) -> bool {
+        self.files.contains(path)
+            && self.changes.iter().any(|change| change.path == path && !change.again && !change.removed)
+    }
+
     /// Runs that this one started.
     pub fn inner<'a>(&'a self, run: &'a Run) -> impl Iterator<Item = &'a Run> {
         self.runs.iter().filter(|r| r.within == Some(run.process) && r.process != run.process)

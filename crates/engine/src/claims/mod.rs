@@ -6,11 +6,11 @@ mod git;
 mod judge;
 mod observe;
 mod patterns;
-mod prose;
-mod runner;
+pub(crate) mod prose;
+pub(crate) mod runner;
 mod said;
-mod shell;
-mod tests_pass;
+pub(crate) mod shell;
+pub(crate) mod tests_pass;
 
 use muster_event::Nanos;
 use serde::{Deserialize, Serialize};

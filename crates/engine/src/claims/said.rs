@@ -153,6 +153,7 @@ impl Engine {
             | Body::Effective { .. }
             | Body::Decision { .. }
             | Body::TurnEnd
+            | Body::Link { .. }
             | Body::Other { .. } => {}
         }
     }

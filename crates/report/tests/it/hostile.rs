@@ -128,6 +128,7 @@ fn said() -> Vec<(u64, Item)> {
         },
         Body::Decision { call_id: Some(text()), decision: Decision::Reject, by: text(), reason: text() },
         Body::Other { record_type: text() },
+        Body::Link { record: Some(text()), after: Some(text()), ordinal: Some(1) },
     ];
     let item = |body| (T0, Item { time_ns: None, actor: Actor::Sub { id: text() }, body });
     bodies.into_iter().map(item).collect()
