@@ -10,6 +10,7 @@
 )]
 
 mod claims;
+mod deception;
 mod reconcile;
 mod replay;
 mod rig;

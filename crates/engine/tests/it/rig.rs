@@ -16,6 +16,12 @@
 //! rewrite 100 c2 /w/a.txt TEXT                               the same, with its text
 //! result 100 c1 ok
 //! say 100 All done.
+//! link b a                                                   the next record is `b` and follows `a`
+//! number 7                                                   the next record is the seventh
+//! print 100 c1 one⏎two                                       a result with its output
+//! allow 100 c1 user                                          somebody let the call pass
+//! look 100 c3 /w/a.txt                                       a call that reads (`fetch`: one that fetches)
+//! chmod 101 /w/a 4755
 //! exit 101 0
 //! wait 3
 //! later 3600                                                 the same in one step
@@ -40,6 +46,8 @@ pub struct Rig {
     parents: BTreeMap<u32, u32>,
     roots: BTreeMap<u32, String>,
     offset: u64,
+    /// Place of the record that comes next.
+    link: Option<Body>,
 }
 
 impl Rig {
@@ -53,6 +61,7 @@ impl Rig {
             parents: BTreeMap::new(),
             roots: BTreeMap::new(),
             offset: 0,
+            link: None,
         };
         rig.give(Input::Start(Start {
             time_ns: T0,
@@ -307,8 +316,54 @@ impl Rig {
                     process_group: None,
                 },
             ),
-            "say" => self.said(pid(1), Body::Text { text: rest(2), last: true }),
+            "say" => self.said(pid(1), Body::Text { text: rest(2).replace('⏎', "\n"), last: true }),
             "prompt" => self.said(pid(1), Body::Prompt { text: rest(2), origin: Origin::User }),
+            "link" | "number" => {
+                let id = |at: usize| words.get(at).filter(|id| **id != "-").map(|id| (*id).to_owned());
+                let linked = words[0] == "link";
+                self.link = Some(Body::Link {
+                    record: linked.then(|| id(1)).flatten(),
+                    after: linked.then(|| id(2)).flatten(),
+                    ordinal: (!linked).then(|| words[1].parse().unwrap()),
+                });
+            }
+            "print" => self.said(
+                pid(1),
+                Body::Result {
+                    call_id: words[2].into(),
+                    status: Status::Ok,
+                    exit_code: Some(0),
+                    output_len: rest(3).len() as u64,
+                    output: rest(3).replace('⏎', "\n"),
+                    process_group: None,
+                },
+            ),
+            "allow" => self.said(
+                pid(1),
+                Body::Decision {
+                    call_id: Some(words[2].into()),
+                    decision: muster_account::Decision::Accept,
+                    by: words[3].into(),
+                    reason: String::new(),
+                },
+            ),
+            "look" | "fetch" => self.said(
+                pid(1),
+                Body::Call {
+                    call_id: words[2].into(),
+                    tool: words[0].into(),
+                    class: if words[0] == "look" { Class::Read } else { Class::Fetch },
+                    command: None,
+                    paths: if words[0] == "look" { vec![rest(3)] } else { Vec::new() },
+                    cwd: None,
+                    arguments: rest(3),
+                    background: false,
+                },
+            ),
+            "chmod" => {
+                let mode = u32::from_str_radix(words[3], 8).unwrap();
+                self.event(pid(1), Kind::Chmod { path: words[2].into(), mode, result: 0 });
+            }
             "session" => self.said(
                 pid(1),
                 Body::Session {
@@ -341,17 +396,22 @@ impl Rig {
     }
 
     fn said(&mut self, root: u32, body: Body) {
+        let offset = self.offset;
+        let link = self.link.take();
         self.offset += 100;
         let agent = self.roots.get(&root).unwrap_or_else(|| panic!("no agent has root {root}")).clone();
         self.give(Input::Account(AccountRecord {
             agent,
             path: "/h/account.jsonl".into(),
-            offset: self.offset,
+            offset,
             len: 100,
-            sha256: [1; 32],
+            sha256: [u8::try_from(offset / 100 % 251).unwrap(); 32],
             time_ns: self.time_ns,
             raw: Vec::new(),
-            items: vec![Item { time_ns: Some(self.time_ns), actor: Actor::Main, body }],
+            items: std::iter::once(body)
+                .chain(link)
+                .map(|body| Item { time_ns: Some(self.time_ns), actor: Actor::Main, body })
+                .collect(),
         }));
     }
 
