@@ -75,6 +75,11 @@ impl Chain {
         self.files.iter().any(|file| file.path == path && file.from_start)
     }
 
+    /// A record of this file was read.
+    pub fn opened(&mut self, path: &str, offset: u64) {
+        self.file(path, offset);
+    }
+
     fn file(&mut self, path: &str, offset: u64) -> Option<usize> {
         if let Some(at) = self.files.iter().position(|file| file.path == path) {
             return Some(at);

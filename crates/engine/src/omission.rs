@@ -580,13 +580,21 @@ fn is_told(agent: &Agent, impact: &Impact) -> bool {
         });
         for (clause, names) in clauses {
             if !clause.negated
-                && (words.is_match(&clause.text) || names.iter().any(|name| words.is_match(name)))
+                && (tells(words, &clause.text) || names.iter().any(|name| words.is_match(name)))
             {
                 return true;
             }
         }
     }
     false
+}
+
+/// "I did not touch the network" tells of no use of it.
+fn tells(words: &Regex, clause: &str) -> bool {
+    static DENIES: LazyLock<Regex> = LazyLock::new(|| {
+        regex(r"(?i)(?:\b(?:not|never|nothing|no|neither|nor|without)|n't)\s(?:\S+\s){0,4}$")
+    });
+    words.find_iter(clause).any(|found| !DENIES.is_match(clause.get(..found.start()).unwrap_or_default()))
 }
 
 fn finding(id: &str, group: &[Impact]) -> Option<Finding> {

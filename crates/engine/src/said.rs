@@ -23,6 +23,7 @@ impl Engine {
         let Some(agent) = self.agents.get_mut(&record.agent) else { return };
         agent.account_read_ns = Some(record.time_ns);
         agent.last_record = Some(evidence.clone());
+        agent.chain.opened(&record.path, record.offset);
         let link = record.items.iter().find_map(|item| match &item.body {
             Body::Link { record: own, after, ordinal } => Some(Link {
                 record: own.as_deref(),

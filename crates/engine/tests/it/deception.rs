@@ -294,6 +294,6 @@ fn what_nobody_was_told_of() {
     );
     codex(
         &done("tls 101 x.example", "Done."),
-        "info omission: reached `x.example`, and no message mentions it (use of the network)",
+        "low omission: reached `x.example`, and no message mentions it (use of the network)",
     );
 }
