@@ -19,6 +19,7 @@ mod reconcile;
 mod record;
 mod roll;
 mod said;
+mod shell;
 mod survivor;
 
 pub use claims::{Claim, Verdict};
