@@ -173,46 +173,19 @@ fn characters_beyond_ascii_are_no_index_into_a_table() {
 /// Text that is made to be slow or to take much room: each piece, as often as fits.
 #[test]
 fn hostile_text_is_bounded() {
-    let begun = std::time::Instant::now();
+    let mut worst = (std::time::Duration::ZERO, "", 0);
     for piece in hostile::PIECES {
-        for length in [1_000, 16 * 1024, COMMAND_MAX] {
-            let text = piece.repeat(length / piece.len());
-            assert_eq!(read(&text), read(&text), "{piece}");
-        }
-    }
-    // A busy machine, and a build without optimisation, have room.
-    assert!(begun.elapsed().as_secs() < 120, "{:?}", begun.elapsed());
-}
-
-/// The worst of the pieces, for the figures in the documents: `cargo nextest run --run-ignored only -E 'test(worst)'`.
-#[test]
-#[ignore = "prints, and takes long"]
-fn worst() {
-    let mut all = Vec::new();
-    for piece in hostile::PIECES {
-        for length in [1_000, 4_000, 16 * 1024, 64 * 1024, COMMAND_MAX] {
+        for length in [1_000, 16 * 1024, 64 * 1024, COMMAND_MAX] {
             let text = piece.repeat(length / piece.len());
             let begun = std::time::Instant::now();
-            let mut work = Work { reads: READS_MAX, steps: STEPS_MAX };
-            let parsed = parse(&text, &mut work).is_some();
-            let tree = begun.elapsed();
-            let whole = read(&text).is_some();
-            all.push((
-                begun.elapsed() - tree,
-                tree,
-                piece,
-                length,
-                parsed,
-                whole,
-                READS_MAX - work.reads,
-                STEPS_MAX - work.steps,
-            ));
+            let first = read(&text);
+            worst = worst.max((begun.elapsed(), piece, length));
+            assert!(length > 16 * 1024 || first == read(&text), "{piece}");
         }
     }
-    all.sort();
-    for line in all.iter().rev().take(40) {
-        println!("{line:?}");
-    }
+    println!("{worst:?}");
+    // A busy machine, and a build without optimisation, have room.
+    assert!(worst.0.as_secs() < 30, "{worst:?}");
 }
 
 mod hostile {
