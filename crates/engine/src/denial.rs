@@ -8,11 +8,11 @@ use muster_event::{Address, Event, Kind, Nanos, ProcessKey};
 
 use crate::action::command_texts;
 use crate::agent::{Action, Agent, Call};
-use crate::claims::shell;
 use crate::engine::{Engine, event_evidence, finding_id};
 use crate::process::Role;
 use crate::reconcile::{absolute, shorten};
 use crate::roll::name_of;
+use crate::shell;
 use crate::{Code, Evidence, Finding, Severity, Stage};
 
 /// Refusals remembered per agent, the newest: a person or a rule that refuses more than these in one run has been asked the

@@ -24,6 +24,7 @@ mod reconcile;
 mod record;
 mod roll;
 mod said;
+mod shell;
 mod silence;
 mod survivor;
 

@@ -9,11 +9,12 @@ use regex::Regex;
 use crate::agent::{Agent, Call};
 use crate::claims::prose::{regex, sentences};
 use crate::claims::runner;
-use crate::claims::{shell, tests_pass};
+use crate::claims::tests_pass;
 use crate::engine::{Engine, event_evidence, finding_id};
 use crate::process::{Process, Role};
 use crate::reconcile::{absolute, shorten};
 use crate::roll::name_of;
+use crate::shell;
 use crate::{Code, Evidence, Finding, Severity, Stage};
 
 /// Acts that wait for a message, per agent: of one kind the first decide.

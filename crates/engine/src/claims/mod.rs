@@ -4,12 +4,12 @@ mod facts;
 mod files;
 mod git;
 mod judge;
+mod message;
 mod observe;
 mod patterns;
 pub(crate) mod prose;
 pub(crate) mod runner;
 mod said;
-pub(crate) mod shell;
 pub(crate) mod tests_pass;
 
 use muster_event::Nanos;
@@ -29,7 +29,7 @@ pub fn claimed(text: &str) -> Vec<(Class, String)> {
 /// Any text as a shell command: for the fuzzer.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn parses(text: &str) -> bool {
-    shell::simple_commands(text).is_some()
+    crate::shell::simple_commands(text).is_some()
 }
 
 /// Something that an agent said of its work, and what the record says to it.

@@ -8,9 +8,10 @@ use muster_event::Nanos;
 use crate::claims::judge::{Judged, judge};
 use crate::claims::patterns::{self, Found};
 use crate::claims::runner::{self, Purpose};
-use crate::claims::{Claim, Class, Facts, Source, Verdict, shell};
+use crate::claims::{Claim, Class, Facts, Source, Verdict, message};
 use crate::engine::{Engine, finding_id, short_hash};
 use crate::reconcile::shorten;
+use crate::shell;
 use crate::{Code, Evidence, Finding, Output, Severity, Stage};
 
 /// How long after it was read a claim is decided: the record of the acts before it may come a little later.
@@ -111,7 +112,7 @@ impl Engine {
                 for simple in &commands {
                     if simple.words.first().is_some_and(|w| w == "git")
                         && simple.words.iter().any(|w| w == "commit")
-                        && let Some(message) = shell::commit_message(&simple.words)
+                        && let Some(message) = message::commit(&simple.words)
                     {
                         add(super::prose::head(&message, OTHER_TEXT_MAX), Source::CommitMessage);
                     }
@@ -242,7 +243,7 @@ impl Claims {
         time_ns: Nanos,
         evidence: &Evidence,
     ) {
-        for simple in commands {
+        for simple in commands.iter().filter(|s| !s.wraps) {
             if let Some(runner) = runner::recognise(&simple.words) {
                 self.account_runs.push_back(AccountRun {
                     call_id: call_id.to_owned(),

@@ -5,12 +5,13 @@ use std::sync::LazyLock;
 use muster_event::Nanos;
 use regex::Regex;
 
+use crate::claims::Verdict;
 use crate::claims::facts::{Change, Run};
 use crate::claims::judge::{Judged, SLACK_NS, View, by_account, event, run_evidence};
 use crate::claims::prose::regex;
 use crate::claims::runner::Purpose;
-use crate::claims::{Verdict, shell};
 use crate::reconcile::shorten;
+use crate::shell;
 use crate::{Evidence, Severity};
 
 /// What keeps a test from failing, in the text of a change to it.
