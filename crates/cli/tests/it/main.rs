@@ -11,6 +11,7 @@
 
 mod agents;
 mod claims;
+mod continued;
 mod forge;
 mod hostile;
 mod nobodys;

@@ -159,7 +159,7 @@ impl Daemon {
         self.roll().into_iter().find(|a| text(a, "agent") == id).unwrap()
     }
 
-    fn cwd(&self, agent: &Value) -> String {
+    pub fn cwd(&self, agent: &Value) -> String {
         let id = text(agent, "agent");
         let execs = self.list(&["events", "--agent", &id, "--kind", "exec"]);
         execs.first().map(|e| text(e, "cwd")).unwrap_or_default()
