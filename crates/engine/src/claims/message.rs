@@ -34,10 +34,11 @@ pub(crate) fn of_command(simple: &Simple, account: &Account) -> Option<(Source, 
 
 /// `pr create`, `mr update`.
 fn asks<'a>(mut plain: impl Iterator<Item = &'a str>) -> bool {
-    match (plain.next(), plain.next()) {
-        (Some("pr" | "mr" | "pulls"), Some("create" | "new" | "edit" | "update" | "c")) => true,
-        (Some("repos"), Some("pr")) | (Some("pull-request"), _) => true,
-        _ => false,
+    let (what, act) = (plain.next().unwrap_or_default(), plain.next().unwrap_or_default());
+    match what {
+        "pr" | "mr" | "pulls" => matches!(act, "create" | "new" | "edit" | "update" | "c"),
+        "repos" => act == "pr",
+        _ => what == "pull-request",
     }
 }
 
