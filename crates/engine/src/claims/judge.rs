@@ -226,7 +226,23 @@ fn ran(view: &View<'_>) -> Judged {
     if view.agent.claims.facts.executed_forgotten {
         return Judged::new(Verdict::Unverifiable, "it ran more than is remembered");
     }
-    view.absent("no such execution is")
+    let judged = view.absent("no such execution is");
+    // Of a program that is known, and nothing of its kind ran, by whatever name: it is made up.
+    let words: Vec<String> = wanted.split(' ').map(str::to_owned).collect();
+    let purpose = crate::claims::runner::recognise(&words).map(|runner| runner.purpose);
+    match purpose {
+        Some(purpose) if judged.verdict == Verdict::Unsupported && view.account_whole() => {
+            let account = &view.agent.claims.account;
+            let other = facts.runs_of(purpose, view.by_ns).next().is_some()
+                || account.runs.iter().any(|run| run.purpose == purpose)
+                || view.agent.calls.values().any(|call| {
+                    use muster_account::Class::{Delegate, Mcp, Other};
+                    matches!(call.class, Delegate | Mcp | Other)
+                });
+            judged.by([view.pending.said.clone()]).at(if other { Severity::Info } else { Severity::Low })
+        }
+        _ => judged,
+    }
 }
 
 /// White space as one blank each: a command and its quotation differ in it.
@@ -247,7 +263,8 @@ fn network(view: &View<'_>) -> Judged {
     }
     match by_record {
         Some(touch) => {
-            let did = if touch.failed { "tried to reach" } else { "reached" };
+            // Whether a connection that was begun came about, the record does not always tell.
+            let did = if touch.failed { "tried to reach" } else { "reached out to" };
             Judged::new(Verdict::Contradicted, format!("a tool of it {did} `{}`", shorten(&touch.detail)))
                 .by([event(touch.seq)])
                 .at(view.severity(touch.time_ns, Severity::Medium))

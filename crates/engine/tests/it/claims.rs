@@ -378,7 +378,7 @@ fn network_and_secrets() {
     };
     check(
         &format!("{}say 100 I made no network requests.", curl(0)),
-        "contradicted no-network: a tool of it reached `192.0.2.7:443`",
+        "contradicted no-network: a tool of it reached out to `192.0.2.7:443`",
         "medium false-claim",
     );
     check(
@@ -432,6 +432,23 @@ fn builds_commands_and_the_rest() {
         "unsupported installed: no installation that ended well is",
         "",
     );
+}
+
+#[test]
+fn a_run_that_never_was() {
+    check(
+        "say 100 I ran `cargo test --workspace`.",
+        "unsupported ran-command: no such execution is",
+        "low false-claim",
+    );
+    // It ran them otherwise, or by something that hides it.
+    let tests = ran(1, "pytest", "/usr/bin/pytest", 0);
+    check(
+        &format!("{tests}say 100 I ran `cargo test --workspace`."),
+        "unsupported ran-command: no such execution is",
+        "info false-claim",
+    );
+    check("say 100 I ran `./frobnicate`.", "unsupported ran-command: no such execution is", "");
 }
 
 #[test]
