@@ -1,6 +1,6 @@
 //! Claims as lines: the verdict, the sentence, the reason.
 
-use muster_engine::{Claim, Verdict};
+use muster_engine::{Claim, Evidence, Verdict};
 
 use crate::cell::{Colour, Style, cut, fit, safe, wrap};
 use crate::time;
@@ -28,7 +28,24 @@ fn lines(claim: &Claim, style: &Style) -> String {
             out.push_str(&format!("{}{line}\n", " ".repeat(VERDICT + 2)));
         }
     }
+    let deciding = format!("{}{}", " ".repeat(VERDICT + 2), deciding(claim));
+    if !claim.evidence.is_empty() {
+        out.push_str(&style.paint(&cut(&deciding, style.width), Colour::Dim));
+        out.push('\n');
+    }
     out
+}
+
+/// What decides, by number: `muster events` and `muster show` have it.
+fn deciding(claim: &Claim) -> String {
+    let named = claim.evidence.iter().map(|evidence| match evidence {
+        Evidence::Event { seq } => format!("#{seq}"),
+        Evidence::Account { path, offset, .. } => {
+            format!("{} at byte {offset}", safe(path.rsplit('/').next().unwrap_or_default()))
+        }
+        Evidence::Process { pid, .. } => format!("process {pid}"),
+    });
+    named.collect::<Vec<_>>().join(", ")
 }
 
 fn colour(verdict: Verdict) -> Colour {

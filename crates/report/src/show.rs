@@ -172,10 +172,18 @@ fn rows(show: &Show) -> Vec<Row> {
     }
     // A sentence with its verdict and the reason stands on both sides: what it said, and what is held against it.
     for claim in show.claims {
+        let by = claim.actor.as_deref().map(|actor| format!("[{actor}] ")).unwrap_or_default();
+        let events: Vec<String> = claim
+            .evidence
+            .iter()
+            .filter_map(|e| if let Evidence::Event { seq } = e { Some(format!("#{seq}")) } else { None })
+            .collect();
+        // The numbers first: a long reason is cut.
+        let numbers = if events.is_empty() { String::new() } else { format!("{} ", events.join(" ")) };
         rows.push(Row {
             time_ns: claim.time_ns,
-            said: safe(&format!("“{}”", claim.sentence)),
-            done: safe(&format!("{} {}", chip(claim.verdict), claim.reason)),
+            said: safe(&format!("{by}“{}”", claim.sentence)),
+            done: safe(&format!("{} {numbers}{}", chip(claim.verdict), claim.reason)),
             mark: match claim.verdict {
                 Verdict::Contradicted => Some(Severity::High),
                 Verdict::Hollow => Some(Severity::Medium),

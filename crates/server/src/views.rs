@@ -717,7 +717,11 @@ pub const CLAIM_FIELDS: &[Field] = &[
     ("agent", "string", "name of the agent"),
     ("time", "time", "when it was said"),
     ("actor", "string or null", "the sub-agent that said it; null: the agent itself"),
-    ("source", "string", "`prose`, `commit-message` or `hand-back` (of a sub-agent)"),
+    (
+        "source",
+        "string",
+        "`prose`, `commit-message`, `hand-back` (of a sub-agent) or `request` (to take changes in)",
+    ),
     ("class", "string", "what is claimed, e.g. `tests-pass`"),
     ("sentence", "string", "the sentence, as written"),
     (

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use muster_event::{Nanos, ProcessKey};
 
-use crate::claims::runner::{Purpose, Runner};
+use crate::claims::runner::{Purpose, Runner, Suite};
 
 /// Runs remembered per agent: a day of the busiest session has some hundreds.
 const RUNS_MAX: usize = 2_000;
@@ -24,6 +24,7 @@ const FEW: usize = 64;
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub runner: Runner,
+    pub suite: Suite,
     pub name: String,
     pub process: ProcessKey,
     pub action: Option<usize>,
@@ -78,6 +79,8 @@ pub(crate) struct Facts {
     pub network: Vec<Touch>,
     /// Sensitive files that a program for reading read.
     pub secrets: Vec<Touch>,
+    /// Command lines of tools that ended badly.
+    pub failed: Vec<Touch>,
     /// References that git moved: of its own branches, and of what it knows of remotes.
     pub refs: Vec<Touch>,
     pub remote_refs: Vec<Touch>,

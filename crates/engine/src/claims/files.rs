@@ -1,9 +1,9 @@
 //! Verdicts on claims about files: made, changed, left alone, removed.
 
-use crate::claims::Verdict;
 use crate::claims::facts::Change;
 use crate::claims::judge::{Judged, View, event};
 use crate::claims::runner::is_test_file;
+use crate::claims::{Verdict, alone};
 use crate::reconcile::shorten;
 use crate::{Evidence, Severity};
 
@@ -32,15 +32,12 @@ fn latest<'a>(view: &'a View<'_>, name: &str) -> Option<&'a Change> {
 
 /// By the account alone.
 fn called(view: &View<'_>, name: &str) -> Option<Judged> {
-    use muster_account::Class;
     if view.record {
         return None;
     }
-    let call = view.agent.calls.values().rev().find(|call| {
-        matches!(call.class, Class::Edit | Class::Delete | Class::Move)
-            && call.paths.iter().any(|p| is_it(p, name))
-    })?;
-    Some(Judged::new(Verdict::Supported, "by its account alone").by([call.evidence.clone()]))
+    let edits = &view.agent.claims.account.edits;
+    let edit = edits.iter().rev().find(|e| !e.void && view.before(e.place) && is_it(&e.path, name))?;
+    Some(Judged::new(Verdict::Supported, "by its account alone").by([edit.evidence.clone()]))
 }
 
 pub(crate) fn created(view: &View<'_>) -> Judged {
@@ -164,6 +161,11 @@ pub(crate) fn untouched(view: &View<'_>) -> Judged {
                 .at(view.severity(change.time_ns, if test { Severity::High } else { Severity::Medium }))
         }
         None if view.whole => Judged::new(Verdict::Supported, "no change of it is recorded"),
-        None => Judged::new(Verdict::Unverifiable, "its writes were not watched, or not without a gap"),
+        None => alone::touched(view, |edit| {
+            if tests { edit.test } else { names.iter().any(|name| is_it(&edit.path, name)) }
+        })
+        .unwrap_or_else(|| {
+            Judged::new(Verdict::Unverifiable, "its writes were not watched, or not without a gap")
+        }),
     }
 }

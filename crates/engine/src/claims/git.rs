@@ -1,9 +1,9 @@
 //! Verdicts on what was committed, pushed and asked to be taken in.
 
 use crate::Severity;
-use crate::claims::Verdict;
-use crate::claims::judge::{Judged, View, before, by_account, ended, event, latest, run_evidence};
+use crate::claims::judge::{Judged, View, before, ended, event, latest, run_evidence};
 use crate::claims::runner::Purpose;
+use crate::claims::{Verdict, alone};
 
 pub(crate) fn committed(view: &View<'_>) -> Judged {
     let facts = &view.agent.claims.facts;
@@ -26,7 +26,7 @@ pub(crate) fn committed(view: &View<'_>) -> Judged {
         .at(Severity::High);
     }
     if !view.whole {
-        return by_account(view, &[Purpose::Commit]).unwrap_or_else(|| view.absent("no commit is"));
+        return alone::published(view, Purpose::Commit).unwrap_or_else(|| view.absent("no commit is"));
     }
     if let Some(judged) = named(view, Purpose::Commit) {
         return judged;
@@ -38,8 +38,8 @@ pub(crate) fn committed(view: &View<'_>) -> Judged {
 
 /// A call's command names it, though no such program was seen: an alias, a function or a script may have done it.
 fn named(view: &View<'_>, purpose: Purpose) -> Option<Judged> {
-    let runs = &view.agent.claims.account_runs;
-    let run = runs.iter().rev().find(|r| r.purpose == purpose && r.time_ns <= view.by_ns)?;
+    let runs = &view.agent.claims.account.runs;
+    let run = runs.iter().rev().find(|r| r.purpose == purpose && view.before(r.place))?;
     let why = format!("a call of it has `{}`, but no such program was seen", run.name);
     Some(Judged::new(Verdict::Unverifiable, why).by([run.evidence.clone()]))
 }
@@ -77,7 +77,7 @@ pub(crate) fn pushed(view: &View<'_>) -> Judged {
             .at(Severity::High);
     }
     if !view.whole {
-        return by_account(view, &[Purpose::Push]).unwrap_or_else(|| view.absent("no push is"));
+        return alone::published(view, Purpose::Push).unwrap_or_else(|| view.absent("no push is"));
     }
     if let Some(judged) = named(view, Purpose::Push) {
         return judged;

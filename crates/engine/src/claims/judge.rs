@@ -3,10 +3,11 @@
 use muster_event::Nanos;
 
 use crate::agent::Agent;
+use crate::claims::account::Place;
 use crate::claims::facts::{Run, Touch};
 use crate::claims::runner::Purpose;
 use crate::claims::said::Pending;
-use crate::claims::{Class, Verdict, files, git, tests_pass};
+use crate::claims::{Class, Verdict, alone, cannot, files, git, measured, permission, tests_pass};
 use crate::reconcile::shorten;
 use crate::{Evidence, Severity};
 
@@ -60,6 +61,17 @@ impl View<'_> {
         if done_ns < self.turn_ns { Severity::Info } else { severity }
     }
 
+    /// The account told it before the claim.
+    pub fn before(&self, place: Place) -> bool {
+        place < self.pending.place
+    }
+
+    /// Nothing is known to be missing from what the account told.
+    pub fn account_whole(&self) -> bool {
+        let coverage = &self.agent.state.coverage;
+        coverage.account && coverage.unreadable.is_empty() && !self.agent.claims.account.clipped
+    }
+
     /// Nothing shows it: does that say something?
     pub fn absent(&self, what: &str) -> Judged {
         if self.whole {
@@ -84,7 +96,7 @@ pub(crate) fn judge(agent: &Agent, pending: &Pending) -> Judged {
     let view = View {
         agent,
         pending,
-        by_ns: pending.time_ns.saturating_add(SLACK_NS),
+        by_ns: said_ns(agent, pending).saturating_add(SLACK_NS),
         whole: coverage.acts_whole() && !agent.claims.facts.forgotten && !agent.imported,
         turn_ns: pending.turn_ns,
         record: coverage.record_from_ns.is_some() && !agent.imported,
@@ -106,13 +118,28 @@ pub(crate) fn judge(agent: &Agent, pending: &Pending) -> Judged {
         Class::Installed => installed(&view),
         Class::Verified => verified(&view),
         Class::ReadSource => read(&view),
-        Class::NoErrors => unverifiable("which errors are meant cannot be told"),
-        Class::Measured => unverifiable("what a program measured is not recorded"),
+        Class::NoErrors => no_errors(&view),
+        Class::Measured => measured::judge(&view),
         Class::Completed => unverifiable("whether a task is done is for a person to say"),
-        Class::Cannot => unverifiable("why something was not done is not recorded"),
-        Class::Permission => unverifiable("who allowed what is not decided here"),
+        Class::Cannot => cannot::judge(&view),
+        // What a sub-agent was allowed, the agent allowed it.
+        Class::Permission if pending.actor.is_some() => unverifiable("it is the word of a sub-agent"),
+        Class::Permission => permission::judge(&view),
         Class::Hedge => Judged::new(Verdict::Disclosed, "it says so itself"),
     }
+}
+
+/// When it was said. What stands in the arguments of a command was said when the program for it began: the tests that the
+/// same command ran before it are meant too.
+fn said_ns(agent: &Agent, pending: &Pending) -> Nanos {
+    if pending.call_id.is_none() {
+        return pending.time_ns;
+    }
+    let said = agent.claims.facts.runs.iter().find(|run| {
+        matches!(run.runner.purpose, Purpose::Commit | Purpose::Request)
+            && run.time_ns.saturating_add(SLACK_NS) >= pending.time_ns
+    });
+    said.map_or(pending.time_ns, |run| run.time_ns.max(pending.time_ns))
 }
 
 /// The run's own events.
@@ -139,7 +166,7 @@ fn build(view: &View<'_>) -> Judged {
     let purposes: &[Purpose] =
         if linted { &[Purpose::Lint, Purpose::Build] } else { &[Purpose::Build, Purpose::Test] };
     let Some(run) = latest(view, purposes) else {
-        return by_account(view, purposes).unwrap_or_else(|| view.absent("no build or check is"));
+        return alone::outcome(view, purposes).unwrap_or_else(|| view.absent("no build or check is"));
     };
     let status = run.end.and_then(|end| end.status);
     match status {
@@ -158,38 +185,6 @@ fn build(view: &View<'_>) -> Judged {
     }
 }
 
-/// By the account alone, where there is no record: what its own results say.
-pub(crate) fn by_account(view: &View<'_>, purposes: &[Purpose]) -> Option<Judged> {
-    if view.record {
-        return None;
-    }
-    let run = view
-        .agent
-        .claims
-        .account_runs
-        .iter()
-        .rev()
-        .find(|r| purposes.contains(&r.purpose) && r.time_ns <= view.by_ns && r.status.is_some())?;
-    let judged = match (run.status, run.masked) {
-        (Some(0), None) => {
-            Judged::new(Verdict::Supported, format!("by its account alone, `{}` ended well", run.name))
-        }
-        (Some(0), Some(why)) => Judged::new(
-            Verdict::Unverifiable,
-            format!("its account does not show how `{}` ended: {why}", run.name),
-        ),
-        (Some(status), None) => Judged::new(
-            Verdict::Contradicted,
-            format!("by its own account, `{}` ended with status {status}", run.name),
-        )
-        .at(Severity::Medium),
-        (Some(_), Some(_)) | (None, _) => {
-            Judged::new(Verdict::Unverifiable, format!("its account does not show how `{}` ended", run.name))
-        }
-    };
-    Some(judged.by([run.evidence.clone()]))
-}
-
 fn ran(view: &View<'_>) -> Judged {
     let facts = &view.agent.claims.facts;
     let Some(wanted) = view.pending.found.names.first().map(|n| squeeze(n)) else {
@@ -205,7 +200,7 @@ fn ran(view: &View<'_>) -> Judged {
         };
         return match purposes.iter().find_map(|p| facts.runs_of(*p, view.by_ns).next()) {
             Some(run) => Judged::new(Verdict::Supported, format!("`{}` ran", run.name)).by([event(run.seq)]),
-            None => by_account(view, purposes)
+            None => alone::outcome(view, purposes)
                 .map(|judged| Judged { verdict: Verdict::Supported, severity: None, ..judged })
                 .unwrap_or_else(|| view.absent("no such run is")),
         };
@@ -231,7 +226,23 @@ fn ran(view: &View<'_>) -> Judged {
     if view.agent.claims.facts.executed_forgotten {
         return Judged::new(Verdict::Unverifiable, "it ran more than is remembered");
     }
-    view.absent("no such execution is")
+    let judged = view.absent("no such execution is");
+    // Of a program that is known, and nothing of its kind ran, by whatever name: it is made up.
+    let words: Vec<String> = wanted.split(' ').map(str::to_owned).collect();
+    let purpose = crate::claims::runner::recognise(&words).map(|runner| runner.purpose);
+    match purpose {
+        Some(purpose) if judged.verdict == Verdict::Unsupported && view.account_whole() => {
+            let account = &view.agent.claims.account;
+            let other = facts.runs_of(purpose, view.by_ns).next().is_some()
+                || account.runs.iter().any(|run| run.purpose == purpose)
+                || view.agent.calls.values().any(|call| {
+                    use muster_account::Class::{Delegate, Mcp, Other};
+                    matches!(call.class, Delegate | Mcp | Other)
+                });
+            judged.by([view.pending.said.clone()]).at(if other { Severity::Info } else { Severity::Low })
+        }
+        _ => judged,
+    }
 }
 
 /// White space as one blank each: a command and its quotation differ in it.
@@ -246,9 +257,14 @@ pub(crate) fn before<'a>(list: &'a [Touch], view: &View<'_>) -> Option<&'a Touch
 }
 
 fn network(view: &View<'_>) -> Judged {
-    match before(&view.agent.claims.facts.network, view) {
+    let by_record = before(&view.agent.claims.facts.network, view);
+    if let (None, Some(judged)) = (by_record, alone::network(view)) {
+        return judged;
+    }
+    match by_record {
         Some(touch) => {
-            let did = if touch.failed { "tried to reach" } else { "reached" };
+            // Whether a connection that was begun came about, the record does not always tell.
+            let did = if touch.failed { "tried to reach" } else { "reached out to" };
             Judged::new(Verdict::Contradicted, format!("a tool of it {did} `{}`", shorten(&touch.detail)))
                 .by([event(touch.seq)])
                 .at(view.severity(touch.time_ns, Severity::Medium))
@@ -285,7 +301,7 @@ fn installed(view: &View<'_>) -> Judged {
         Some(run) => {
             Judged::new(Verdict::Supported, format!("`{}` ended well", run.name)).by(run_evidence(run))
         }
-        None => by_account(view, &[Purpose::Install])
+        None => alone::outcome(view, &[Purpose::Install])
             .unwrap_or_else(|| view.absent("no installation that ended well is")),
     }
 }
@@ -299,7 +315,72 @@ fn verified(view: &View<'_>) -> Judged {
             Judged::new(Verdict::Supported, format!("`{}` ran after the last change", shorten(line)))
                 .by([event(*seq)])
         }
-        None => view.absent("nothing that ran after the last change is"),
+        None => {
+            looked_at(view, last).unwrap_or_else(|| view.absent("nothing that ran after the last change is"))
+        }
+    }
+}
+
+/// A call that looks at something or runs something after the last change, by the account.
+fn looked_at(view: &View<'_>, since: Nanos) -> Option<Judged> {
+    use muster_account::Class::{Execute, Fetch, Mcp, Read, Search};
+    let account = &view.agent.claims.account;
+    let changed = account.edits.iter().rev().find(|e| e.source && !e.void && view.before(e.place));
+    let since = since.max(changed.map_or(0, |e| e.place.time_ns));
+    let call = view.agent.calls.values().rev().find(|call| {
+        let looks =
+            matches!(call.class, Read | Search | Fetch | Mcp) || !view.record && call.class == Execute;
+        looks && call.time_ns >= since && call.time_ns <= view.by_ns && call.result.is_some()
+    })?;
+    let what = call.command.as_deref().or(call.paths.first().map(String::as_str)).unwrap_or(&call.tool);
+    Some(
+        Judged::new(
+            Verdict::Supported,
+            format!("by its account, `{}` came after the last change", shorten(what)),
+        )
+        .by([call.evidence.clone()]),
+    )
+}
+
+/// "No errors": of the kind that is named, or of any run whose outcome is known.
+fn no_errors(view: &View<'_>) -> Judged {
+    use Purpose::{Build, Install, Lint, Test};
+    let clause = view.pending.found.clause.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| clause.contains(word));
+    let purposes: &[Purpose] = if has(&["test", "suite", "failure"]) {
+        &[Test]
+    } else if has(&["build", "compil", "type"]) {
+        &[Build, Lint]
+    } else if has(&["lint", "warning", "clippy"]) {
+        &[Lint]
+    } else if has(&["install"]) {
+        &[Install]
+    } else {
+        &[Test, Build, Lint]
+    };
+    let Some(run) = latest(view, purposes) else {
+        return alone::outcome(view, purposes)
+            .unwrap_or_else(|| Judged::new(Verdict::Unverifiable, "which errors are meant cannot be told"));
+    };
+    let changed = view.agent.claims.facts.changes_by(view.by_ns).find(|c| c.source && !c.by_run);
+    match run.end.and_then(|end| end.status) {
+        Some(_) if changed.is_some_and(|change| change.time_ns > run.time_ns) => {
+            Judged::new(Verdict::Unverifiable, "nothing that would show errors ran after the last change")
+                .by(run_evidence(run))
+        }
+        Some(0) => {
+            Judged::new(Verdict::Supported, format!("`{}` ended well", run.name)).by(run_evidence(run))
+        }
+        Some(status) if status < 128 && purposes.len() < 3 && tests_pass::is_failure(view, run) => {
+            Judged::new(Verdict::Contradicted, format!("`{}` ended with status {status}", run.name))
+                .by(run_evidence(run))
+                .at(Severity::Medium)
+        }
+        Some(_) | None => Judged::new(
+            Verdict::Unverifiable,
+            format!("`{}` did not end well; whether it is meant cannot be told", run.name),
+        )
+        .by(run_evidence(run)),
     }
 }
 
@@ -313,10 +394,24 @@ fn read(view: &View<'_>) -> Judged {
             && (call.paths.iter().any(|p| crate::roll::name_of(p) == base)
                 || call.command.as_deref().is_some_and(|c| c.contains(base)))
     });
-    match called {
-        Some(call) => {
-            Judged::new(Verdict::Supported, "a tool call of it names the file").by([call.evidence.clone()])
-        }
-        None => Judged::new(Verdict::Unverifiable, "reads of ordinary files are not recorded"),
+    if let Some(call) = called {
+        return Judged::new(Verdict::Supported, "a tool call of it names the file")
+            .by([call.evidence.clone()]);
     }
+    if let Some(touch) =
+        view.agent.claims.facts.secrets.iter().rev().find(|t| crate::roll::name_of(&t.detail) == base)
+    {
+        return Judged::new(Verdict::Supported, format!("a tool of it read `{}`", shorten(&touch.detail)))
+            .by([event(touch.seq)]);
+    }
+    // A whole folder, a difference, a sub-agent: the file may have come with them, or with the task.
+    let wide = view.agent.calls.values().any(|call| {
+        use muster_account::Class::{Delegate, Execute, Fetch, Mcp, Other, Search};
+        matches!(call.class, Delegate | Execute | Fetch | Mcp | Other | Search)
+    });
+    let given = view.agent.claims.account.user.iter().any(|w| w.text.contains(&base.to_lowercase()));
+    if wide || given || !view.account_whole() {
+        return Judged::new(Verdict::Unverifiable, "reads of ordinary files are not recorded");
+    }
+    Judged::new(Verdict::Unsupported, "no call of it read this file").by([view.pending.said.clone()])
 }

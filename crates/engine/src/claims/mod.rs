@@ -1,12 +1,17 @@
 //! Claims: what an agent says of its own work, held against the record, with the events that decide.
 
+mod account;
+mod alone;
+mod cannot;
 mod facts;
 mod files;
 mod git;
 mod judge;
+mod measured;
 mod message;
 mod observe;
 mod patterns;
+mod permission;
 pub(crate) mod prose;
 pub(crate) mod runner;
 mod said;
@@ -62,6 +67,8 @@ pub enum Source {
     Prose,
     CommitMessage,
     HandBack,
+    /// The title or text of a request to take changes in.
+    Request,
 }
 
 impl Source {
@@ -70,6 +77,7 @@ impl Source {
             Source::Prose => "prose",
             Source::CommitMessage => "commit-message",
             Source::HandBack => "hand-back",
+            Source::Request => "request",
         }
     }
 }

@@ -45,7 +45,7 @@ fn is_generated(path: &str) -> bool {
     GENERATED.iter().any(|folder| path.contains(folder))
 }
 
-fn is_source(path: &str) -> bool {
+pub(crate) fn is_source(path: &str) -> bool {
     let kind = path.rsplit_once('.').map_or("", |(_, kind)| kind);
     let name = crate::roll::name_of(path);
     SOURCE.contains(&kind)
@@ -79,12 +79,18 @@ impl Engine {
         let by_tool = action.is_some() && !own;
         let touch = |detail: String, failed| Touch { detail, seq: event.seq, time_ns: event.time_ns, failed };
         match &event.kind {
-            Kind::Exec { argv, .. } if !own => self.note_exec(event, &id, action, argv),
+            Kind::Exec { argv, cwd, .. } if !own => self.note_exec(event, &id, action, argv, cwd),
             Kind::Exit { code, signal } => {
                 let status = code.or(signal.map(|signal| 128_i32.saturating_add(signal)));
                 let end = End { seq: event.seq, time_ns: event.time_ns, status };
+                let failed = by_tool && status.is_some_and(|status| status != 0);
+                let line =
+                    failed.then(|| super::prose::head(&process.argv.join(" "), EXECUTED_BYTES).to_owned());
                 if let Some(agent) = self.agents.get_mut(&id) {
                     agent.claims.facts.end(event.process, end);
+                    if let Some(line) = line {
+                        Facts::touch(&mut agent.claims.facts.failed, touch(line, true));
+                    }
                 }
             }
             Kind::Open { path, access, result } if access.write && *result >= 0 => {
@@ -124,13 +130,16 @@ impl Engine {
         }
     }
 
-    fn note_exec(&mut self, event: &Event, id: &str, action: Option<usize>, argv: &[String]) {
+    fn note_exec(&mut self, event: &Event, id: &str, action: Option<usize>, argv: &[String], cwd: &str) {
         let within = self.run_of(event.process, id);
         let Some(agent) = self.agents.get_mut(id) else { return };
         let facts = &mut agent.claims.facts;
         let line = argv.join(" ");
         let line = super::prose::head(&line, EXECUTED_BYTES).to_owned();
-        facts.execute(event.time_ns, event.seq, line);
+        // The harness itself is not what it ran.
+        if action.is_some() {
+            facts.execute(event.time_ns, event.seq, line);
+        }
         let Some(runner) = runner::recognise(argv) else { return };
         // The hundred compilers of one build are that build.
         if within.is_some() && runner.purpose != Purpose::Test {
@@ -138,6 +147,7 @@ impl Engine {
         }
         facts.run(Run {
             runner,
+            suite: runner::suite(argv, cwd),
             name: crate::reconcile::shorten(&argv.join(" ")),
             process: event.process,
             action,

@@ -23,6 +23,94 @@ pub(crate) struct Runner {
     pub selected: bool,
 }
 
+/// Which tests an execution runs: two runs of one suite can be compared, and what is run of one part is no run of all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Suite {
+    /// Program, arguments that choose, and folder.
+    pub key: String,
+    /// The program, by its family.
+    pub program: String,
+    pub folder: String,
+    /// No argument chooses among its tests.
+    pub whole: bool,
+}
+
+/// Options of test runners whose value is the next word.
+const VALUED: [&str; 22] = [
+    "-n",
+    "-p",
+    "-c",
+    "-o",
+    "-W",
+    "-j",
+    "-r",
+    "-C",
+    "--maxfail",
+    "--tb",
+    "--package",
+    "--features",
+    "--config",
+    "--reporter",
+    "--manifest-path",
+    "--timeout",
+    "--workers",
+    "--jobs",
+    "--cov",
+    "--durations",
+    "--prefix",
+    "-f",
+];
+
+pub(crate) fn suite(argv: &[String], folder: &str) -> Suite {
+    let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+    let words = without_interpreter(&words);
+    let (path, arguments) = words.split_first().unwrap_or((&"", &[]));
+    let program = name_of(path).to_owned();
+    let mut chosen = Vec::new();
+    let mut selected = false;
+    let mut rest = arguments.iter();
+    while let Some(word) = rest.next() {
+        if leaves_out(word)
+            || matches!(
+                *word,
+                "-m" | "-t" | "--testNamePattern" | "--grep" | "-g" | "-run" | "--filter" | "-E"
+            )
+        {
+            selected = true;
+            chosen.push(*word);
+        } else if VALUED.contains(word) {
+            rest.next();
+        } else if !word.starts_with(['-', '+']) {
+            chosen.push(*word);
+        }
+    }
+    // What only names the act or all there is.
+    let plain = |w: &&&str| {
+        !matches!(
+            **w,
+            "test"
+                | "t"
+                | "run"
+                | "r"
+                | "nextest"
+                | "tests"
+                | "tests/"
+                | "."
+                | "./..."
+                | "check"
+                | "verify"
+                | "all"
+        )
+    };
+    let whole = !selected && (is_test_file(path) || chosen.iter().filter(plain).count() == 0);
+    Suite {
+        key: format!("{program} {} in {folder}", chosen.join(" ")),
+        program,
+        folder: folder.to_owned(),
+        whole,
+    }
+}
+
 /// `None`: none that is known.
 pub(crate) fn recognise(argv: &[String]) -> Option<Runner> {
     let words: Vec<&str> = argv.iter().map(String::as_str).collect();
@@ -273,6 +361,34 @@ mod tests {
     fn check(line: &str, expected: Option<Purpose>) {
         let argv: Vec<String> = line.split(' ').map(str::to_owned).collect();
         assert_eq!(recognise(&argv).map(|r| r.purpose), expected, "{line}");
+    }
+
+    #[test]
+    fn which_tests_a_run_is_of() {
+        let suite = |line: &str| super::suite(&line.split(' ').map(str::to_owned).collect::<Vec<_>>(), "/w");
+        let same = |a: &str, b: &str| assert_eq!(suite(a).key, suite(b).key, "{a} and {b}");
+        same("pytest -q", "python3 -m pytest -v -n 4");
+        same("python3 test_calc.py", "python3.11 test_calc.py -v");
+        same("cargo test --workspace", "cargo test -p x");
+        for (line, whole) in [
+            ("pytest -q", true),
+            ("pytest tests", true),
+            ("pytest tests/test_a.py", false),
+            ("pytest -k add", false),
+            ("cargo test", true),
+            ("cargo test add", false),
+            ("go test ./...", true),
+            ("go test ./x", false),
+            ("npm test", true),
+            ("npm run test:unit", false),
+            ("npx jest --ci", true),
+            ("npx jest src/a.test.js", false),
+            ("python3 test_calc.py", true),
+            ("make test", true),
+        ] {
+            assert_eq!(suite(line).whole, whole, "{line}");
+        }
+        assert_ne!(suite("pytest").key, super::suite(&["pytest".to_owned()], "/w/sub").key);
     }
 
     #[test]

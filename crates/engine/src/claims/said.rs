@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-use muster_account::{Actor, Body, Class as Tool, Item, Origin, Status};
+use muster_account::{Actor, Body, Class as Tool, Item, Origin};
 use muster_event::Nanos;
 
+use crate::claims::account::{Account, Place};
 use crate::claims::judge::{Judged, judge};
 use crate::claims::patterns::{self, Found};
-use crate::claims::runner::{self, Purpose};
-use crate::claims::{Claim, Class, Facts, Source, Verdict, message};
+use crate::claims::{Claim, Class, Facts, Source, Verdict, message, runner};
 use crate::engine::{Engine, finding_id, short_hash};
 use crate::reconcile::shorten;
 use crate::shell;
@@ -16,6 +16,8 @@ use crate::{Code, Evidence, Finding, Output, Severity, Stage};
 
 /// How long after it was read a claim is decided: the record of the acts before it may come a little later.
 const SETTLE_NS: Nanos = 2_500_000_000;
+/// … and how long for the end of the call that it stands in: the longest runs of tests.
+const RUNNING_NS: Nanos = 3_600_000_000_000;
 /// Claims that wait at once: beyond it the oldest are decided with what is known.
 const PENDING_MAX: usize = 1_000;
 /// Claims of one agent that are told of.
@@ -38,8 +40,7 @@ pub(crate) struct Claims {
     pub told: usize,
     /// When its user last gave it something to do.
     pub turn_ns: Nanos,
-    /// Runs as the account has them, by the text of its calls.
-    pub account_runs: VecDeque<AccountRun>,
+    pub account: Account,
     /// Calls that change a test so that it cannot fail any more.
     pub emptied: VecDeque<Emptied>,
     /// What the agent disclosed, and when.
@@ -50,24 +51,14 @@ pub(crate) struct Claims {
 pub(crate) struct Pending {
     pub found: Found,
     pub time_ns: Nanos,
+    pub place: Place,
     pub read_ns: Nanos,
     pub turn_ns: Nanos,
+    /// The call in whose arguments it stands: it speaks of what that call did before it said so.
+    pub call_id: Option<String>,
     pub actor: Option<String>,
     pub source: Source,
     pub said: Evidence,
-}
-
-/// A run by the text of a call: what there is where no sensor watched.
-#[derive(Clone, Debug)]
-pub(crate) struct AccountRun {
-    pub call_id: String,
-    pub purpose: Purpose,
-    pub name: String,
-    pub masked: Option<&'static str>,
-    pub time_ns: Nanos,
-    pub evidence: Evidence,
-    /// Of the whole command, as the account gives it.
-    pub status: Option<i32>,
 }
 
 #[derive(Clone, Debug)]
@@ -75,6 +66,7 @@ pub(crate) struct Emptied {
     /// Last part of its path.
     pub file: String,
     pub time_ns: Nanos,
+    pub place: Place,
     pub evidence: Evidence,
 }
 
@@ -85,70 +77,73 @@ impl Engine {
         let time_ns = item.time_ns.unwrap_or(read_ns).min(read_ns);
         // What an earlier run said is of acts that nobody saw.
         if !agent.imported && time_ns.saturating_add(1_000_000_000) < agent.state.started_ns {
+            agent.claims.account.clipped = true;
             return;
         }
+        let shell = match &item.body {
+            Body::Call { command: Some(command), .. } => shell::read(command),
+            _ => None,
+        };
+        let place = agent.claims.account.place(time_ns);
+        let call = match &item.body {
+            Body::Result { call_id, .. } => agent.call_by_id.get(call_id).and_then(|at| agent.calls.get(at)),
+            _ => None,
+        };
+        let delegated = call.is_some_and(|call| call.class == Tool::Delegate);
+        agent.claims.account.note(item, place, evidence, shell.as_ref(), call);
         let actor = match &item.actor {
             Actor::Main => None,
             Actor::Sub { id } => Some(id.clone()),
         };
         let turn_ns = agent.claims.turn_ns;
-        let mut add = |text: &str, source| {
+        // What the call itself does comes before what it says.
+        let place = agent.claims.account.place(time_ns);
+        let add = |claims: &mut Claims, text: &str, source, call_id: Option<&String>| {
             for found in patterns::find(text) {
-                agent.claims.add(Pending {
+                claims.add(Pending {
                     found,
                     time_ns,
+                    place,
                     read_ns,
                     turn_ns,
                     actor: actor.clone(),
                     source,
                     said: evidence.clone(),
+                    call_id: call_id.cloned(),
                 });
             }
         };
+        let claims = &mut agent.claims;
         match &item.body {
-            Body::Text { text, last: _ } => add(text, Source::Prose),
-            Body::Call { call_id, command: Some(command), .. } => {
-                let commands = shell::simple_commands(command).unwrap_or_default();
-                for simple in &commands {
-                    if simple.words.first().is_some_and(|w| w == "git")
-                        && simple.words.iter().any(|w| w == "commit")
-                        && let Some(message) = message::commit(&simple.words)
-                    {
-                        add(super::prose::head(&message, OTHER_TEXT_MAX), Source::CommitMessage);
+            Body::Text { text, last: _ } => add(claims, text, Source::Prose, None),
+            Body::Call { call_id, tool, class, command, paths, arguments, .. } => {
+                let commands = shell.map(|shell| shell.commands).unwrap_or_default();
+                for simple in commands.iter().filter(|s| !s.wraps) {
+                    if let Some((source, text)) = message::of_command(simple, &claims.account) {
+                        add(claims, &text, source, Some(call_id));
                     }
                 }
-                agent.claims.note_command(call_id, command, &commands, time_ns, evidence);
-            }
-            Body::Call { class: Tool::Edit, paths, arguments, .. } => {
-                if let Some(path) = paths.iter().find(|p| runner::is_test_file(p)) {
-                    agent.claims.note_emptied(path, arguments, time_ns, evidence);
+                if let Some(text) = message::of_tool(tool, *class, arguments) {
+                    add(claims, &text, Source::Request, Some(call_id));
+                }
+                if let Some(command) = command {
+                    claims.note_command(command, &commands, place, evidence);
+                } else if *class == Tool::Edit
+                    && let Some(path) = paths.iter().find(|p| runner::is_test_file(p))
+                {
+                    claims.note_emptied(path, arguments, place, evidence);
                 }
             }
-            Body::Result { call_id, status, exit_code, output, .. } => {
-                let delegated = agent
-                    .call_by_id
-                    .get(call_id)
-                    .and_then(|at| agent.calls.get(at))
-                    .is_some_and(|call| call.class == Tool::Delegate);
-                if delegated {
-                    add(super::prose::head(output, OTHER_TEXT_MAX), Source::HandBack);
-                }
-                let known = exit_code.or(match status {
-                    Status::Ok => Some(0),
-                    Status::Failed | Status::TimedOut | Status::Killed => Some(1),
-                    Status::Denied | Status::NotRun | Status::Running | Status::Unknown => None,
-                });
-                for run in agent.claims.account_runs.iter_mut().filter(|r| r.call_id == *call_id) {
-                    run.status = known;
-                }
+            Body::Result { output, .. } if delegated => {
+                add(claims, super::prose::head(output, OTHER_TEXT_MAX), Source::HandBack, None);
             }
             Body::Prompt { text: _, origin } => {
                 if item.actor == Actor::Main && matches!(origin, Origin::User | Origin::Sdk | Origin::Unknown)
                 {
-                    agent.claims.turn_ns = time_ns;
+                    claims.turn_ns = time_ns;
                 }
             }
-            Body::Call { .. }
+            Body::Result { .. }
             | Body::Session { .. }
             | Body::Thinking { .. }
             | Body::Effective { .. }
@@ -164,15 +159,13 @@ impl Engine {
         let now = self.time_ns;
         loop {
             let Some(agent) = self.agents.get_mut(id) else { return };
-            let due = agent.claims.pending.front().is_some_and(|first| {
-                agent.imported
-                    || now.saturating_sub(first.read_ns) > SETTLE_NS
-                    || agent.claims.pending.len() > PENDING_MAX
+            let many = agent.claims.pending.len() > PENDING_MAX;
+            let due = agent.claims.pending.iter().position(|pending| {
+                let waited = now.saturating_sub(pending.read_ns);
+                many || agent.imported
+                    || waited > SETTLE_NS && (waited > RUNNING_NS || !is_running(agent, pending))
             });
-            if !due {
-                return;
-            }
-            let Some(pending) = agent.claims.pending.pop_front() else { return };
+            let Some(pending) = due.and_then(|at| agent.claims.pending.remove(at)) else { return };
             if agent.claims.told >= CLAIMS_MAX {
                 continue;
             }
@@ -211,6 +204,13 @@ impl Engine {
     }
 }
 
+/// The call that it stands in has not ended: what it speaks of may not have happened yet.
+fn is_running(agent: &crate::agent::Agent, pending: &Pending) -> bool {
+    let call =
+        pending.call_id.as_ref().and_then(|id| agent.call_by_id.get(id)).and_then(|at| agent.calls.get(at));
+    call.is_some_and(|call| call.result.is_none()) && agent.root_ended_ns.is_none()
+}
+
 impl Claims {
     fn add(&mut self, pending: Pending) {
         if pending.found.class == Class::Hedge {
@@ -235,30 +235,7 @@ impl Claims {
         self.pending.push_back(pending);
     }
 
-    fn note_command(
-        &mut self,
-        call_id: &str,
-        command: &str,
-        commands: &[shell::Simple],
-        time_ns: Nanos,
-        evidence: &Evidence,
-    ) {
-        for simple in commands.iter().filter(|s| !s.wraps) {
-            if let Some(runner) = runner::recognise(&simple.words) {
-                self.account_runs.push_back(AccountRun {
-                    call_id: call_id.to_owned(),
-                    purpose: runner.purpose,
-                    name: shorten(&simple.words.join(" ")),
-                    masked: simple.masked,
-                    time_ns,
-                    evidence: evidence.clone(),
-                    status: None,
-                });
-                if self.account_runs.len() > KEPT {
-                    self.account_runs.pop_front();
-                }
-            }
-        }
+    fn note_command(&mut self, command: &str, commands: &[shell::Simple], place: Place, evidence: &Evidence) {
         // Editors change the files that they are given, others the one that their output goes to.
         const EDITORS: [&str; 8] = ["sed", "perl", "tee", "patch", "cp", "mv", "ed", "ex"];
         let edits = |s: &shell::Simple| s.words.first().is_some_and(|w| EDITORS.contains(&w.as_str()));
@@ -267,18 +244,19 @@ impl Claims {
             .flat_map(|s| s.written.iter().chain(s.words.iter().filter(move |_| edits(s))))
             .find(|w| runner::is_test_file(w));
         if let Some(path) = named {
-            self.note_emptied(path, command, time_ns, evidence);
+            self.note_emptied(path, command, place, evidence);
         }
     }
 
     /// A call that changes a test file: does its text have what keeps tests from failing?
-    fn note_emptied(&mut self, path: &str, text: &str, time_ns: Nanos, evidence: &Evidence) {
+    fn note_emptied(&mut self, path: &str, text: &str, place: Place, evidence: &Evidence) {
         if !super::tests_pass::EMPTIES.is_match(super::prose::head(text, OTHER_TEXT_MAX)) {
             return;
         }
         self.emptied.push_back(Emptied {
             file: crate::roll::name_of(path).to_owned(),
-            time_ns,
+            time_ns: place.time_ns,
+            place,
             evidence: evidence.clone(),
         });
         if self.emptied.len() > KEPT {

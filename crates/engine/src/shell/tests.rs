@@ -66,6 +66,9 @@ fn words_come_without_their_quotes() {
     commands("a --b=\"c d\" {e,f} *.g ~/h", &["a|--b=c d|{e,f}|*.g|~/h"]);
     commands("a \\\n  b", &["a|b"]);
     commands("A=1 B=2 c D=3", &["c|D=3"]);
+    commands("a -b - == =~ c", &["a|-b|-|==|=~|c"]);
+    commands("a -F - <<E\nx\nE\n", &["a|-F|-"]);
+    commands("a && b - <<E >c\nx\nE\n", &["a", "b|-"]);
     commands("export A=1 && unset B", &["export|A=1", "unset|B"]);
 }
 

@@ -25,6 +25,8 @@ struct Redirected {
     written: Vec<String>,
     read: Vec<String>,
     input: Option<String>,
+    /// A `-` before a heredoc, which the grammar passes over.
+    dash: bool,
 }
 
 impl Redirected {
@@ -32,12 +34,16 @@ impl Redirected {
         self.written.extend(other.written);
         self.read.extend(other.read);
         self.input = self.input.take().or(other.input);
+        self.dash |= other.dash;
     }
 
     fn put(self, simple: &mut Simple) {
         simple.written.extend(self.written);
         simple.read.extend(self.read);
         simple.heredoc = simple.heredoc.take().or(self.input);
+        if self.dash {
+            simple.words.push("-".to_owned());
+        }
     }
 }
 
@@ -132,6 +138,7 @@ impl<'w> Walk<'w> {
             _ => {
                 let began = self.out.len();
                 self.compound(node, text, masked);
+                let redirected = Redirected { dash: false, ..redirected };
                 for simple in self.out.iter_mut().skip(began) {
                     redirected.clone().put(simple);
                 }
@@ -276,6 +283,11 @@ impl<'w> Walk<'w> {
             }
         }
         own.add(outer);
+        let mut at = node.start_byte();
+        for child in node.children(&mut node.walk()) {
+            own.dash |= text.get(at..child.start_byte()).is_some_and(|gap| gap.trim() == "-");
+            at = child.end_byte();
+        }
         if let Some(body) = body {
             self.redirected = own;
             self.statement(body, text, masked_body);
@@ -365,11 +377,22 @@ impl<'w> Walk<'w> {
     fn command(&mut self, node: Node<'_>, text: &str, masked: Masked, mut redirected: Redirected) {
         let mut simple = Simple { masked, ..Simple::default() };
         let mut values = Vec::new();
-        for child in node.named_children(&mut node.walk()) {
+        let mut cursor = node.walk();
+        let mut more = cursor.goto_first_child();
+        while more {
+            let (child, field) = (cursor.node(), cursor.field_name());
+            more = cursor.goto_next_sibling();
             if !self.enter() {
                 return;
             }
             match child.kind() {
+                // A lone `-` is an argument without a name.
+                _ if !child.is_named() => {
+                    if field == Some("argument") {
+                        simple.words.push(unquoted(child, text));
+                    }
+                    continue;
+                }
                 "variable_assignment" if simple.words.is_empty() => {}
                 "file_redirect" | "herestring_redirect" => {
                     self.redirect(child, text, &mut redirected);

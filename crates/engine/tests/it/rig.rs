@@ -316,6 +316,32 @@ impl Rig {
                     process_group: None,
                 },
             ),
+            // What a call gave out, and the exit status of its command.
+            "gave" => self.said(
+                pid(1),
+                Body::Result {
+                    call_id: words[2].into(),
+                    status: if words[3] == "0" { Status::Ok } else { Status::Failed },
+                    exit_code: words[3].parse().ok(),
+                    output: rest(4).replace("\\n", "\n"),
+                    output_len: 0,
+                    process_group: None,
+                },
+            ),
+            // A call of a tool of a server: its name, its arguments.
+            "tool" => self.said(
+                pid(1),
+                Body::Call {
+                    call_id: words[2].into(),
+                    tool: words[3].into(),
+                    class: Class::Mcp,
+                    command: None,
+                    paths: vec![],
+                    cwd: None,
+                    arguments: rest(4),
+                    background: false,
+                },
+            ),
             "say" => self.said(pid(1), Body::Text { text: rest(2).replace('⏎', "\n"), last: true }),
             "prompt" => self.said(pid(1), Body::Prompt { text: rest(2), origin: Origin::User }),
             "link" | "number" => {

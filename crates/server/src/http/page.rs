@@ -12,11 +12,13 @@ use serde::Deserialize;
 
 use super::App;
 use super::api::ApiError;
-use crate::views::{EventView, EvidenceView, FindingView, RollView};
+use crate::views::{ClaimView, EventView, EvidenceView, FindingView, RollView};
 use crate::{EventFilter, EvidenceCopy, FindingFilter};
 
 const FINDINGS_MAX: usize = 200;
 const EVENTS_MAX: usize = 200;
+/// Claims on the page of an agent: those that the record contradicts come first.
+const CLAIMS_MAX: usize = 200;
 
 pub(super) fn routes() -> Router<App> {
     Router::new()
@@ -203,13 +205,15 @@ fn short(time: &str) -> String {
 
 async fn agent(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let asked = id.clone();
-    let (found, findings, events) = app
+    let (found, findings, claims, events) = app
         .ask(move |store| {
             let counts = store.finding_counts()?.get(&asked).copied().unwrap_or_default();
             let found =
                 store.agent(&asked)?.map(|state| (RollView::new(&state, counts), state.command, state.cwd));
             let filter = FindingFilter { agent: Some(asked.clone()), ..FindingFilter::default() };
             let findings: Vec<FindingView> = store.findings(&filter)?.iter().map(FindingView::from).collect();
+            let claims: Vec<ClaimView> =
+                store.claims(&asked, None, None)?.iter().map(ClaimView::from).collect();
             let mut events: Vec<EventView> = Vec::new();
             let last = EventFilter {
                 agent: Some(asked),
@@ -221,7 +225,7 @@ async fn agent(State(app): State<App>, Path(id): Path<String>) -> Result<Respons
                 events.push(view);
                 true
             })?;
-            Ok((found, findings, events))
+            Ok((found, findings, claims, events))
         })
         .await?;
     let Some((agent, command, cwd)) = found else { return Ok(absent("agent", &id)) };
@@ -238,15 +242,59 @@ async fn agent(State(app): State<App>, Path(id): Path<String>) -> Result<Respons
         }
         h2 { "Findings" }
         @if findings.is_empty() { p.empty { "None." } } @else { (findings_table(&findings)) }
+        h2 { "What it claimed" @if claims.len() > CLAIMS_MAX { ": " (CLAIMS_MAX) " of " (claims.len()) } }
+        @if claims.is_empty() { p.empty { "Nothing." } } @else { (claims_table(claims, &events)) }
         h2 { "Record: the last " (events.len()) " events" }
         (events_table(&events))
     };
     Ok(html_page(StatusCode::OK, &agent.agent, false, &body))
 }
 
+/// What stands first is what a person should look at first.
+fn rank(verdict: &str) -> usize {
+    ["contradicted", "hollow", "unsupported"].iter().position(|name| *name == verdict).unwrap_or(3)
+}
+
+fn claims_table(mut claims: Vec<ClaimView>, events: &[EventView]) -> Markup {
+    claims.sort_by_key(|claim| rank(&claim.verdict));
+    claims.truncate(CLAIMS_MAX);
+    html! {
+        table.claims { tbody { @for claim in &claims { tr {
+            td { span class={ "verdict " (claim.verdict) } { (claim.verdict) } }
+            td {
+                q { (sanitize(&claim.sentence)) }
+                small {
+                    " " (claim.class)
+                    @if claim.source != "prose" { ", in a " (claim.source.replace('-', " ")) }
+                    @if let Some(actor) = &claim.actor { ", by sub-agent " (sanitize(actor)) }
+                }
+            }
+            td {
+                (sanitize(&claim.reason)) " "
+                @for pointer in &claim.evidence { (decides(pointer, events)) " " }
+            }
+            td.time { (short(&claim.time)) }
+        } } } }
+    }
+}
+
+/// The number of an event, which leads to it where it is on the page; a place in the account.
+fn decides(pointer: &EvidenceView, events: &[EventView]) -> Markup {
+    html! { @match pointer {
+        EvidenceView::Event { event } => {
+            @if events.iter().any(|shown| shown.seq == *event) { a.event href={ "#e" (event) } { "#" (event) } }
+            @else { span.event { "#" (event) } }
+        }
+        EvidenceView::Account { account, offset, .. } => {
+            span.event title=(sanitize(account)) { "account at byte " (offset) }
+        }
+        EvidenceView::Process { process } => span.event { "process " (process) }
+    } }
+}
+
 fn events_table(events: &[EventView]) -> Markup {
     html! {
-        table { tbody { @for event in events { tr {
+        table { tbody { @for event in events { tr id={ "e" (event.seq) } {
             td.number { (event.seq) }
             td.time { (event.time.get(11..23).unwrap_or(&event.time)) }
             td.number { (event.pid) }

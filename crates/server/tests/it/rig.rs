@@ -170,14 +170,17 @@ fn claim() -> Claim {
         id: "c-1".to_owned(),
         agent: "one".to_owned(),
         time_ns: 1,
-        actor: None,
-        source: Source::Prose,
+        actor: Some(HOSTILE.to_owned()),
+        source: Source::Request,
         class: Class::TestsPass,
-        sentence: "All tests pass.".to_owned(),
+        sentence: HOSTILE.to_owned(),
         verdict: Verdict::Hollow,
-        reason: "they cannot fail".to_owned(),
-        said: Evidence::Account { path: "/a".to_owned(), offset: 2, sha256: [7; 32] },
-        evidence: vec![Evidence::Event { seq: 1 }],
+        reason: HOSTILE.to_owned(),
+        said: Evidence::Account { path: HOSTILE.to_owned(), offset: 2, sha256: [7; 32] },
+        evidence: vec![
+            Evidence::Event { seq: 1 },
+            Evidence::Account { path: HOSTILE.to_owned(), offset: 2, sha256: [7; 32] },
+        ],
     }
 }
 

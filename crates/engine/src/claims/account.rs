@@ -1,0 +1,564 @@
+//! What an account shows of the work by itself: calls and what they came to, who asked for what. The other thing that a
+//! claim can be held against; all there is where no sensor watched.
+
+use std::collections::VecDeque;
+use std::sync::LazyLock;
+
+use muster_account::{Actor, Body, Class as Tool, Decision, Item, Origin, Status};
+use muster_event::Nanos;
+use regex::Regex;
+
+use crate::Evidence;
+use crate::claims::measured::Numbers;
+use crate::claims::prose::{head, regex};
+use crate::claims::runner::{self, Purpose, Suite};
+use crate::reconcile::shorten;
+use crate::shell::{self, Shell, Simple};
+
+/// Entries kept of each kind, the newest: a day of a busy session has fewer.
+const KEPT: usize = 500;
+/// Texts of files that it wrote, kept because a later command may send them on.
+const WRITTEN_MAX: usize = 16;
+/// Of one text that is looked at, in bytes.
+pub(crate) const TEXT_MAX: usize = 16 * 1024;
+
+/// When a thing was told: by the account's clock, and in the order in which it was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub time_ns: Nanos,
+    nth: u64,
+}
+
+/// A run by the text of a call.
+#[derive(Clone, Debug)]
+pub(crate) struct AccountRun {
+    pub call_id: String,
+    pub purpose: Purpose,
+    pub suite: Suite,
+    pub selected: bool,
+    pub name: String,
+    pub masked: Option<&'static str>,
+    /// Nothing else in the command can have made it fail.
+    pub alone: bool,
+    pub place: Place,
+    pub evidence: Evidence,
+    /// Of the whole command, as the account gives it.
+    pub status: Option<i32>,
+    /// Its output has the summary of a runner, with failures.
+    pub shows_failures: bool,
+    /// Its output says that there were no tests to run.
+    pub lacks: bool,
+}
+
+/// A file that a call changes.
+#[derive(Clone, Debug)]
+pub(crate) struct Edit {
+    pub call_id: String,
+    pub path: String,
+    pub test: bool,
+    pub source: bool,
+    /// It was there before.
+    pub again: bool,
+    pub place: Place,
+    pub evidence: Evidence,
+    /// It was denied, or failed.
+    pub void: bool,
+}
+
+/// A call that has something to do with others: the network, or what takes work elsewhere.
+#[derive(Clone, Debug)]
+pub(crate) struct Reach {
+    pub call_id: String,
+    pub what: String,
+    /// By its words, it may push, or commit.
+    pub may_push: bool,
+    pub may_commit: bool,
+    pub place: Place,
+    pub evidence: Evidence,
+    pub status: Status,
+}
+
+impl Reach {
+    fn new(call_id: &str, what: &str, place: Place, evidence: &Evidence) -> Self {
+        Reach {
+            call_id: call_id.to_owned(),
+            what: shorten(what),
+            may_push: false,
+            may_commit: false,
+            place,
+            evidence: evidence.clone(),
+            status: Status::Unknown,
+        }
+    }
+}
+
+/// A call that failed or was denied.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub kinds: Vec<Attempt>,
+    pub what: String,
+    pub place: Place,
+    pub evidence: Evidence,
+    pub denied: bool,
+}
+
+/// What somebody tried to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    Reach,
+    Install,
+    Push,
+    Look,
+    Write,
+    Run,
+}
+
+/// Something that was said, in lowercase.
+#[derive(Clone, Debug)]
+pub(crate) struct Words {
+    pub text: String,
+    pub place: Place,
+    pub evidence: Evidence,
+}
+
+#[derive(Default)]
+pub(crate) struct Account {
+    next: u64,
+    pub runs: VecDeque<AccountRun>,
+    pub edits: VecDeque<Edit>,
+    /// Reaches beyond this machine.
+    pub network: VecDeque<Reach>,
+    /// Calls whose text has to do with committing or pushing, or with what may do so.
+    pub publishing: VecDeque<Reach>,
+    pub failures: VecDeque<Failure>,
+    /// What its user said and answered.
+    pub user: VecDeque<Words>,
+    /// Where others tell of an approval: the output of a tool, a sub-agent, a text of the harness.
+    pub relayed: VecDeque<Words>,
+    /// Approvals by a user that are on record.
+    pub approvals: VecDeque<Words>,
+    pub numbers: Numbers,
+    written: VecDeque<(String, String)>,
+    /// Something of it is not kept, or was not whole in it.
+    pub clipped: bool,
+}
+
+/// The end of a run of tests with failures, as runners write it.
+static FAILURES: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"(?m)^=+ .*\b[1-9]\d* (?:failed|errors?)\b.*=+$|^[1-9]\d* failed\b|^FAILED \((?:failures|errors)=|^test result: FAILED|^Tests:\s+[1-9]\d* failed|^\s*[1-9]\d* (?:failing|failed)$|^--- FAIL: |^FAIL\s|^# fail [1-9]|^not ok \d|\bTests run: \d+, Failures: [1-9]|\b[1-9]\d* (?:examples?|tests?), [1-9]\d* failures?\b",
+    )
+});
+/// There was nothing to run.
+static LACKS: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"(?i)missing script|no test specified|no tests? (?:found|ran|collected|to run)|no rule to make target|command not found|no module named|no such file or directory|could not find|not recognized as|ran 0 tests",
+    )
+});
+static APPROVAL: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"(?i)\b(?:users?|admins?|administrators?|owners?|operators?|maintainers?|managers?|team|human|supervisor) (?:has |have |had |already |explicitly |also )*(?:approved|authori[sz]ed|allowed|permitted|granted|agreed|consented|gave (?:its |their |his |her )?(?:permission|approval))\b|\b(?:pre-?approved|approval (?:is |was |has been )?granted|permission (?:is |was |has been )?granted|you (?:are|have been) (?:hereby )?(?:authori[sz]ed|allowed|permitted|approved)|has been (?:approved|authori[sz]ed))\b",
+    )
+});
+/// Words of what may push, and of what may commit, by whatever means.
+static MAY_PUSH: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"(?i)push|deploy|release|publish|\bship|\bsync|\b(?:make|just|task|npm run|pnpm|yarn|jj|hg|svn|gt|glab|gh|hub)\b",
+    )
+});
+static MAY_COMMIT: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"(?i)commit|release|publish|\bsync|\b(?:merge|rebase|make|just|task|npm run|npm version|pnpm|yarn|jj|hg|svn|gt|gh)\b|cherry-pick|\bgit (?:[^;&|]* )?(?:am|pull|revert|stash|subtree|submodule)\b",
+    )
+});
+
+impl Account {
+    /// The place of what is told now.
+    pub fn place(&mut self, time_ns: Nanos) -> Place {
+        self.next += 1;
+        Place { time_ns, nth: self.next }
+    }
+
+    fn keep<T>(list: &mut VecDeque<T>, entry: T, clipped: &mut bool) {
+        list.push_back(entry);
+        if list.len() > KEPT {
+            list.pop_front();
+            *clipped = true;
+        }
+    }
+
+    /// Notes what an item of the account tells, other than its claims. `call`: the call that a result is of.
+    pub fn note(
+        &mut self,
+        item: &Item,
+        place: Place,
+        evidence: &Evidence,
+        shell: Option<&Shell>,
+        call: Option<&crate::agent::Call>,
+    ) {
+        match &item.body {
+            Body::Call { call_id, tool, class, command, paths, arguments, cwd, .. } => {
+                let text = command.as_deref().unwrap_or(arguments);
+                if !matches!(class, Tool::Edit | Tool::Read | Tool::Search | Tool::Plan | Tool::Think) {
+                    let seen = head(text, TEXT_MAX);
+                    let unseen = seen.len() < text.len();
+                    let may_push = unseen || MAY_PUSH.is_match(seen);
+                    let may_commit = unseen || MAY_COMMIT.is_match(seen);
+                    if may_push || may_commit {
+                        let reach =
+                            Reach { may_push, may_commit, ..Reach::new(call_id, text, place, evidence) };
+                        Self::keep(&mut self.publishing, reach, &mut self.clipped);
+                    }
+                }
+                if let Some(shell) = shell {
+                    self.command(call_id, shell, cwd.as_deref().unwrap_or_default(), place, evidence);
+                }
+                match class {
+                    Tool::Edit | Tool::Delete | Tool::Move => {
+                        let anew =
+                            tool.eq_ignore_ascii_case("write") || tool == "write_file" || tool == "create";
+                        for path in paths {
+                            // A patch names what it adds.
+                            let added = anew || arguments.contains(&format!("Add File: {path}"));
+                            self.edit(call_id, path, !added, place, evidence);
+                            self.written(path, arguments);
+                        }
+                    }
+                    Tool::Fetch => {
+                        if let Some(host) = foreign_host(arguments) {
+                            self.reach(call_id, &host, place, evidence);
+                        } else if !arguments.contains("://") {
+                            self.reach(call_id, &format!("{tool} {arguments}"), place, evidence);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            Body::Result { call_id, status, exit_code, output, output_len, .. } => {
+                self.result(call_id, *status, *exit_code, output, place, evidence, call);
+                if *output_len > output.len() as u64 {
+                    self.numbers.forget();
+                }
+            }
+            Body::Prompt { text, origin } => {
+                let text = head(text, TEXT_MAX).to_lowercase();
+                self.numbers.told(&text);
+                let words = Words { text, place, evidence: evidence.clone() };
+                let of_user = matches!(origin, Origin::User | Origin::Sdk | Origin::Unknown);
+                if item.actor == Actor::Main && of_user {
+                    Self::keep(&mut self.user, words, &mut self.clipped);
+                } else if APPROVAL.is_match(&words.text) {
+                    Self::keep(&mut self.relayed, words, &mut self.clipped);
+                }
+            }
+            Body::Decision { decision: Decision::Accept, by, reason, .. } if by.contains("user") => {
+                let words = Words { text: reason.to_lowercase(), place, evidence: evidence.clone() };
+                Self::keep(&mut self.approvals, words, &mut self.clipped);
+            }
+            Body::Decision { .. }
+            | Body::Session { .. }
+            | Body::Text { .. }
+            | Body::Thinking { .. }
+            | Body::Effective { .. }
+            | Body::TurnEnd
+            | Body::Other { .. } => {}
+        }
+    }
+
+    fn command(&mut self, call_id: &str, shell: &Shell, folder: &str, place: Place, evidence: &Evidence) {
+        let inner = || shell.commands.iter().filter(|s| !s.wraps);
+        let others = inner().filter(|s| !is_idle(s)).count();
+        let mut folder = folder.to_owned();
+        for simple in inner() {
+            if let [cd, to, ..] = simple.words.as_slice()
+                && cd == "cd"
+            {
+                folder.clone_from(to);
+            }
+            if let Some(host) = reached(simple) {
+                self.reach(call_id, &host, place, evidence);
+            }
+            for path in simple.written.iter().chain(edited(simple)) {
+                if !path.starts_with("/dev/") {
+                    let again = !simple.written.contains(path) || self.edits.iter().any(|e| e.path == *path);
+                    self.edit(call_id, path, again, place, evidence);
+                    if let Some(text) = &simple.heredoc {
+                        self.written(path, text);
+                    }
+                }
+            }
+            let Some(runner) = runner::recognise(&simple.words) else { continue };
+            let run = AccountRun {
+                call_id: call_id.to_owned(),
+                purpose: runner.purpose,
+                suite: runner::suite(&simple.words, &folder),
+                selected: runner.selected,
+                name: shorten(&simple.words.join(" ")),
+                masked: simple.masked.or((!shell.whole).then_some("the command could not be read whole")),
+                alone: others == 1,
+                place,
+                evidence: evidence.clone(),
+                status: None,
+                shows_failures: false,
+                lacks: false,
+            };
+            Self::keep(&mut self.runs, run, &mut self.clipped);
+        }
+    }
+
+    fn edit(&mut self, call_id: &str, path: &str, again: bool, place: Place, evidence: &Evidence) {
+        let known = self.edits.iter().any(|e| !e.void && e.path == path);
+        let test = runner::is_test_file(path);
+        let edit = Edit {
+            call_id: call_id.to_owned(),
+            path: path.to_owned(),
+            test,
+            source: test || super::observe::is_source(path),
+            again: again || known,
+            place,
+            evidence: evidence.clone(),
+            void: false,
+        };
+        Self::keep(&mut self.edits, edit, &mut self.clipped);
+    }
+
+    fn reach(&mut self, call_id: &str, what: &str, place: Place, evidence: &Evidence) {
+        Self::keep(&mut self.network, Reach::new(call_id, what, place, evidence), &mut self.clipped);
+    }
+
+    fn written(&mut self, path: &str, text: &str) {
+        self.written.push_back((path.to_owned(), head(text, TEXT_MAX).to_owned()));
+        if self.written.len() > WRITTEN_MAX {
+            self.written.pop_front();
+        }
+    }
+
+    /// The text that it last wrote to a file: as the arguments of its call, or of a heredoc.
+    pub fn text_of(&self, path: &str) -> Option<&str> {
+        let name = crate::roll::name_of(path);
+        self.written
+            .iter()
+            .rev()
+            .find(|(to, _)| crate::roll::name_of(to) == name)
+            .map(|(_, text)| text.as_str())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of a result")]
+    fn result(
+        &mut self,
+        call_id: &str,
+        status: Status,
+        exit_code: Option<i32>,
+        output: &str,
+        place: Place,
+        evidence: &Evidence,
+        call: Option<&crate::agent::Call>,
+    ) {
+        let output = head(output, TEXT_MAX);
+        let known = exit_code.or(match status {
+            Status::Ok => Some(0),
+            Status::Failed | Status::TimedOut | Status::Killed => Some(1),
+            Status::Denied | Status::NotRun | Status::Running | Status::Unknown => None,
+        });
+        for run in self.runs.iter_mut().filter(|r| r.call_id == call_id) {
+            run.status = known;
+            run.shows_failures = FAILURES.is_match(output);
+            run.lacks = LACKS.is_match(output);
+        }
+        let failed = known.is_some_and(|status| status != 0);
+        let denied = matches!(status, Status::Denied | Status::NotRun);
+        for edit in self.edits.iter_mut().filter(|e| e.call_id == call_id) {
+            // A shell command that failed may have written before.
+            edit.void = denied || failed && exit_code.is_none();
+        }
+        for reach in self.network.iter_mut().chain(&mut self.publishing).filter(|r| r.call_id == call_id) {
+            reach.status = if failed { Status::Failed } else { status };
+        }
+        let class = call.map(|call| call.class);
+        if class == Some(Tool::Ask) && !denied {
+            let words = Words { text: output.to_lowercase(), place, evidence: evidence.clone() };
+            Self::keep(&mut self.user, words, &mut self.clipped);
+        } else if APPROVAL.is_match(output) {
+            let words = Words { text: output.to_lowercase(), place, evidence: evidence.clone() };
+            Self::keep(&mut self.relayed, words, &mut self.clipped);
+        }
+        // What a call says itself, it did not find out.
+        let own = call.map(|call| call.command.clone().unwrap_or_default()).unwrap_or_default();
+        if !matches!(class, Some(Tool::Edit | Tool::Plan | Tool::Think)) {
+            self.numbers.shown(output, &own, place, evidence);
+        }
+        if (failed || denied)
+            && let Some(call) = call
+        {
+            let what = call.command.clone().or(call.paths.first().cloned()).unwrap_or(call.tool.clone());
+            let kinds = attempts(call.class, call.command.as_deref());
+            let failure = Failure { kinds, what: shorten(&what), place, evidence: evidence.clone(), denied };
+            Self::keep(&mut self.failures, failure, &mut self.clipped);
+        }
+    }
+}
+
+/// What a call tries.
+fn attempts(class: Tool, command: Option<&str>) -> Vec<Attempt> {
+    match class {
+        Tool::Read | Tool::Search => vec![Attempt::Look],
+        Tool::Edit | Tool::Delete | Tool::Move => vec![Attempt::Write],
+        Tool::Fetch => vec![Attempt::Reach, Attempt::Look],
+        Tool::Execute => {
+            let commands = command.and_then(shell::simple_commands).unwrap_or_default();
+            let mut kinds = vec![Attempt::Run];
+            for simple in commands.iter().filter(|s| !s.wraps) {
+                kinds.extend(attempted(&simple.words));
+            }
+            kinds
+        }
+        Tool::Mcp | Tool::Delegate | Tool::Think | Tool::Plan | Tool::Ask | Tool::Other => vec![Attempt::Run],
+    }
+}
+
+/// What a command tries, besides to run.
+pub(crate) fn attempted(words: &[String]) -> Vec<Attempt> {
+    let program = words.first().map_or("", |w| crate::roll::name_of(w));
+    let mut kinds = match runner::recognise(words).map(|r| r.purpose) {
+        Some(Purpose::Install) => vec![Attempt::Install, Attempt::Reach],
+        Some(Purpose::Push | Purpose::Request) => vec![Attempt::Push, Attempt::Reach],
+        Some(Purpose::Test | Purpose::Build | Purpose::Lint | Purpose::Commit) | None => Vec::new(),
+    };
+    match program {
+        "cat" | "ls" | "head" | "tail" | "less" | "find" | "grep" | "rg" | "stat" | "which" | "locate"
+        | "test" => {
+            kinds.push(Attempt::Look);
+        }
+        "tee" | "cp" | "mv" | "mkdir" | "touch" | "chmod" | "chown" | "ln" | "sed" | "dd" | "install" => {
+            kinds.push(Attempt::Write);
+        }
+        _ if NETWORK.contains(&program) || program == "git" => kinds.push(Attempt::Reach),
+        _ => {}
+    }
+    kinds
+}
+
+/// Commands that do not fail, or whose failure is told by what comes after.
+fn is_idle(simple: &Simple) -> bool {
+    const IDLE: [&str; 11] =
+        ["cd", "echo", "export", "set", "source", ".", "printf", "true", "sleep", "pwd", "date"];
+    simple.words.first().is_some_and(|w| IDLE.contains(&w.as_str()))
+        || simple.masked.is_some()
+            && simple
+                .words
+                .first()
+                .is_some_and(|w| matches!(w.as_str(), "tail" | "head" | "grep" | "cat" | "tee"))
+}
+
+/// Files that an editor of files is given.
+fn edited(simple: &Simple) -> impl Iterator<Item = &String> {
+    const EDITORS: [&str; 8] = ["sed", "perl", "tee", "patch", "cp", "mv", "ed", "ex"];
+    let program = simple.words.first().map_or("", String::as_str);
+    let in_place = match program {
+        "sed" | "perl" => {
+            simple.words.iter().any(|w| w.starts_with("-i") || w.starts_with("-pi") || w == "--in-place")
+        }
+        // Only where they go to.
+        "cp" | "mv" => true,
+        _ => EDITORS.contains(&program),
+    };
+    let last_only = matches!(program, "cp" | "mv");
+    let count = simple.words.len();
+    let words = simple.words.iter().enumerate().skip(1);
+    words
+        .filter(move |(at, w)| {
+            in_place
+                && !w.starts_with('-')
+                && (!last_only || at + 1 == count)
+                && (w.contains('.') || w.contains('/'))
+        })
+        .map(|(_, w)| w)
+        // A script of `sed` has signs that names of files have not.
+        .filter(|w| !w.contains(['\n', ';', '{', '\\']) && !w.starts_with("s/"))
+}
+
+/// Programs for reaching other machines.
+const NETWORK: [&str; 20] = [
+    "curl", "wget", "nc", "ncat", "netcat", "ssh", "scp", "sftp", "rsync", "ftp", "telnet", "http", "https",
+    "xh", "ping", "dig", "nslookup", "host", "aria2c", "socat",
+];
+
+static URL: LazyLock<Regex> = LazyLock::new(|| {
+    regex(r#"(?i)\b(?:https?|ftp|wss?|ssh|git)://(?:[^\s/@'"]+@)?(\[[0-9a-f:]+\]|[^\s/:?#'"`\\$]+)"#)
+});
+static BY_CODE: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"(?i)\brequests\.|\burllib|urlopen|http\.client|httpx\.|\bfetch\(|\baxios\b|net/http|socket\.(?:connect|create_connection)|Net::HTTP",
+    )
+});
+
+/// The first machine that a text names with an address, other than this one.
+fn foreign_host(text: &str) -> Option<String> {
+    URL.captures_iter(head(text, TEXT_MAX))
+        .filter_map(|found| found.get(1))
+        .map(|host| host.as_str().to_owned())
+        .find(|host| !is_here(host))
+}
+
+fn is_here(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    matches!(host, "localhost" | "::1" | "0.0.0.0" | "::")
+        || host.starts_with("127.")
+        || host.ends_with(".localhost")
+}
+
+/// Where a command goes beyond this machine, as its text has it.
+fn reached(simple: &Simple) -> Option<String> {
+    let (program, arguments) = simple.words.split_first()?;
+    let program = crate::roll::name_of(program);
+    let line = simple.words.join(" ");
+    if let Some(host) = foreign_host(&line)
+        && (NETWORK.contains(&program) || program == "git")
+    {
+        return Some(host);
+    }
+    match program {
+        "python" | "python3" | "node" | "ruby" | "perl" | "deno" | "bun" | "php" => {
+            let code = format!("{line} {}", simple.heredoc.as_deref().unwrap_or_default());
+            BY_CODE.is_match(head(&code, TEXT_MAX)).then(|| foreign_host(&code)).flatten()
+        }
+        // They take a machine's name without more.
+        "ssh" | "scp" | "sftp" | "ping" | "dig" | "nslookup" | "host" | "nc" | "ncat" | "netcat"
+        | "telnet" | "ftp" | "curl" | "wget" => {
+            let named = arguments.iter().find(|w| {
+                !w.starts_with(['-', '/', '.', '$', '<'])
+                    && w.contains('.')
+                    && !w.contains("://")
+                    && !w.contains(' ')
+            })?;
+            let host = named.rsplit('@').next()?.split([':', '/']).next()?;
+            (!is_here(host) && host.contains('.') && runner_like(host)).then(|| host.to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// A name of a machine, not of a file: `-o out.json` is none.
+fn runner_like(host: &str) -> bool {
+    let kind = host.rsplit_once('.').map_or("", |(_, kind)| kind);
+    !matches!(
+        kind,
+        "json"
+            | "html"
+            | "txt"
+            | "sh"
+            | "py"
+            | "js"
+            | "xml"
+            | "gz"
+            | "zip"
+            | "tar"
+            | "log"
+            | "md"
+            | "csv"
+            | "pem"
+            | "key"
+            | "out"
+            | "tmp"
+    )
+}
