@@ -22,6 +22,9 @@ pub(crate) const WRITES_MAX: usize = 20_000;
 /// A hundred agents without an account then hold 12 MB.
 pub(crate) const WRITES_UNREAD_MAX: usize = 1_000;
 
+/// Actions remembered per call: a sandbox that refuses a command has it run again, once or twice.
+pub(crate) const ACTIONS_OF_CALL_MAX: usize = 8;
+
 /// Processes remembered per agent that outlived their action and ended: more of them are more of the same.
 pub(crate) const OUTLIVED_MAX: usize = 1_000;
 
@@ -43,6 +46,8 @@ pub(crate) struct Agent {
     /// Actions and calls below these indices are decided.
     pub actions_open: BTreeSet<usize>,
     pub calls_open: BTreeSet<usize>,
+    /// Calls whose results are not held against the record yet.
+    pub results_open: BTreeSet<usize>,
     /// Files that the harness itself wrote, not yet matched with a call.
     pub writes: Vec<Write>,
     /// The latest writes that a call explained: another call may have made some of them.
@@ -91,6 +96,8 @@ pub(crate) struct Call {
     pub result: Option<CallResult>,
     pub evidence: Evidence,
     pub joined: Option<(ProcessKey, Strength)>,
+    /// Actions that it explains.
+    pub actions: Vec<usize>,
     pub decided: bool,
 }
 
@@ -98,6 +105,17 @@ pub(crate) struct CallResult {
     pub time_ns: Nanos,
     pub read_ns: Nanos,
     pub status: Status,
+    pub evidence: Evidence,
+    /// What the account says last of how the command ended: where it had gone on, another record than the first.
+    pub end: End,
+}
+
+/// How a command ended, as the account says.
+pub(crate) struct End {
+    pub time_ns: Nanos,
+    pub read_ns: Nanos,
+    pub status: Status,
+    pub exit_code: Option<i32>,
     pub evidence: Evidence,
 }
 
@@ -114,6 +132,12 @@ pub(crate) struct Action {
     pub seq: u64,
     pub time_ns: Nanos,
     pub ended_ns: Option<Nanos>,
+    /// How its own process ended.
+    pub exit: Option<Exit>,
+    /// The harness started it itself, so what it exits with is what the harness gets.
+    pub direct: bool,
+    /// Somebody else sent it a signal: how it ended is not its own doing.
+    pub disturbed: bool,
     /// The command texts it was seen to run, unwrapped from the product's shell wrapper.
     pub texts: Vec<String>,
     /// What to show a person.
@@ -132,6 +156,15 @@ pub(crate) struct Action {
     /// What it changed or reached, until a call explains it.
     pub effects: Effects,
     pub decided: bool,
+}
+
+/// The end of a process: exactly one of code and signal is set where the kernel was asked.
+#[derive(Clone, Copy)]
+pub(crate) struct Exit {
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
+    pub seq: u64,
+    pub time_ns: Nanos,
 }
 
 /// A file that the agent's own program wrote.
@@ -182,6 +215,7 @@ impl Agent {
             next_index: 0,
             actions_open: BTreeSet::new(),
             calls_open: BTreeSet::new(),
+            results_open: BTreeSet::new(),
             writes: Vec::new(),
             explained: std::collections::VecDeque::new(),
             writes_given_up: 0,
@@ -216,6 +250,7 @@ impl Agent {
         while self.calls.len() > calls_max {
             let Some((old, call)) = self.calls.pop_first() else { break };
             self.calls_open.remove(&old);
+            self.results_open.remove(&old);
             if self.call_by_id.get(&call.call_id) == Some(&old) {
                 self.call_by_id.remove(&call.call_id);
             }

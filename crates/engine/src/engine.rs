@@ -162,6 +162,7 @@ impl Engine {
             for id in ids {
                 self.reconcile(&id);
                 self.check_survivors(&id);
+                self.check_results(&id);
                 self.check_account(&id);
                 self.decide_claims(&id);
             }

@@ -17,6 +17,7 @@ mod process;
 mod products;
 mod reconcile;
 mod record;
+mod result;
 mod roll;
 mod said;
 mod survivor;

@@ -2,7 +2,7 @@
 
 use muster_event::{Attribution, Event, Kind, ProcessKey, SignalTarget, Snapshot};
 
-use crate::agent::Write;
+use crate::agent::{Exit, Write};
 use crate::engine::{Engine, event_evidence, finding_id};
 use crate::process::{Membership, Process, Role};
 use crate::{AgentId, Code, Finding, Output, Severity, Stage, State};
@@ -87,11 +87,12 @@ impl Engine {
             }
             Kind::Tls { name, .. } => self.on_provider(&event, name, "opened TLS to"),
             Kind::Dns { name, .. } => self.on_provider(&event, name, "asked the DNS for"),
-            Kind::Signal { target: SignalTarget::Process(pid), signal, .. } => {
-                // Signal 0 only asks whether the process is there.
-                if *signal != 0 {
+            // Signal 0 only asks whether the process is there.
+            Kind::Signal { target, signal, .. } if *signal != 0 => {
+                if let SignalTarget::Process(pid) = target {
                     self.on_act_against_daemon(&event, *pid, &format!("sent signal {signal} to"));
                 }
+                self.note_disturbance(event.process, *target);
             }
             Kind::Ptrace { target, .. } => self.on_act_against_daemon(&event, *target, "traced"),
             Kind::ProcessMemory { target, .. } => {
@@ -189,6 +190,7 @@ impl Engine {
     }
 
     fn on_exit(&mut self, event: &Event) {
+        let Kind::Exit { code, signal } = event.kind else { return };
         let key = event.process;
         let Some(process) = self.processes.get(key) else { return };
         let member = process.member.clone();
@@ -206,6 +208,7 @@ impl Engine {
                 .is_some_and(|at| event.time_ns.saturating_sub(at) > crate::survivor::WIND_DOWN_NS);
             if action.process == key {
                 action.ended_ns = Some(event.time_ns);
+                action.exit = Some(Exit { code, signal, seq: event.seq, time_ns: event.time_ns });
             } else if outlived && agent.outlived.len() < crate::agent::OUTLIVED_MAX {
                 agent.outlived.insert(key);
             }

@@ -1,9 +1,9 @@
 //! What the accounts say: keeps each agent's calls, results, sessions and prose.
 
-use muster_account::{Body, Class, Item};
+use muster_account::{Body, Class, Item, Status};
 use muster_event::Nanos;
 
-use crate::agent::{Call, CallResult, NAMED_MAX};
+use crate::agent::{Call, CallResult, End, NAMED_MAX};
 use crate::engine::{Engine, finding_id};
 use crate::input::{AccountFile, AccountRecord};
 use crate::reconcile::shorten;
@@ -99,6 +99,7 @@ impl Engine {
                     result: None,
                     evidence: evidence.clone(),
                     joined: None,
+                    actions: Vec::new(),
                     decided: false,
                 });
             }
@@ -107,11 +108,21 @@ impl Engine {
                     call.effective = command;
                 }
             }
-            Body::Result { call_id, status, .. } => {
-                if let Some(call) = agent.call_by_id.get(&call_id).and_then(|i| agent.calls.get_mut(i))
-                    && call.result.is_none()
-                {
-                    call.result = Some(CallResult { time_ns, read_ns, status, evidence: evidence.clone() });
+            Body::Result { call_id, status, exit_code, .. } => {
+                let Some(index) = agent.call_by_id.get(&call_id).copied() else { return };
+                let Some(call) = agent.calls.get_mut(&index) else { return };
+                let end = End { time_ns, read_ns, status, exit_code, evidence: evidence.clone() };
+                match &mut call.result {
+                    None => {
+                        let evidence = evidence.clone();
+                        call.result = Some(CallResult { time_ns, read_ns, status, evidence, end });
+                    }
+                    // What had gone on has ended now.
+                    Some(result) if result.end.status == Status::Running => result.end = end,
+                    Some(_) => return,
+                }
+                if !agent.imported && call.class == Class::Execute {
+                    agent.results_open.insert(index);
                 }
             }
             Body::TurnEnd => agent.turn_end_ns = Some(time_ns),

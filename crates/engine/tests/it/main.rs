@@ -12,6 +12,7 @@
 mod claims;
 mod reconcile;
 mod replay;
+mod result;
 mod rig;
 mod roll;
 mod scenarios;

@@ -15,8 +15,11 @@
 //! write 100 c2 /w/a.txt
 //! rewrite 100 c2 /w/a.txt TEXT                               the same, with its text
 //! result 100 c1 ok
+//! exited 100 c1 1                                            the same, with an exit code
 //! say 100 All done.
 //! exit 101 0
+//! died 101 11                                                by a signal
+//! signal 100 101
 //! wait 3
 //! later 3600                                                 the same in one step
 //! ```
@@ -165,6 +168,17 @@ impl Rig {
             "stranger" => self.give(Input::Identified { process: key(pid(1)), product: None }),
             "exit" => self
                 .event(pid(1), Kind::Exit { code: words.get(2).map(|c| c.parse().unwrap()), signal: None }),
+            "died" => {
+                self.event(pid(1), Kind::Exit { code: None, signal: Some(words[2].parse().unwrap()) });
+            }
+            "signal" => self.event(
+                pid(1),
+                Kind::Signal { target: muster_event::SignalTarget::Process(pid(2)), signal: 15, result: 0 },
+            ),
+            "killpg" => self.event(
+                pid(1),
+                Kind::Signal { target: muster_event::SignalTarget::Group(pid(2)), signal: 15, result: 0 },
+            ),
             "open" => self.event(
                 pid(1),
                 Kind::Open {
@@ -299,6 +313,7 @@ impl Rig {
                         "ok" => Status::Ok,
                         "failed" => Status::Failed,
                         "denied" => Status::Denied,
+                        "running" => Status::Running,
                         other => panic!("status `{other}`"),
                     },
                     exit_code: None,
@@ -307,6 +322,20 @@ impl Rig {
                     process_group: None,
                 },
             ),
+            "exited" => {
+                let code: i32 = words[3].parse().unwrap();
+                self.said(
+                    pid(1),
+                    Body::Result {
+                        call_id: words[2].into(),
+                        status: if code == 0 { Status::Ok } else { Status::Failed },
+                        exit_code: Some(code),
+                        output: String::new(),
+                        output_len: 0,
+                        process_group: None,
+                    },
+                );
+            }
             "say" => self.said(pid(1), Body::Text { text: rest(2), last: true }),
             "prompt" => self.said(pid(1), Body::Prompt { text: rest(2), origin: Origin::User }),
             "session" => self.said(
