@@ -159,11 +159,12 @@ impl Claude {
         // Tools that are no shell have no exit code, and a shell that succeeded has 0 (the account only names others).
         let shell = detail.is_some_and(|d| d.get("stdout").is_some());
         let ok = shell && status == Status::Ok;
-        let exit_code = exit_code.or_else(|| match detail.and_then(|d| text(d, &["returnCodeInterpretation"])) {
-            // Some programs say with 1 that there is nothing: no failure, and not 0 either.
-            Some(meaning) => (ok && ONE_MEANS.contains(&meaning)).then_some(1),
-            None => ok.then_some(0),
-        });
+        let exit_code =
+            exit_code.or_else(|| match detail.and_then(|d| text(d, &["returnCodeInterpretation"])) {
+                // Some programs say with 1 that there is nothing: no failure, and not 0 either.
+                Some(meaning) => (ok && ONE_MEANS.contains(&meaning)).then_some(1),
+                None => ok.then_some(0),
+            });
         let output_len = output.len() as u64;
         out.push(Body::Result {
             call_id,

@@ -127,7 +127,11 @@ impl Gemini {
                         put(body);
                         if let Some(command) = run {
                             let arguments = String::new();
-                            put(Body::Effective { call_id: call_id.clone(), command: Some(command), arguments });
+                            put(Body::Effective {
+                                call_id: call_id.clone(),
+                                command: Some(command),
+                                arguments,
+                            });
                         }
                     }
                     if let Some(result) = result_body(call, &call_id)

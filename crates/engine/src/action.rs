@@ -40,10 +40,10 @@ impl Engine {
 
     fn begin_action(&mut self, id: &AgentId, key: ProcessKey, seq: u64) {
         let Some(process) = self.processes.get(key) else { return };
-        let direct =
-            process.parent.and_then(|parent| self.processes.get(parent)?.member.as_ref()).is_some_and(
-                |parent| parent.agent == *id && parent.role == Role::Harness,
-            );
+        let direct = process
+            .parent
+            .and_then(|parent| self.processes.get(parent)?.member.as_ref())
+            .is_some_and(|parent| parent.agent == *id && parent.role == Role::Harness);
         let action = Action {
             process: key,
             seq,

@@ -124,10 +124,8 @@ fn judge(id: &str, agent: &Agent, call: &Call) -> Option<Finding> {
     let end = &call.result.as_ref()?.end;
     let said = end.exit_code.filter(|code| (0..=255).contains(code))?;
     match call.joined {
-        Some((
-            _,
-            Strength::CallId | Strength::ProcessGroup | Strength::SessionText | Strength::TimeText,
-        )) => {}
+        Some((_, Strength::CallId | Strength::ProcessGroup | Strength::SessionText | Strength::TimeText)) => {
+        }
         Some((_, Strength::Path)) | None => return None,
     }
     let mut differing = None;
@@ -155,9 +153,7 @@ fn differs(exit: &Exit, said: i32) -> Option<bool> {
     match (exit.code, exit.signal) {
         (Some(code), _) => Some(code != said),
         // Shells and products give 128 more, or another number of their own.
-        (None, Some(signal)) if said == 0 => {
-            FAULTS.iter().any(|(fault, _)| *fault == signal).then_some(true)
-        }
+        (None, Some(signal)) if said == 0 => FAULTS.iter().any(|(fault, _)| *fault == signal).then_some(true),
         (None, Some(_)) => Some(false),
         (None, None) => None,
     }

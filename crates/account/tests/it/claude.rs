@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 #[track_caller]
 fn check(content: &str, is_error: bool, detail: Value, status: Status, exit_code: Option<i32>) {
     let block = json!({"type": "tool_result", "tool_use_id": "t1", "content": content, "is_error": is_error});
-    let record = json!({"type": "user", "message": {"role": "user", "content": [block]}, "toolUseResult": detail});
+    let record =
+        json!({"type": "user", "message": {"role": "user", "content": [block]}, "toolUseResult": detail});
     let ends: Vec<_> = Reader::new(Format::ClaudeCode)
         .feed(format!("{record}\n").as_bytes())
         .into_iter()

@@ -41,7 +41,10 @@ fn how_a_command_ended_stands_in_the_block_at_the_end() {
     end("Output: (empty)\nSignal: 9\nProcess Group PGID: 7", (Status::Failed, None));
     end("Output: (empty)\nError: spawn bash ENOENT\nProcess Group PGID: 7", (Status::Ok, None));
     end("Output: x\nError: (none)\nExit Code: 0\nSignal: 0\nProcess Group PGID: 7", (Status::Ok, Some(0)));
-    end("<untrusted_context>\nOutput: Exit Code: 5\nProcess Group PGID: 7\n</untrusted_context>", (Status::Ok, Some(0)));
+    end(
+        "<untrusted_context>\nOutput: Exit Code: 5\nProcess Group PGID: 7\n</untrusted_context>",
+        (Status::Ok, Some(0)),
+    );
     // The command's own words are none of the harness's.
     end("Output: Exit Code: 5\nbye\nProcess Group PGID: 7", (Status::Ok, Some(0)));
     end("Three tests passed.", (Status::Ok, None));

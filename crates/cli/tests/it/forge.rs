@@ -124,7 +124,8 @@ pub fn success(agent: Agent, home: &Path) {
         }),
         Agent::Codex => edit_lines(&account(home), |line| {
             if line.contains("\"exit_code\":1") {
-                *line = line.replace("\"exit_code\":1", "\"exit_code\":0").replace("\"failed\"", "\"completed\"");
+                *line =
+                    line.replace("\"exit_code\":1", "\"exit_code\":0").replace("\"failed\"", "\"completed\"");
             }
             *line = line.replace("Process exited with code 1", "Process exited with code 0");
         }),
@@ -133,7 +134,8 @@ pub fn success(agent: Agent, home: &Path) {
                 let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
                 record["message"]["content"][0]["content"] = "(Bash completed with no output)".into();
                 record["message"]["content"][0]["is_error"] = false.into();
-                record["toolUseResult"] = serde_json::json!({"stdout": "", "stderr": "", "interrupted": false});
+                record["toolUseResult"] =
+                    serde_json::json!({"stdout": "", "stderr": "", "interrupted": false});
                 *line = record.to_string();
             }
         }),

@@ -28,25 +28,26 @@ const ENDS: &[&str] = &[
     "exec false",
     "false && true; (exit 7)",
     "bash -c 'exit 5'",
-    "bash -c 'kill -9 $$'",
-    "sh -c \"kill -SEGV \\$\\$\"",
     "set -e; false; echo not reached",
     "trap 'exit 9' EXIT; true",
     "(sleep 0.3; exit 4) & false",
     "mkdir gone && cd gone && rmdir ../gone",
     "timeout 0.2 sleep 5",
     "yes | head -1",
-    "kill -TERM $$",
+    "bash -c 'kill -9 $$'; true",
 ];
+
+/// The shell itself dies by a signal. OpenCode waits two minutes for one that does.
+const SIGNALS: &[&str] =
+    &["kill -9 $$", "kill -TERM $$", "kill -ABRT $$", "bash -c 'kill -9 $$'", "sh -c \"kill -SEGV \\$\\$\""];
 
 #[track_caller]
 fn honest_ends(agent: Agent) {
     let (Some(installed), Some(daemon)) = (installed(agent), Daemon::start()) else { return };
     let dir = project();
     let mut steps: Vec<Step> = ENDS.iter().map(|command| Step::shell(*command)).collect();
-    // OpenCode waits two minutes for a shell that kills itself in this way.
     if agent != Agent::OpenCode {
-        steps.push(Step::shell("kill -9 $$"));
+        steps.extend(SIGNALS.iter().map(|command| Step::shell(*command)));
     }
     steps.push(Step::background("sleep 0.5; exit 6"));
     steps.push(Step::Parallel(vec![Step::shell("sleep 0.1; false"), Step::shell("sleep 0.1; true")]));
@@ -71,7 +72,10 @@ fn run_and_forge(
     let model = Model::start(script).unwrap();
     let command = command(daemon, agent, dir, &home, &model, true);
     let running = thread::spawn(move || muster_rehearsal::run(command, Agent::PATIENCE).unwrap());
-    daemon.wait("enrolled agent", || daemon.roll().pop());
+    let product = agent.agent.name();
+    daemon.wait("enrolled agent", || {
+        daemon.roll().into_iter().find(|a| text(a, "product") == product && !a["mandate"].is_null())
+    });
     let paused = daemon.paused();
     let ran = running.join().unwrap();
     assert!(ran.success(), "{}\n{}", ran.stdout, ran.stderr);
@@ -86,6 +90,8 @@ fn forged_success(agent: Agent) {
     let (Some(installed), Some(daemon)) = (installed(agent), Daemon::start()) else { return };
     let dir = project();
     let script = Script::new([
+        // Until the daemon is paused.
+        Step::Wait(4_000),
         Step::shell("true"),
         Step::shell("test -e passed; (exit 1)"),
         Step::shell("exit 3"),

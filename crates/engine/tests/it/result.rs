@@ -97,7 +97,8 @@ fn what_the_harness_ended_is_its_own_affair() {
     codex("signal 100 101\nexit 101 143\nexited 100 c1 0", "");
     codex("killpg 100 101\nexit 101 143\nexited 100 c1 0", "");
     // … but not what the command did to itself, or the harness to others.
-    let expected = "high result-mismatch: its account shows `make` ending with exit code 0, but it ended with 143";
+    let expected =
+        "high result-mismatch: its account shows `make` ending with exit code 0, but it ended with 143";
     codex("signal 101 101\nexit 101 143\nexited 100 c1 0", expected);
     codex("killpg 100 999\nexit 101 143\nexited 100 c1 0", expected);
 }
