@@ -19,7 +19,7 @@ impl Engine {
         let id = member.agent;
         let is_root = self.agents.get(&id).is_some_and(|a| a.state.root == key);
         match member.role {
-            Role::Harness if is_root => {}
+            Role::Harness if is_root => self.harnesses.push(key),
             Role::Harness => self.begin_action(&id, key, seq),
             Role::Action(index) => {
                 let begins = self
@@ -50,6 +50,8 @@ impl Engine {
             time_ns: process.time_ns,
             ended_ns: None,
             exit: None,
+            written: Vec::new(),
+            more_written: false,
             direct,
             disturbed: false,
             texts: Vec::new(),

@@ -116,7 +116,17 @@ pub(crate) struct End {
     pub read_ns: Nanos,
     pub status: Status,
     pub exit_code: Option<i32>,
+    /// The output that it shows, until that is compared.
+    pub shown: Option<Shown>,
     pub evidence: Evidence,
+}
+
+/// The output of a command as an account shows it.
+pub(crate) struct Shown {
+    /// Those that hold anything.
+    pub lines: Vec<String>,
+    /// The account has more than was kept of it.
+    pub cut: bool,
 }
 
 impl Call {
@@ -134,6 +144,10 @@ pub(crate) struct Action {
     pub ended_ns: Option<Nanos>,
     /// How its own process ended.
     pub exit: Option<Exit>,
+    /// What it had written when it ended.
+    pub written: Vec<Written>,
+    /// Some of it went by ways that the record does not show, or may still come.
+    pub more_written: bool,
     /// The harness started it itself, so what it exits with is what the harness gets.
     pub direct: bool,
     /// Somebody else sent it a signal: how it ended is not its own doing.
@@ -156,6 +170,16 @@ pub(crate) struct Action {
     /// What it changed or reached, until a call explains it.
     pub effects: Effects,
     pub decided: bool,
+}
+
+/// What was written to one stream.
+pub(crate) struct Written {
+    pub stream: u32,
+    pub bytes: u64,
+    pub lines: u64,
+    pub whole: bool,
+    pub hashes: Vec<u32>,
+    pub seq: u64,
 }
 
 /// The end of a process: exactly one of code and signal is set where the kernel was asked.

@@ -20,6 +20,7 @@ mod record;
 mod result;
 mod roll;
 mod said;
+mod shown;
 mod survivor;
 
 pub use claims::{Claim, Verdict};

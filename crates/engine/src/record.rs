@@ -2,7 +2,7 @@
 
 use muster_event::{Attribution, Event, Kind, ProcessKey, SignalTarget, Snapshot};
 
-use crate::agent::{Exit, Write};
+use crate::agent::{Exit, Write, Written};
 use crate::engine::{Engine, event_evidence, finding_id};
 use crate::process::{Membership, Process, Role};
 use crate::{AgentId, Code, Finding, Output, Severity, Stage, State};
@@ -84,6 +84,17 @@ impl Engine {
             }
             Kind::Http { method, target, host, address } => {
                 self.on_http(&event, method, target, host.as_deref(), address);
+            }
+            Kind::Output { stream, bytes, lines, whole, hashes } => {
+                let written = Written {
+                    stream: *stream,
+                    bytes: *bytes,
+                    lines: *lines,
+                    whole: *whole,
+                    hashes: hashes.clone(),
+                    seq: event.seq,
+                };
+                self.on_output(key, written);
             }
             Kind::Tls { name, .. } => self.on_provider(&event, name, "opened TLS to"),
             Kind::Dns { name, .. } => self.on_provider(&event, name, "asked the DNS for"),
@@ -360,6 +371,10 @@ impl Engine {
         let new = process.member.as_ref().is_none_or(|m| m.agent != id);
         let old = process.member.replace(Membership { agent: id.to_owned(), by, role });
         let ended = process.ended;
+        // A child that has not executed anything yet goes on as its parent does.
+        if role == Role::Harness && !process.forked && !ended {
+            self.harnesses.push(key);
+        }
         if !new {
             return;
         }

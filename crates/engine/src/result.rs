@@ -8,7 +8,7 @@ use crate::engine::{Engine, event_evidence, finding_id};
 use crate::output::Strength;
 use crate::process::Role;
 use crate::reconcile::shorten;
-use crate::{Code, Evidence, Finding, Severity, Stage};
+use crate::{Code, Evidence, Finding, Severity, Stage, shown};
 
 /// Accounts and records come by different ways: so long after the later of the two, what belongs to one call is there.
 const GRACE_NS: Nanos = 2_500_000_000;
@@ -40,11 +40,18 @@ impl Engine {
             match ready {
                 Some(Ready::Wait) => continue,
                 Some(Ready::Compare) => {
-                    findings.extend(agent.calls.get(&index).and_then(|call| judge(id, agent, call)));
+                    let call = agent.calls.get(&index);
+                    findings.extend(call.and_then(|call| judge(id, agent, call)));
+                    findings.extend(call.and_then(|call| shown::judge(id, agent, call)));
                 }
                 Some(Ready::Never) | None => {}
             }
             agent.results_open.remove(&index);
+            if let Some(result) = agent.calls.get_mut(&index).and_then(|call| call.result.as_mut())
+                && result.end.status != Status::Running
+            {
+                result.end.shown = None;
+            }
         }
         for finding in findings {
             self.raise(finding);
@@ -101,7 +108,7 @@ enum Ready {
 fn readiness(agent: &Agent, call: &Call, now: Nanos) -> Ready {
     let Some(result) = &call.result else { return Ready::Never };
     let end = &result.end;
-    if call.background || !matches!(end.status, Status::Ok | Status::Failed) || end.exit_code.is_none() {
+    if call.background || !matches!(end.status, Status::Ok | Status::Failed) {
         return Ready::Never;
     }
     let waited = now.saturating_sub(end.read_ns);
@@ -114,7 +121,7 @@ fn readiness(agent: &Agent, call: &Call, now: Nanos) -> Ready {
     if waited > GRACE_NS && settled { Ready::Compare } else { Ready::Wait }
 }
 
-fn actions_of<'a>(agent: &'a Agent, call: &'a Call) -> impl Iterator<Item = &'a Action> {
+pub(crate) fn actions_of<'a>(agent: &'a Agent, call: &'a Call) -> impl Iterator<Item = &'a Action> {
     call.actions.iter().filter_map(|index| agent.actions.get(index))
 }
 

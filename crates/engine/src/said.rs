@@ -1,9 +1,9 @@
 //! What the accounts say: keeps each agent's calls, results, sessions and prose.
 
 use muster_account::{Body, Class, Item, Status};
-use muster_event::Nanos;
+use muster_event::{Nanos, OutputText};
 
-use crate::agent::{Call, CallResult, End, NAMED_MAX};
+use crate::agent::{Call, CallResult, End, NAMED_MAX, Shown};
 use crate::engine::{Engine, finding_id};
 use crate::input::{AccountFile, AccountRecord};
 use crate::reconcile::shorten;
@@ -108,10 +108,15 @@ impl Engine {
                     call.effective = command;
                 }
             }
-            Body::Result { call_id, status, exit_code, .. } => {
+            Body::Result { call_id, status, exit_code, output, output_len, process_group: _ } => {
                 let Some(index) = agent.call_by_id.get(&call_id).copied() else { return };
                 let Some(call) = agent.calls.get_mut(&index) else { return };
-                let end = End { time_ns, read_ns, status, exit_code, evidence: evidence.clone() };
+                let compared = !agent.imported && call.class == Class::Execute;
+                let shown = compared.then(|| Shown {
+                    lines: OutputText::new(&output).lines,
+                    cut: output_len > output.len() as u64,
+                });
+                let end = End { time_ns, read_ns, status, exit_code, shown, evidence: evidence.clone() };
                 match &mut call.result {
                     None => {
                         let evidence = evidence.clone();
@@ -121,7 +126,7 @@ impl Engine {
                     Some(result) if result.end.status == Status::Running => result.end = end,
                     Some(_) => return,
                 }
-                if !agent.imported && call.class == Class::Execute {
+                if compared {
                     agent.results_open.insert(index);
                 }
             }
