@@ -116,17 +116,9 @@ pub(crate) struct End {
     pub read_ns: Nanos,
     pub status: Status,
     pub exit_code: Option<i32>,
-    /// The output that it shows, until that is compared.
-    pub shown: Option<Shown>,
+    /// The lines of the command that it shows, where it shows them all; until they are compared.
+    pub shown: Option<Vec<String>>,
     pub evidence: Evidence,
-}
-
-/// The output of a command as an account shows it.
-pub(crate) struct Shown {
-    /// Those that hold anything.
-    pub lines: Vec<String>,
-    /// The account has more than was kept of it.
-    pub cut: bool,
 }
 
 impl Call {
@@ -174,9 +166,7 @@ pub(crate) struct Action {
 
 /// What was written to one stream.
 pub(crate) struct Written {
-    pub stream: u32,
     pub bytes: u64,
-    pub lines: u64,
     pub whole: bool,
     pub hashes: Vec<u32>,
     pub seq: u64,

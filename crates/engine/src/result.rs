@@ -15,7 +15,7 @@ const GRACE_NS: Nanos = 2_500_000_000;
 /// A result that no ended execution was joined to by then is compared no more: other findings are about it.
 const GIVE_UP_NS: Nanos = 60_000_000_000;
 /// An execution that ends later than this after its result was written ended some other way than the result tells.
-const LATER_NS: Nanos = 2_000_000_000;
+pub(crate) const LATER_NS: Nanos = 2_000_000_000;
 /// Calls looked at for one with the same command at the same time: more are never under way at once.
 const NEIGHBOURS_MAX: usize = 256;
 /// Signals that a program brings upon itself by a fault. All others somebody may have sent whom the record does not show.
@@ -130,10 +130,8 @@ pub(crate) fn actions_of<'a>(agent: &'a Agent, call: &'a Call) -> impl Iterator<
 fn judge(id: &str, agent: &Agent, call: &Call) -> Option<Finding> {
     let end = &call.result.as_ref()?.end;
     let said = end.exit_code.filter(|code| (0..=255).contains(code))?;
-    match call.joined {
-        Some((_, Strength::CallId | Strength::ProcessGroup | Strength::SessionText | Strength::TimeText)) => {
-        }
-        Some((_, Strength::Path)) | None => return None,
+    if !is_joined(call) {
+        return None;
     }
     let mut differing = None;
     // Of several (a sandbox refused it, and it ran again without) the account tells of one.
@@ -166,20 +164,33 @@ fn differs(exit: &Exit, said: i32) -> Option<bool> {
     }
 }
 
-/// Two calls with one command at the same time are told apart by their text only in name: each may be the other's.
-fn another_explains(agent: &Agent, call: &Call, said: i32) -> bool {
-    if matches!(call.joined, Some((_, Strength::CallId))) {
-        return false;
+/// To an execution, and not by a file that it names.
+pub(crate) fn is_joined(call: &Call) -> bool {
+    match call.joined {
+        Some((_, Strength::CallId | Strength::ProcessGroup | Strength::SessionText | Strength::TimeText)) => {
+            true
+        }
+        Some((_, Strength::Path)) | None => false,
     }
+}
+
+/// Calls with the same command at the same time. By their text they are told apart in name only: what was seen of one may
+/// be the other's.
+pub(crate) fn neighbours<'a>(agent: &'a Agent, call: &'a Call) -> impl Iterator<Item = &'a Call> {
     let ended = |call: &Call| call.result.as_ref().map_or(Nanos::MAX, |r| r.end.time_ns);
+    let by_text = !matches!(call.joined, Some((_, Strength::CallId)));
     agent
         .calls
         .values()
         .rev()
-        .take(NEIGHBOURS_MAX)
+        .take(if by_text { NEIGHBOURS_MAX } else { 0 })
         .filter(|other| other.call_id != call.call_id)
-        .filter(|other| other.time_ns <= ended(call) && call.time_ns <= ended(other))
+        .filter(move |other| other.time_ns <= ended(call) && call.time_ns <= ended(other))
         .filter(|other| other.texts().any(|text| call.texts().any(|own| own == text)))
+}
+
+fn another_explains(agent: &Agent, call: &Call, said: i32) -> bool {
+    neighbours(agent, call)
         .flat_map(|other| actions_of(agent, other))
         .any(|action| action.exit.as_ref().is_none_or(|exit| differs(exit, said) != Some(true)))
 }

@@ -1,9 +1,9 @@
 //! What the accounts say: keeps each agent's calls, results, sessions and prose.
 
-use muster_account::{Body, Class, Item, Status};
+use muster_account::{Body, Class, Item, Status, command_output};
 use muster_event::{Nanos, OutputText};
 
-use crate::agent::{Call, CallResult, End, NAMED_MAX, Shown};
+use crate::agent::{Call, CallResult, End, NAMED_MAX};
 use crate::engine::{Engine, finding_id};
 use crate::input::{AccountFile, AccountRecord};
 use crate::reconcile::shorten;
@@ -112,10 +112,11 @@ impl Engine {
                 let Some(index) = agent.call_by_id.get(&call_id).copied() else { return };
                 let Some(call) = agent.calls.get_mut(&index) else { return };
                 let compared = !agent.imported && call.class == Class::Execute;
-                let shown = compared.then(|| Shown {
-                    lines: OutputText::new(&output).lines,
-                    cut: output_len > output.len() as u64,
-                });
+                // Of what is longer, only the beginning is here.
+                let shown = (compared && output_len <= Item::OUTPUT_MAX as u64)
+                    .then(|| command_output(&agent.state.product, &output))
+                    .flatten()
+                    .map(|output| OutputText::new(&output).lines);
                 let end = End { time_ns, read_ns, status, exit_code, shown, evidence: evidence.clone() };
                 match &mut call.result {
                     None => {

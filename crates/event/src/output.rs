@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::redact;
 
 /// Different lines of one output that are told apart. What prints more is compared by its length only.
-pub const OUTPUT_LINES_MAX: usize = 128;
+pub const OUTPUT_LINES_MAX: usize = 512;
 
 /// The lines of an output that hold anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

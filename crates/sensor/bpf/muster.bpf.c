@@ -16,7 +16,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define DEPTH_MAX 80		/* components and mounts of one path */
 #define SENSITIVE_DEPTH 6
 #define DATA_MAX 4096
-#define OUTPUT_MAX 8192		/* of what is written to one stream: the rest is counted only. A power of two */
+#define OUTPUT_MAX 16384		/* of what is written to one stream: the rest is counted only. A power of two */
 #define OUTPUTS 128		/* streams at a time: two for each command that runs */
 #define OUTPUT_PARTS 4		/* of one vectored write */
 #define AT_FDCWD (-100)
@@ -350,8 +350,9 @@ static __always_inline struct output *output_at(u32 key)
 	return bpf_map_lookup_elem(&outputs, &key);
 }
 
-/* Begins to note what is written to the stream behind this descriptor. Gives 1 + its place, or 0. */
-__noinline u32 begin_output(u64 fd)
+/* Begins to note what is written to the stream behind this descriptor. Gives 1 + its place, or 0. `own`: the same of the
+ * other descriptor, which may be the same stream. */
+__noinline u32 begin_output(u64 fd, u32 own)
 {
 	struct file *file = file_of(fd);
 	u32 zero = 0, key, *known;
@@ -368,7 +369,7 @@ __noinline u32 begin_output(u64 fd)
 	if (known) {
 		/* It is another's too: whose output is whose cannot be told. */
 		output = output_at(*known);
-		if (output)
+		if (output && *known + 1 != own)
 			output->unseen = 1;
 		return 0;
 	}
@@ -471,8 +472,8 @@ int sched_process_exec(u64 *ctx)
 	key.device = BPF_CORE_READ(inode, i_sb, s_dev);
 	if (member) {
 		if (member->flags & MEMBER_HARNESS) {
-			u32 out = begin_output(1);
-			u32 err = begin_output(2);
+			u32 out = begin_output(1, 0);
+			u32 err = begin_output(2, out);
 			member->outputs = out | err << 16;
 		}
 		member->flags &= ~(MEMBER_EXEC_MEMORY | MEMBER_HARNESS);

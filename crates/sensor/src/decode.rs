@@ -139,6 +139,8 @@ pub(crate) fn output(raw: &Raw) -> Kind {
     let text = String::from_utf8_lossy(data);
     // What was cut ends within a line.
     let seen = if cut { text.rsplit_once('\n').map_or("", |(seen, _)| seen) } else { &text };
+    // What is no text is shown in many ways, or not at all.
+    let binary = text.contains(['\0', char::REPLACEMENT_CHARACTER]);
     let shown = OutputText::new(seen);
     let mut hashes = Vec::new();
     let mut more = false;
@@ -156,7 +158,7 @@ pub(crate) fn output(raw: &Raw) -> Kind {
         stream: raw.nr,
         bytes,
         lines: shown.lines.len() as u64,
-        whole: !cut && raw.arg(1) == 0 && !shown.drawn && !more,
+        whole: !cut && raw.arg(1) == 0 && !binary && !shown.drawn && !more,
         hashes,
     }
 }
