@@ -11,6 +11,10 @@ use crate::{Actor, Body, Class, Decision, Item, Origin, Status};
 const NOTIFIED_MAX: usize = 4096;
 const BACKGROUND_MAX: usize = 4096;
 
+/// How Claude Code puts the exit code 1 of `grep`, `find`, `diff` and `test` into words.
+const ONE_MEANS: [&str; 4] =
+    ["No matches found", "Some directories were inaccessible", "Files differ", "Condition is false"];
+
 #[derive(Default)]
 pub(crate) struct Claude {
     /// What the session said of itself last.
@@ -154,7 +158,13 @@ impl Claude {
         out.extend(decision(record, &call_id, &output));
         // Tools that are no shell have no exit code, and a shell that succeeded has 0 (the account only names others).
         let shell = detail.is_some_and(|d| d.get("stdout").is_some());
-        let exit_code = exit_code.or((shell && status == Status::Ok).then_some(0));
+        let ok = shell && status == Status::Ok;
+        let exit_code =
+            exit_code.or_else(|| match detail.and_then(|d| text(d, &["returnCodeInterpretation"])) {
+                // Some programs say with 1 that there is nothing: no failure, and not 0 either.
+                Some(meaning) => (ok && ONE_MEANS.contains(&meaning)).then_some(1),
+                None => ok.then_some(0),
+            });
         let output_len = output.len() as u64;
         out.push(Body::Result {
             call_id,
@@ -210,9 +220,11 @@ impl Claude {
             return;
         }
         let summary = element(body, "summary").unwrap_or_default();
+        // At its very end: what stands before is the command's own text.
         let exit_code = summary
+            .trim_end_matches(['.', ')', ' '])
             .rsplit_once("exit code ")
-            .and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit() && c != '-').next()?.parse().ok());
+            .and_then(|(_, number)| number.parse().ok());
         let status = match (said, exit_code) {
             ("completed", Some(0) | None) => Status::Ok,
             ("completed" | "failed", _) => Status::Failed,

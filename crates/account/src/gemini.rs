@@ -119,7 +119,20 @@ impl Gemini {
                 for call in calls.into_iter().flatten() {
                     let call_id = owned(call, &["id"]);
                     if self.given.insert((call_id.clone(), "call")) {
-                        put(call_body(call, &call_id));
+                        let body = call_body(call, &call_id);
+                        let run = match &body {
+                            Body::Call { command: Some(command), .. } => without_shell(command),
+                            _ => None,
+                        };
+                        put(body);
+                        if let Some(command) = run {
+                            let arguments = String::new();
+                            put(Body::Effective {
+                                call_id: call_id.clone(),
+                                command: Some(command),
+                                arguments,
+                            });
+                        }
                     }
                     if let Some(result) = result_body(call, &call_id)
                         && self.given.insert((call_id.clone(), "result"))
@@ -181,9 +194,16 @@ fn result_body(call: &Value, call_id: &str) -> Option<Body> {
     let inside = inside.strip_suffix("\n</untrusted_context>").unwrap_or(inside);
     let shell = class(text(call, &["name"]).unwrap_or_default()) == Class::Execute;
     let refused = output.starts_with("Tool execution blocked") || output.contains("denied by policy");
-    let exit_code = (shell && said == "success").then(|| trailer(inside, "Exit Code: ").unwrap_or(0));
+    let ended = if shell { shell_end(inside) } else { ShellEnd::Unsaid };
+    let exit_code = match ended {
+        ShellEnd::Exited(code) if said == "success" => Some(code),
+        ShellEnd::Exited(_) | ShellEnd::Otherwise(_) | ShellEnd::Unsaid => None,
+    };
     let status = match said {
-        "success" => Status::Ok,
+        "success" => match ended {
+            ShellEnd::Otherwise(status) => status,
+            ShellEnd::Exited(_) | ShellEnd::Unsaid => Status::Ok,
+        },
         "cancelled" => Status::Denied,
         "error" if refused => Status::Denied,
         "error" => Status::Failed,
@@ -197,6 +217,74 @@ fn result_body(call: &Value, call_id: &str) -> Option<Body> {
         output_len: inside.len() as u64,
         process_group: if shell { trailer(inside, "Process Group PGID: ") } else { None },
     })
+}
+
+/// How a command ended.
+enum ShellEnd {
+    Exited(i32),
+    /// By a signal, or not by itself, or not yet.
+    Otherwise(Status),
+    /// In the words of some other program (a summary by the model).
+    Unsaid,
+}
+
+/// "success" only means that the tool worked. An exit code of 0 is never told: it is what a whole block at the end, with
+/// neither code nor signal nor error, stands for.
+fn shell_end(output: &str) -> ShellEnd {
+    const OPENINGS: [(&str, Status); 4] = [
+        ("Command was automatically cancelled", Status::TimedOut),
+        ("Command was cancelled by user", Status::Killed),
+        ("Command moved to background", Status::Running),
+        ("Command is running in background", Status::Running),
+    ];
+    if let Some((_, status)) = OPENINGS.iter().find(|(opening, _)| output.starts_with(opening)) {
+        return ShellEnd::Otherwise(*status);
+    }
+    if let Some(code) = trailer(output, "Exit Code: ") {
+        return ShellEnd::Exited(code);
+    }
+    if trailer::<i32>(output, "Signal: ").is_some_and(|signal| signal != 0) {
+        return ShellEnd::Otherwise(Status::Failed);
+    }
+    let error = trailer::<String>(output, "Error: ").is_some_and(|error| error != "(none)");
+    match trailer::<u32>(output, "Process Group PGID: ") {
+        Some(_) if !error => ShellEnd::Exited(0),
+        Some(_) | None => ShellEnd::Unsaid,
+    }
+}
+
+/// Gemini CLI takes a shell off that the model puts before its command (`bash -c 'ls'`), and runs the rest in its own.
+fn without_shell(command: &str) -> Option<String> {
+    let (shell, rest) = command.trim_start().split_once(char::is_whitespace)?;
+    let name = shell.rsplit('/').next().unwrap_or(shell).to_ascii_lowercase();
+    if !matches!(name.as_str(), "sh" | "bash" | "zsh") {
+        return None;
+    }
+    let script = rest.trim_start().strip_prefix("-c")?;
+    if !script.starts_with(char::is_whitespace) {
+        return None;
+    }
+    let script = script.trim();
+    let within = |quote: char| script.strip_prefix(quote)?.strip_suffix(quote);
+    if let Some(plain) = within('\'') {
+        return Some(plain.to_owned());
+    }
+    let Some(quoted) = within('"') else { return Some(script.to_owned()) };
+    let mut out = String::with_capacity(quoted.len());
+    let mut characters = quoted.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            '\\' => match characters.next() {
+                Some(escaped @ ('"' | '$' | '`' | '\\')) => out.push(escaped),
+                Some(other) => out.extend(['\\', other]),
+                None => out.push('\\'),
+            },
+            // More than one word: taken as it stands.
+            '"' => return Some(quoted.to_owned()),
+            c => out.push(c),
+        }
+    }
+    Some(out)
 }
 
 /// The number in a line at the end of a shell's output. The lines before are the command's own words: only the block at

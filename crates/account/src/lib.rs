@@ -15,8 +15,10 @@ mod opencode;
 mod openhands;
 mod reader;
 pub mod shell;
+mod shown;
 
 pub use format::{Format, Framing, Location, UnknownFormat, detect, locate};
 pub use item::{Actor, Body, Class, Decision, Item, Origin, Status};
 pub use opencode::{QUERIES as OPENCODE_QUERIES, RowsQuery};
 pub use reader::{Reader, Record};
+pub use shown::command_output;

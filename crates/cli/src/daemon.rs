@@ -184,6 +184,7 @@ impl Daemon {
                 return Some(Input::Identified { process, product });
             }
             Output::Follow { process } => self.source.follow(process),
+            Output::Harness { process } => self.source.harness(process),
             Output::FollowAccount { agent, path, format, cwd, since_ns } => {
                 drop(self.tail.send(tail::Request::Follow { agent, path, format, cwd, since_ns }));
             }

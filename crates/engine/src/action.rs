@@ -19,7 +19,7 @@ impl Engine {
         let id = member.agent;
         let is_root = self.agents.get(&id).is_some_and(|a| a.state.root == key);
         match member.role {
-            Role::Harness if is_root => {}
+            Role::Harness if is_root => self.harnesses.push(key),
             Role::Harness => self.begin_action(&id, key, seq),
             Role::Action(index) => {
                 let begins = self
@@ -40,11 +40,20 @@ impl Engine {
 
     fn begin_action(&mut self, id: &AgentId, key: ProcessKey, seq: u64) {
         let Some(process) = self.processes.get(key) else { return };
+        let direct = process
+            .parent
+            .and_then(|parent| self.processes.get(parent)?.member.as_ref())
+            .is_some_and(|parent| parent.agent == *id && parent.role == Role::Harness);
         let action = Action {
             process: key,
             seq,
             time_ns: process.time_ns,
             ended_ns: None,
+            exit: None,
+            written: Vec::new(),
+            more_written: false,
+            direct,
+            disturbed: false,
             texts: Vec::new(),
             display: String::new(),
             call_id: None,

@@ -27,6 +27,9 @@ pub(crate) const WRITES_MAX: usize = 20_000;
 /// A hundred agents without an account then hold 12 MB.
 pub(crate) const WRITES_UNREAD_MAX: usize = 1_000;
 
+/// Actions remembered per call: a sandbox that refuses a command has it run again, once or twice.
+pub(crate) const ACTIONS_OF_CALL_MAX: usize = 8;
+
 /// Processes remembered per agent that outlived their action and ended: more of them are more of the same.
 pub(crate) const OUTLIVED_MAX: usize = 1_000;
 
@@ -48,6 +51,8 @@ pub(crate) struct Agent {
     /// Actions and calls below these indices are decided.
     pub actions_open: BTreeSet<usize>,
     pub calls_open: BTreeSet<usize>,
+    /// Calls whose results are not held against the record yet.
+    pub results_open: BTreeSet<usize>,
     /// Files that the harness itself wrote, not yet matched with a call.
     pub writes: Vec<Write>,
     /// The latest writes that a call explained: another call may have made some of them.
@@ -113,6 +118,8 @@ pub(crate) struct Call {
     pub denied: bool,
     /// … or that a person let it pass.
     pub allowed_by_person: bool,
+    /// Actions that it explains.
+    pub actions: Vec<usize>,
     pub decided: bool,
 }
 
@@ -120,6 +127,19 @@ pub(crate) struct CallResult {
     pub time_ns: Nanos,
     pub read_ns: Nanos,
     pub status: Status,
+    pub evidence: Evidence,
+    /// What the account says last of how the command ended: where it had gone on, another record than the first.
+    pub end: End,
+}
+
+/// How a command ended, as the account says.
+pub(crate) struct End {
+    pub time_ns: Nanos,
+    pub read_ns: Nanos,
+    pub status: Status,
+    pub exit_code: Option<i32>,
+    /// The lines of the command that it shows, where it shows them all; until they are compared.
+    pub shown: Option<Vec<String>>,
     pub evidence: Evidence,
 }
 
@@ -136,6 +156,16 @@ pub(crate) struct Action {
     pub seq: u64,
     pub time_ns: Nanos,
     pub ended_ns: Option<Nanos>,
+    /// How its own process ended.
+    pub exit: Option<Exit>,
+    /// What it had written when it ended.
+    pub written: Vec<Written>,
+    /// Some of it went by ways that the record does not show, or may still come.
+    pub more_written: bool,
+    /// The harness started it itself, so what it exits with is what the harness gets.
+    pub direct: bool,
+    /// Somebody else sent it a signal: how it ended is not its own doing.
+    pub disturbed: bool,
     /// The command texts it was seen to run, unwrapped from the product's shell wrapper.
     pub texts: Vec<String>,
     /// What to show a person.
@@ -154,6 +184,23 @@ pub(crate) struct Action {
     /// What it changed or reached, until a call explains it.
     pub effects: Effects,
     pub decided: bool,
+}
+
+/// What was written to one stream.
+pub(crate) struct Written {
+    pub bytes: u64,
+    pub whole: bool,
+    pub hashes: Vec<u32>,
+    pub seq: u64,
+}
+
+/// The end of a process: exactly one of code and signal is set where the kernel was asked.
+#[derive(Clone, Copy)]
+pub(crate) struct Exit {
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
+    pub seq: u64,
+    pub time_ns: Nanos,
 }
 
 /// A file that the agent's own program wrote.
@@ -214,6 +261,7 @@ impl Agent {
             next_index: 0,
             actions_open: BTreeSet::new(),
             calls_open: BTreeSet::new(),
+            results_open: BTreeSet::new(),
             writes: Vec::new(),
             explained: std::collections::VecDeque::new(),
             writes_given_up: 0,
@@ -261,6 +309,7 @@ impl Agent {
             self.calls_open.remove(&old);
             self.unjoined.remove(&old);
             self.calls_forgotten = true;
+            self.results_open.remove(&old);
             if self.call_by_id.get(&call.call_id) == Some(&old) {
                 self.call_by_id.remove(&call.call_id);
             }

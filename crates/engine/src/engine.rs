@@ -43,6 +43,8 @@ pub struct Engine {
     pub(crate) blind: BTreeMap<String, String>,
     /// Account files seen opened by a process of an agent.
     pub(crate) account_paths: HashMap<String, AgentId>,
+    /// Processes that run an agent's own program now, for the sensor: it must follow them first.
+    pub(crate) harnesses: Vec<ProcessKey>,
     pub(crate) out: Vec<Output>,
 }
 
@@ -62,6 +64,7 @@ impl Engine {
             roots: HashMap::new(),
             blind: BTreeMap::new(),
             account_paths: HashMap::new(),
+            harnesses: Vec::new(),
             out: Vec::new(),
         }
     }
@@ -98,6 +101,8 @@ impl Engine {
                 self.publish(true);
             }
         }
+        let harnesses = std::mem::take(&mut self.harnesses);
+        self.out.extend(harnesses.into_iter().map(|process| Output::Harness { process }));
         std::mem::take(&mut self.out)
     }
 
@@ -162,6 +167,7 @@ impl Engine {
             for id in ids {
                 self.reconcile(&id);
                 self.check_survivors(&id);
+                self.check_results(&id);
                 self.check_account(&id);
                 self.decide_claims(&id);
                 self.check_chain(&id);

@@ -22,9 +22,11 @@ mod process;
 mod products;
 mod reconcile;
 mod record;
+mod result;
 mod roll;
 mod said;
 mod shell;
+mod shown;
 mod silence;
 mod survivor;
 

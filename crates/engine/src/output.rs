@@ -19,6 +19,10 @@ pub enum Output {
     Follow {
         process: ProcessKey,
     },
+    /// This process runs the agent's own program: note what is written by the commands that it starts.
+    Harness {
+        process: ProcessKey,
+    },
     /// Read this file as an account of the agent, from its start.
     FollowAccount {
         agent: AgentId,

@@ -3,7 +3,7 @@
 use muster_account::{Class, Status};
 use muster_event::Nanos;
 
-use crate::agent::{Action, Agent, Call, Write};
+use crate::agent::{ACTIONS_OF_CALL_MAX, Action, Agent, Call, Write};
 use crate::denial::{denied_action, denied_write};
 use crate::effects::{Effect, What};
 use crate::engine::{Engine, event_evidence, finding_id};
@@ -330,6 +330,9 @@ fn join(
     let Some(action) = agent.actions.get_mut(&action_index) else { return };
     action.call = Some(call_index);
     agent.unjoined.remove(&call_index);
+    if call.actions.len() < ACTIONS_OF_CALL_MAX {
+        call.actions.push(action_index);
+    }
     if call.joined.is_none() {
         agent.state.calls_joined += 1;
     }

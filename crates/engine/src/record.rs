@@ -2,7 +2,7 @@
 
 use muster_event::{Attribution, Event, Kind, ProcessKey, SignalTarget, Snapshot};
 
-use crate::agent::Write;
+use crate::agent::{Exit, Write, Written};
 use crate::engine::{Engine, event_evidence, finding_id};
 use crate::process::{Membership, Process, Role};
 use crate::{AgentId, Code, Finding, Output, Severity, Stage, State};
@@ -86,13 +86,18 @@ impl Engine {
             Kind::Http { method, target, host, address } => {
                 self.on_http(&event, method, target, host.as_deref(), address);
             }
+            Kind::Output { stream: _, bytes, lines: _, whole, hashes } => {
+                let (bytes, whole, seq) = (*bytes, *whole, event.seq);
+                self.on_output(key, Written { bytes, whole, hashes: hashes.clone(), seq });
+            }
             Kind::Tls { name, .. } => self.on_provider(&event, name, "opened TLS to"),
             Kind::Dns { name, .. } => self.on_provider(&event, name, "asked the DNS for"),
-            Kind::Signal { target: SignalTarget::Process(pid), signal, .. } => {
-                // Signal 0 only asks whether the process is there.
-                if *signal != 0 {
+            // Signal 0 only asks whether the process is there.
+            Kind::Signal { target, signal, .. } if *signal != 0 => {
+                if let SignalTarget::Process(pid) = target {
                     self.on_act_against_daemon(&event, *pid, &format!("sent signal {signal} to"));
                 }
+                self.note_disturbance(event.process, *target);
             }
             Kind::Ptrace { target, .. } => self.on_act_against_daemon(&event, *target, "traced"),
             Kind::ProcessMemory { target, .. } => {
@@ -200,6 +205,7 @@ impl Engine {
     }
 
     fn on_exit(&mut self, event: &Event) {
+        let Kind::Exit { code, signal } = event.kind else { return };
         let key = event.process;
         let Some(process) = self.processes.get(key) else { return };
         let member = process.member.clone();
@@ -217,6 +223,7 @@ impl Engine {
                 .is_some_and(|at| event.time_ns.saturating_sub(at) > crate::survivor::WIND_DOWN_NS);
             if action.process == key {
                 action.ended_ns = Some(event.time_ns);
+                action.exit = Some(Exit { code, signal, seq: event.seq, time_ns: event.time_ns });
             } else if outlived && agent.outlived.len() < crate::agent::OUTLIVED_MAX {
                 agent.outlived.insert(key);
             }
@@ -368,6 +375,10 @@ impl Engine {
         let new = process.member.as_ref().is_none_or(|m| m.agent != id);
         let old = process.member.replace(Membership { agent: id.to_owned(), by, role });
         let ended = process.ended;
+        // A child that has not executed anything yet goes on as its parent does.
+        if role == Role::Harness && !process.forked && !ended {
+            self.harnesses.push(key);
+        }
         if !new {
             return;
         }

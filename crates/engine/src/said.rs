@@ -1,9 +1,9 @@
 //! What the accounts say: keeps each agent's calls, results, sessions and prose.
 
-use muster_account::{Body, Class, Decision, Item, Origin, Status};
-use muster_event::Nanos;
+use muster_account::{Body, Class, Decision, Item, Origin, Status, command_output};
+use muster_event::{Nanos, OutputText};
 
-use crate::agent::{Call, CallResult, NAMED_MAX};
+use crate::agent::{Call, CallResult, End, NAMED_MAX};
 use crate::chain::Link;
 use crate::denial::is_persons;
 use crate::engine::{Engine, finding_id};
@@ -129,6 +129,7 @@ impl Engine {
                     joined: None,
                     denied: false,
                     allowed_by_person: false,
+                    actions: Vec::new(),
                     decided: false,
                 });
                 self.note_retry_call(id, index);
@@ -139,35 +140,7 @@ impl Engine {
                     call.effective = command;
                 }
             }
-            Body::Result { call_id, status, output, output_len, .. } => {
-                agent.heard.result(&output, output_len);
-                match agent.call_by_id.get(&call_id).and_then(|i| agent.calls.get_mut(i)) {
-                    Some(call) if call.result.is_none() => {
-                        call.result =
-                            Some(CallResult { time_ns, read_ns, status, evidence: evidence.clone() });
-                    }
-                    Some(_) => {}
-                    None => {
-                        let output = output.lines().find(|l| !l.trim().is_empty()).unwrap_or_default();
-                        let path = match evidence {
-                            Evidence::Account { path, .. } => path.clone(),
-                            Evidence::Event { .. } | Evidence::Process { .. } => String::new(),
-                        };
-                        let orphan = Orphan {
-                            call_id: call_id.clone(),
-                            path,
-                            time_ns,
-                            read_ns,
-                            output: output.to_owned(),
-                            evidence: evidence.clone(),
-                        };
-                        self.note_orphan(id, orphan);
-                    }
-                }
-                if status == Status::Denied {
-                    self.note_denied(id, &call_id, "", time_ns, evidence);
-                }
-            }
+            Body::Result { .. } => self.on_result(id, time_ns, read_ns, evidence, item.body),
             Body::Decision { call_id: Some(call_id), decision, by, reason: _ } => {
                 if decision == Decision::Reject {
                     self.note_denied(id, &call_id, &by, time_ns, evidence);
@@ -179,6 +152,48 @@ impl Engine {
             }
             Body::TurnEnd => agent.turn_end_ns = Some(time_ns),
             Body::Decision { call_id: None, .. } | Body::Other { .. } | Body::Link { .. } => {}
+        }
+    }
+
+    fn on_result(&mut self, id: &str, time_ns: Nanos, read_ns: Nanos, evidence: &Evidence, body: Body) {
+        let Body::Result { call_id, status, exit_code, output, output_len, process_group: _ } = body else {
+            return;
+        };
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        agent.heard.result(&output, output_len);
+        if status == Status::Denied {
+            self.note_denied(id, &call_id, "", time_ns, evidence);
+        }
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        let Some(index) = agent.call_by_id.get(&call_id).copied() else {
+            let output = output.lines().find(|l| !l.trim().is_empty()).unwrap_or_default().to_owned();
+            let path = match evidence {
+                Evidence::Account { path, .. } => path.clone(),
+                Evidence::Event { .. } | Evidence::Process { .. } => String::new(),
+            };
+            let evidence = evidence.clone();
+            self.note_orphan(id, Orphan { call_id, path, time_ns, read_ns, output, evidence });
+            return;
+        };
+        let Some(call) = agent.calls.get_mut(&index) else { return };
+        let compared = !agent.imported && call.class == Class::Execute;
+        // Of what is longer, only the beginning is here.
+        let shown = (compared && output_len <= Item::OUTPUT_MAX as u64)
+            .then(|| command_output(&agent.state.product, &output))
+            .flatten()
+            .map(|output| OutputText::new(&output).lines);
+        let end = End { time_ns, read_ns, status, exit_code, shown, evidence: evidence.clone() };
+        match &mut call.result {
+            None => {
+                let evidence = evidence.clone();
+                call.result = Some(CallResult { time_ns, read_ns, status, evidence, end });
+            }
+            // What had gone on has ended now.
+            Some(result) if result.end.status == Status::Running => result.end = end,
+            Some(_) => return,
+        }
+        if compared {
+            agent.results_open.insert(index);
         }
     }
 

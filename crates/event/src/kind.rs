@@ -207,6 +207,17 @@ pub enum Kind {
         arguments: Vec<i64>,
         result: i64,
     },
+    /// What a command that the agent's own program started had written to one of its outputs when it ended. `stream` is 1
+    /// or 2; where both are one file, only 1 comes. No content: a 32-bit hash of each line (`OutputText`, `line_hash`).
+    Output {
+        stream: u32,
+        bytes: u64,
+        /// Lines among those looked at that hold anything.
+        lines: u64,
+        /// All that was written was seen, and each line has its hash.
+        whole: bool,
+        hashes: Vec<u32>,
+    },
 }
 
 impl Kind {
@@ -249,6 +260,7 @@ impl Kind {
             Kind::IoUring { .. } => "io_uring",
             Kind::Compat { .. } => "compat",
             Kind::Control { .. } => "control",
+            Kind::Output { .. } => "output",
         }
     }
 }

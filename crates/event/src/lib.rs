@@ -6,11 +6,13 @@
 #[doc(hidden)]
 pub mod fuzzing;
 mod kind;
+mod output;
 mod process;
 mod redact;
 mod sanitize;
 
 pub use kind::{Access, Address, Identity, Kind, MemoryOp, SignalTarget};
+pub use output::{OUTPUT_LINES_MAX, OutputText, line_hash};
 pub use process::{Attribution, Event, Lost, ProbeState, ProcessKey, Queue, Snapshot};
 pub use redact::{redact, redact_argv, redact_bytes, redact_url};
 pub use sanitize::{escape_bytes, sanitize};

@@ -207,7 +207,7 @@ fn rows(show: &Show) -> Vec<Row> {
             done: act(event),
             mark,
             like: mark.is_none().then(|| likeness(event)),
-            quiet: matches!(event.kind, Kind::Exit { .. }),
+            quiet: matches!(event.kind, Kind::Exit { .. } | Kind::Output { .. }),
             ..Row::default()
         });
     }

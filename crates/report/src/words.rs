@@ -70,6 +70,10 @@ pub(crate) fn of_kind(kind: &Kind) -> String {
             None => operation.clone(),
         },
         Kind::Compat { number, .. } => format!("32-bit system call {number}"),
+        Kind::Output { stream, bytes, lines, .. } => {
+            let stream = if *stream == 2 { "standard error" } else { "standard output" };
+            format!("{bytes} bytes in {lines} lines to {stream}")
+        }
     };
     if let Some(error) = failure(kind) {
         out.push_str("  failed: ");
@@ -116,6 +120,7 @@ fn failure(kind: &Kind) -> Option<String> {
         | Kind::Tls { .. }
         | Kind::Http { .. }
         | Kind::SetName { .. }
+        | Kind::Output { .. }
         | Kind::IoUring { .. } => 0,
     };
     // A connection that is being made is no failure.

@@ -30,6 +30,7 @@ enum kind {
 	KIND_ARGV_MORE = 5,	/* the rest of a long command line, after its KIND_EXEC */
 	KIND_NET = 6,
 	KIND_URING = 7,
+	KIND_OUTPUT = 8,	/* nr: descriptor; args: bytes written, whether some were not seen; TAG_DATA: the beginning */
 };
 
 enum flag {
@@ -56,7 +57,7 @@ enum tag {
 	TAG_BASE2 = 11,
 	TAG_FD2 = 12,
 	TAG_ADDRESS = 13,	/* struct address, or family and path of a unix socket */
-	TAG_DATA = 14,	/* the beginning of a packet's payload */
+	TAG_DATA = 14,	/* the beginning of a packet's payload, or of an output */
 };
 
 struct file_info {
@@ -97,3 +98,6 @@ enum {
 #define R_MSG		(1ULL << 45)	/* SOCKADDR points to struct msghdr */
 #define R_PIDFD		(1ULL << 46)	/* FD is a pidfd: its pid into args[5] */
 #define R_SUCCESS	(1ULL << 47)	/* only if it succeeded */
+#define R_WRITE		(1ULL << 48)	/* FD is written to: noted where it is the output of a command */
+#define R_VECTOR	(1ULL << 49)	/* … in parts: a struct iovec in the second argument */
+#define R_UNSEEN	(1ULL << 50)	/* … from where the probe cannot read */

@@ -1,7 +1,8 @@
 //! Records of the probes to acts.
 
 use muster_event::{
-    Access, Address, Identity, Kind, MemoryOp, ProcessKey, SignalTarget, escape_bytes, redact_argv,
+    Access, Address, Identity, Kind, MemoryOp, OUTPUT_LINES_MAX, OutputText, ProcessKey, SignalTarget,
+    escape_bytes, line_hash, redact_argv,
 };
 
 use crate::markers;
@@ -56,6 +57,7 @@ impl Decoder {
             kind::EXIT => Some(exit(&raw)),
             kind::SYSCALL => syscall(&raw, &self.calls, "", &mut self.resolver),
             kind::URING => Some(uring(&raw, &mut self.resolver)),
+            kind::OUTPUT => Some(output(&raw)),
             _ => None,
         }
     }
@@ -126,6 +128,38 @@ pub(crate) fn exit(raw: &Raw) -> Kind {
     match status & 0x7f {
         0 => Kind::Exit { code: Some(status >> 8 & 0xff), signal: None },
         signal => Kind::Exit { code: None, signal: Some(signal) },
+    }
+}
+
+/// What was written to a stream: its beginning becomes hashes here, and goes no further.
+pub(crate) fn output(raw: &Raw) -> Kind {
+    let data = raw.blob(tag::DATA).unwrap_or_default();
+    let bytes = raw.arg(0);
+    let cut = (data.len() as u64) < bytes;
+    let text = String::from_utf8_lossy(data);
+    // What was cut ends within a line.
+    let seen = if cut { text.rsplit_once('\n').map_or("", |(seen, _)| seen) } else { &text };
+    // What is no text is shown in many ways, or not at all.
+    let binary = text.contains(['\0', char::REPLACEMENT_CHARACTER]);
+    let shown = OutputText::new(seen);
+    let mut hashes = Vec::new();
+    let mut more = false;
+    for hash in shown.lines.iter().map(|line| line_hash(line)) {
+        if hashes.contains(&hash) {
+            continue;
+        }
+        if hashes.len() == OUTPUT_LINES_MAX {
+            more = true;
+            break;
+        }
+        hashes.push(hash);
+    }
+    Kind::Output {
+        stream: raw.nr,
+        bytes,
+        lines: shown.lines.len() as u64,
+        whole: !cut && raw.arg(1) == 0 && !binary && !shown.drawn && !more,
+        hashes,
     }
 }
 
@@ -252,6 +286,7 @@ pub(crate) fn syscall(raw: &Raw, calls: &Calls, comm_before: &str, resolver: &mu
             result: if (-4095..0).contains(&result) { result } else { 0 },
         },
         Call::SetSid => Kind::SetSid { session: raw.session },
+        Call::Write => return None,
         Call::Personality if raw.arg(0) & PERSONALITY_QUERY == PERSONALITY_QUERY => return None,
         Call::Personality => {
             Kind::Control { call: "personality".to_owned(), arguments: vec![raw.int(0)], result }
@@ -377,7 +412,7 @@ mod tests {
             let _ = decoded(nr, ret, args, &blobs);
             let bytes = record(2, nr, ret, args, &blobs);
             let raw = Raw::parse(&bytes).unwrap();
-            let _ = (exec(&raw, &[], &mut Resolver::default()), fork(&raw), exit(&raw), uring(&raw, &mut Resolver::default()));
+            let _ = (exec(&raw, &[], &mut Resolver::default()), fork(&raw), exit(&raw), output(&raw), uring(&raw, &mut Resolver::default()));
         }
     }
 }

@@ -38,11 +38,15 @@ pub fn probe_record(bytes: &[u8]) {
             kind::EXEC => Some(decode::exec(&raw, &[], resolver)),
             kind::EXIT => Some(decode::exit(&raw)),
             kind::URING => Some(decode::uring(&raw, resolver)),
+            kind::OUTPUT => Some(decode::output(&raw)),
             kind::NET => network::kinds(&raw).into_iter().next(),
             _ => CALLS.with(|calls| decode::syscall(&raw, calls, "before", resolver)),
         };
         if let Some(Kind::Exit { code, signal }) = &decoded {
             assert!(code.is_some() != signal.is_some(), "exactly one of the two");
+        }
+        if let Some(Kind::Output { lines, hashes, .. }) = &decoded {
+            assert!(hashes.len() <= muster_event::OUTPUT_LINES_MAX && hashes.len() as u64 <= *lines);
         }
         // What is made of a record is bounded by it: four characters a byte, and the folders of links.
         if let Some(Kind::Exec { path, cwd, argv, .. }) = &decoded {

@@ -234,6 +234,7 @@ impl KernelSensor {
                 let kind = decode::uring(raw, &mut self.resolver);
                 self.event(raw, kind, batch);
             }
+            kind::OUTPUT => self.event(raw, decode::output(raw), batch),
             kind::NET => {
                 let member = self.followed.contains_key(&raw.tgid);
                 for kind in network::kinds(raw) {
@@ -455,6 +456,16 @@ impl Source for KernelSensor {
         let changed = self.probes.attach_lineage();
         self.changed.extend(changed);
         self.insert(process.pid, process.start_ns);
+    }
+
+    fn harness(&mut self, process: ProcessKey) {
+        const HARNESS: u64 = 4;
+        const ONLY_IF_THERE: u64 = 2;
+        if let Ok([start, flags]) = self.probes.members.get(&process.pid, 0)
+            && ProcessKey::new(process.pid, start) == process
+        {
+            drop(self.probes.members.insert(process.pid, [start, flags | HARNESS], ONLY_IF_THERE));
+        }
     }
 
     fn follow_cgroup(&mut self, cgroup: u64) {

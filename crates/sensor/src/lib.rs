@@ -85,6 +85,8 @@ pub trait Source {
     fn poll(&mut self, timeout: Duration) -> Batch;
     /// Records all that this process and its descendants do from now on.
     fn follow(&mut self, process: ProcessKey);
+    /// This process runs an agent's own program: what it executes is a command whose output is noted.
+    fn harness(&mut self, process: ProcessKey);
     /// Follows whatever runs in this cgroup (v2 id) from its first instruction.
     fn follow_cgroup(&mut self, cgroup: u64);
     fn unfollow_cgroup(&mut self, cgroup: u64);

@@ -87,6 +87,8 @@ impl Source for PollingSensor {
 
     fn follow(&mut self, _process: ProcessKey) {}
 
+    fn harness(&mut self, _process: ProcessKey) {}
+
     fn follow_cgroup(&mut self, _cgroup: u64) {}
 
     fn unfollow_cgroup(&mut self, _cgroup: u64) {}

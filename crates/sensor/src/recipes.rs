@@ -58,6 +58,8 @@ pub(crate) enum Call {
         call: &'static str,
     },
     SetSid,
+    /// Only noted in the output of a command, never a record of its own.
+    Write,
     Personality,
     Control {
         call: &'static str,
@@ -106,6 +108,9 @@ const SENT: u64 = 1 << 44;
 const MSG: u64 = 1 << 45;
 const PIDFD: u64 = 1 << 46;
 const SUCCESS: u64 = 1 << 47;
+const WRITE: u64 = 1 << 48;
+const VECTOR: u64 = 1 << 49;
+const UNSEEN: u64 = 1 << 50;
 
 /// The path is the first argument; it is the second, relative to the folder in the first; and pairs of each.
 const PATH: u64 = path1(1);
@@ -151,8 +156,18 @@ pub(crate) const ALL: &[(u32, Call, u64)] = &[
     (50, Call::Listen, LOCAL | fd(1)),
     (43, Call::Accept, ACCEPTED),
     (288, Call::Accept, ACCEPTED),
-    (44, Call::Send, SENT | sockaddr(5)),
-    (46, Call::Send, SENT | MSG | sockaddr(2)),
+    (1, Call::Write, WRITE | fd(1)),
+    (18, Call::Write, WRITE | fd(1)),
+    (20, Call::Write, WRITE | VECTOR | fd(1)),
+    (296, Call::Write, WRITE | VECTOR | fd(1)),
+    (328, Call::Write, WRITE | VECTOR | fd(1)),
+    (40, Call::Write, WRITE | UNSEEN | fd(1)),
+    (278, Call::Write, WRITE | UNSEEN | fd(1)),
+    (276, Call::Write, WRITE | UNSEEN | fd(2)),
+    (275, Call::Write, WRITE | UNSEEN | fd(3)),
+    (326, Call::Write, WRITE | UNSEEN | fd(3)),
+    (44, Call::Send, WRITE | SENT | fd(1) | sockaddr(5)),
+    (46, Call::Send, WRITE | SENT | MSG | fd(1) | sockaddr(2)),
     (307, Call::Send, SENT | MSG | sockaddr(2)),
     (62, Call::Kill, USED),
     (200, Call::ThreadKill { target: 0, signal: 1 }, USED),
@@ -275,6 +290,9 @@ mod tests {
             ("MSG", MSG),
             ("PIDFD", PIDFD),
             ("SUCCESS", SUCCESS),
+            ("WRITE", WRITE),
+            ("VECTOR", VECTOR),
+            ("UNSEEN", UNSEEN),
         ] {
             let line =
                 header.lines().find(|l| l.split_whitespace().nth(1) == Some(&format!("R_{name}"))).unwrap();

@@ -12,6 +12,7 @@ pub(crate) mod kind {
     pub(crate) const ARGV_MORE: u16 = 5;
     pub(crate) const NET: u16 = 6;
     pub(crate) const URING: u16 = 7;
+    pub(crate) const OUTPUT: u16 = 8;
 }
 
 pub(crate) mod flag {

@@ -155,6 +155,7 @@ impl Store {
             }
             Output::Identify { .. }
             | Output::Follow { .. }
+            | Output::Harness { .. }
             | Output::FollowAccount { .. }
             | Output::Forget { .. }
             | Output::ReadConfiguration { .. } => Ok(()),

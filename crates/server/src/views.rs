@@ -282,6 +282,14 @@ pub struct EventView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arguments: Option<Vec<i64>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<i64>,
 }
 
@@ -347,6 +355,10 @@ pub const EVENT_FIELDS: &[Field] = &[
     ("number", "integer", "number of a 32-bit system call"),
     ("flags", "integer", "flags, as a number"),
     ("arguments", "array of integer", "arguments of the call, as given"),
+    ("stream", "integer", "output of a command: 1 (standard output, or both) or 2 (standard error)"),
+    ("bytes", "integer", "how many bytes a command wrote to it"),
+    ("lines", "integer", "lines that hold anything among those looked at"),
+    ("whole", "boolean", "all that was written was looked at"),
     ("result", "integer", "0 or a count on success, `-errno` on failure"),
 ];
 
@@ -404,6 +416,7 @@ pub const EVENT_KINDS: &[(&str, &[&str])] = &[
     ("io_uring", &["operation", "path", "flags"]),
     ("compat", &["number", "result"]),
     ("control", &["call", "arguments", "result"]),
+    ("output", &["stream", "bytes", "lines", "whole"]),
 ];
 
 impl EventView {
@@ -590,6 +603,13 @@ impl EventView {
             Kind::Compat { number, result } => {
                 self.number = Some(*number);
                 self.result = Some(*result);
+            }
+            // The hashes are for the engine: they tell a person nothing.
+            Kind::Output { stream, bytes, lines, whole, hashes: _ } => {
+                self.stream = Some(*stream);
+                self.bytes = Some(*bytes);
+                self.lines = Some(*lines);
+                self.whole = Some(*whole);
             }
         }
     }

@@ -640,6 +640,7 @@ fn every_kind() -> Vec<Kind> {
         Kind::IoUring { operation: s(), path: Some(s()), flags: 2 },
         Kind::Compat { number: 11, result: 0 },
         Kind::Control { call: s(), arguments: vec![1], result: 0 },
+        Kind::Output { stream: 1, bytes: 5, lines: 1, whole: true, hashes: vec![7] },
     ]
 }
 

@@ -68,7 +68,7 @@ pub fn command(
 }
 
 /// Runs the agent to its end.
-fn run(daemon: &Daemon, agent: &Installed, dir: &Path, script: Script, enrolled: bool) -> Home {
+pub fn run(daemon: &Daemon, agent: &Installed, dir: &Path, script: Script, enrolled: bool) -> Home {
     let home = Home::new().unwrap();
     let model = Model::start(script).unwrap();
     let command = command(daemon, agent, dir, &home, &model, enrolled);

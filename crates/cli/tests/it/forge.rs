@@ -109,3 +109,51 @@ fn in_database(path: &Path, old: &str, new: &str) {
     );
     connection.execute(&sql, [&id, &forged]).unwrap();
 }
+
+/// Makes a failure a success in the account: the result of the one command in it that exited with 1.
+pub fn success(agent: Agent, home: &Path) {
+    match agent {
+        Agent::OpenCode => {
+            let connection = Connection::open(home.join(".local/share/opencode/opencode.db")).unwrap();
+            let sql = "UPDATE part SET data = json_set(data, '$.state.metadata.exit', 0) WHERE \
+                       json_extract(data, '$.state.metadata.exit') = 1";
+            assert_eq!(connection.execute(sql, []).unwrap(), 1);
+        }
+        Agent::GeminiCli => edit_lines(&account(home), |line| {
+            *line = line.replace(r"Exit Code: 1\n", "");
+        }),
+        Agent::Codex => edit_lines(&account(home), |line| {
+            if line.contains("\"exit_code\":1") {
+                *line =
+                    line.replace("\"exit_code\":1", "\"exit_code\":0").replace("\"failed\"", "\"completed\"");
+            }
+            *line = line.replace("Process exited with code 1", "Process exited with code 0");
+        }),
+        Agent::ClaudeCode => edit_lines(&account(home), |line| {
+            if line.contains("\"Error: Exit code 1") {
+                let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
+                record["message"]["content"][0]["content"] = "(Bash completed with no output)".into();
+                record["message"]["content"][0]["is_error"] = false.into();
+                record["toolUseResult"] =
+                    serde_json::json!({"stdout": "", "stderr": "", "interrupted": false});
+                *line = record.to_string();
+            }
+        }),
+    }
+}
+
+/// Changes an account in its place. At least one line must have changed.
+pub fn edit_lines(path: &Path, mut edit: impl FnMut(&mut String)) {
+    let text = fs::read_to_string(path).unwrap();
+    let mut changed = false;
+    let mut out = String::new();
+    for line in text.lines() {
+        let mut new = line.to_owned();
+        edit(&mut new);
+        changed |= new != line;
+        out.push_str(&new);
+        out.push('\n');
+    }
+    assert!(changed, "nothing to forge in {text}");
+    fs::write(path, out).unwrap();
+}

@@ -15,4 +15,5 @@ mod continued;
 mod forge;
 mod hostile;
 mod nobodys;
+mod results;
 mod rig;

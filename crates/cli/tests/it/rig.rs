@@ -21,6 +21,14 @@ pub struct Daemon {
     errors: tempfile::NamedTempFile,
 }
 
+pub struct Paused(Pid);
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
+    }
+}
+
 /// Where a daemon keeps its record: gone with it, or somebody else's.
 pub enum Folder {
     Own(TempDir),
@@ -171,6 +179,13 @@ impl Daemon {
             Folder::Own(folder) => folder,
             Folder::Given(path) => panic!("{} is not this daemon's to give", path.display()),
         }
+    }
+
+    /// It sees and reads nothing until the returned value is dropped; what happens meanwhile waits in the kernel's queues.
+    pub fn paused(&self) -> Paused {
+        let pid = Pid::from_raw(self.child.id() as i32).unwrap();
+        kill_process(pid, Signal::STOP).unwrap();
+        Paused(pid)
     }
 
     fn end(&mut self) {

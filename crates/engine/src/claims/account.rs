@@ -261,6 +261,7 @@ impl Account {
             | Body::Thinking { .. }
             | Body::Effective { .. }
             | Body::TurnEnd
+            | Body::Link { .. }
             | Body::Other { .. } => {}
         }
     }

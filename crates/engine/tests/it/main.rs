@@ -13,6 +13,7 @@ mod claims;
 mod deception;
 mod reconcile;
 mod replay;
+mod result;
 mod rig;
 mod roll;
 mod scenarios;

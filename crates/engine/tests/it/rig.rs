@@ -15,6 +15,7 @@
 //! write 100 c2 /w/a.txt
 //! rewrite 100 c2 /w/a.txt TEXT                               the same, with its text
 //! result 100 c1 ok
+//! exited 100 c1 1                                            the same, with an exit code
 //! say 100 All done.
 //! link b a                                                   the next record is `b` and follows `a`
 //! number 7                                                   the next record is the seventh
@@ -23,6 +24,8 @@
 //! look 100 c3 /w/a.txt                                       a call that reads (`fetch`: one that fetches)
 //! chmod 101 /w/a 4755
 //! exit 101 0
+//! died 101 11                                                by a signal
+//! signal 100 101
 //! wait 3
 //! later 3600                                                 the same in one step
 //! ```
@@ -174,6 +177,17 @@ impl Rig {
             "stranger" => self.give(Input::Identified { process: key(pid(1)), product: None }),
             "exit" => self
                 .event(pid(1), Kind::Exit { code: words.get(2).map(|c| c.parse().unwrap()), signal: None }),
+            "died" => {
+                self.event(pid(1), Kind::Exit { code: None, signal: Some(words[2].parse().unwrap()) });
+            }
+            "signal" => self.event(
+                pid(1),
+                Kind::Signal { target: muster_event::SignalTarget::Process(pid(2)), signal: 15, result: 0 },
+            ),
+            "killpg" => self.event(
+                pid(1),
+                Kind::Signal { target: muster_event::SignalTarget::Group(pid(2)), signal: 15, result: 0 },
+            ),
             "open" => self.event(
                 pid(1),
                 Kind::Open {
@@ -308,6 +322,7 @@ impl Rig {
                         "ok" => Status::Ok,
                         "failed" => Status::Failed,
                         "denied" => Status::Denied,
+                        "running" => Status::Running,
                         other => panic!("status `{other}`"),
                     },
                     exit_code: None,
@@ -342,6 +357,20 @@ impl Rig {
                     background: false,
                 },
             ),
+            "exited" => {
+                let code: i32 = words[3].parse().unwrap();
+                self.said(
+                    pid(1),
+                    Body::Result {
+                        call_id: words[2].into(),
+                        status: if code == 0 { Status::Ok } else { Status::Failed },
+                        exit_code: Some(code),
+                        output: String::new(),
+                        output_len: 0,
+                        process_group: None,
+                    },
+                );
+            }
             "say" => self.said(pid(1), Body::Text { text: rest(2).replace('⏎', "\n"), last: true }),
             "prompt" => self.said(pid(1), Body::Prompt { text: rest(2), origin: Origin::User }),
             "link" | "number" => {

@@ -13,4 +13,5 @@
 mod acts;
 mod extras;
 mod kernel;
+mod outputs;
 mod rig;

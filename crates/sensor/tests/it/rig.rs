@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use muster_event::{Event, Kind, Lost};
+use muster_event::{Event, Kind, Lost, ProcessKey};
 use muster_sensor::{Config, KernelSensor, SensorError, Source, process_key};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
@@ -51,6 +51,23 @@ const LIFE_MAX: Duration = Duration::from_secs(150);
 
 /// Runs `script` with a shell, followed from its first instruction.
 pub fn run(sensor: &mut KernelSensor, dir: &Path, script: &str) -> Seen {
+    run_with(sensor, dir, script, |sensor, root| sensor.follow(root))
+}
+
+/// The same, the shell being an agent's own program: what it executes is a command.
+pub fn run_as_harness(sensor: &mut KernelSensor, dir: &Path, script: &str) -> Seen {
+    run_with(sensor, dir, script, |sensor, root| {
+        sensor.follow(root);
+        sensor.harness(root);
+    })
+}
+
+fn run_with(
+    sensor: &mut KernelSensor,
+    dir: &Path,
+    script: &str,
+    tell: impl FnOnce(&mut KernelSensor, ProcessKey),
+) -> Seen {
     let mut child = Command::new("/bin/sh")
         .args(["-c", &format!("read go\n{script}")])
         .current_dir(dir)
@@ -59,7 +76,7 @@ pub fn run(sensor: &mut KernelSensor, dir: &Path, script: &str) -> Seen {
         .unwrap();
     let root = child.id();
     sensor.poll(Duration::from_millis(20));
-    sensor.follow(process_key(root).unwrap());
+    tell(sensor, process_key(root).unwrap());
     child.stdin.take().unwrap().write_all(b"\n").unwrap();
     let seen = watch(sensor, root, || child.try_wait().unwrap().is_some());
     seen.unwrap_or_else(|| {
@@ -71,6 +88,23 @@ pub fn run(sensor: &mut KernelSensor, dir: &Path, script: &str) -> Seen {
 
 /// Runs `act` in a process of its own, followed before it begins: for what a shell cannot do.
 pub fn act(sensor: &mut KernelSensor, dir: &Path, act: impl FnOnce()) -> Seen {
+    act_with(sensor, dir, act, |sensor, root| sensor.follow(root))
+}
+
+/// The same, the process being an agent's own program.
+pub fn act_as_harness(sensor: &mut KernelSensor, dir: &Path, act: impl FnOnce()) -> Seen {
+    act_with(sensor, dir, act, |sensor, root| {
+        sensor.follow(root);
+        sensor.harness(root);
+    })
+}
+
+fn act_with(
+    sensor: &mut KernelSensor,
+    dir: &Path,
+    act: impl FnOnce(),
+    tell: impl FnOnce(&mut KernelSensor, ProcessKey),
+) -> Seen {
     let (mut ready, mut go) = std::io::pipe().unwrap();
     let child = fork(|| {
         std::env::set_current_dir(dir).unwrap();
@@ -79,7 +113,7 @@ pub fn act(sensor: &mut KernelSensor, dir: &Path, act: impl FnOnce()) -> Seen {
     });
     let root = child.as_raw_nonzero().get() as u32;
     sensor.poll(Duration::from_millis(20));
-    sensor.follow(process_key(root).unwrap());
+    tell(sensor, process_key(root).unwrap());
     go.write_all(b"\n").unwrap();
     let mut status = None;
     let seen = watch(sensor, root, || {
