@@ -43,6 +43,8 @@ pub struct Engine {
     pub(crate) blind: BTreeMap<String, String>,
     /// Account files seen opened by a process of an agent.
     pub(crate) account_paths: HashMap<String, AgentId>,
+    /// The record is one that others kept: where it is from.
+    pub(crate) recorded: Option<String>,
     pub(crate) out: Vec<Output>,
 }
 
@@ -62,6 +64,7 @@ impl Engine {
             roots: HashMap::new(),
             blind: BTreeMap::new(),
             account_paths: HashMap::new(),
+            recorded: None,
             out: Vec::new(),
         }
     }
@@ -87,6 +90,10 @@ impl Engine {
                 }
             }
             Input::Imported(imported) => self.on_imported(imported),
+            Input::Recorded { time_ns, source } => {
+                self.time_ns = self.time_ns.max(time_ns);
+                self.recorded = Some(source);
+            }
             Input::Tick { time_ns } => self.on_tick(time_ns),
             Input::ClockStep { time_ns, by_ns: _ } => {
                 self.time_ns = time_ns;
@@ -120,6 +127,7 @@ impl Engine {
 
     fn on_start(&mut self, start: Start) {
         self.time_ns = start.time_ns;
+        self.recorded = None;
         self.record_from_ns = start.kernel_record.then_some(start.time_ns);
         self.start = Some(start);
     }

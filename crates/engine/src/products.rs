@@ -76,6 +76,9 @@ pub struct Identity {
     /// Texts that are in the native executable.
     #[serde(default)]
     pub marker: Vec<Marker>,
+    /// File names of its program: for records of other machines, whose files cannot be looked at. Nothing else goes by them.
+    #[serde(default)]
+    program: Vec<String>,
     /// Python distributions whose console script or module is run.
     #[serde(default)]
     pub python: Vec<Package>,
@@ -411,6 +414,35 @@ impl Product {
         let name = argv.first().map_or("", |a| crate::roll::name_of(a));
         self.identity.applet.iter().any(|pattern| glob(pattern, name))
             || argv.get(1).is_some_and(|first| self.identity.applet_argument.iter().any(|p| glob(p, first)))
+    }
+
+    /// The product by its path or its script's alone, for where there are no files to look at: what showed it.
+    pub fn shown_by_name(&self, path: &str, argv: &[String]) -> Option<String> {
+        if self.is_applet(argv) {
+            return None;
+        }
+        let script = argv.get(1).filter(|_| is_interpreter(path)).map(String::as_str);
+        let called = argv.first().filter(|_| !is_interpreter(path)).map(String::as_str);
+        for file in [Some(path), script, called].into_iter().flatten() {
+            let package = self.identity.package.iter().find(|package| {
+                file.split("/node_modules/").skip(1).any(|inside| {
+                    let depth = if package.name.starts_with('@') { 2 } else { 1 };
+                    let mut parts = inside.split('/');
+                    let name: Vec<&str> = parts.by_ref().take(depth).collect();
+                    let entry: Vec<&str> = parts.collect();
+                    glob(&package.name, &name.join("/"))
+                        && (package.entry.is_empty()
+                            || package.entry.iter().any(|pattern| glob(pattern, &entry.join("/"))))
+                })
+            });
+            if let Some(package) = package {
+                return Some(format!("path of package `{}`", package.name));
+            }
+            if let Some(name) = self.identity.program.iter().find(|name| **name == crate::roll::name_of(file)) {
+                return Some(format!("name of the program `{name}`"));
+            }
+        }
+        None
     }
 
     pub(crate) fn call_variables(&self) -> &[String] {

@@ -134,7 +134,9 @@ impl Engine {
                 | Class::Ask
                 | Class::Other => false,
             };
-            if agent_whole && seen && claims_act && checkable {
+            // A command line of which only the beginning is known may be this one.
+            let may_be_cut = agent.actions.values().any(|a| a.cut && a.call.is_none() && in_time(call, a.time_ns));
+            if agent_whole && seen && claims_act && checkable && !may_be_cut {
                 findings.push(phantom(id, call));
             }
         }
@@ -371,6 +373,9 @@ fn is_temporary_of(seen: &str, told: &str) -> bool {
 /// An action that no call explains. What a model asks for comes through a shell or with a call's id: then that it is
 /// missing from the account is the finding. What the harness executed by itself counts by what it changed or reached.
 fn judge(id: &str, agent: &Agent, action: &Action) -> Option<Finding> {
+    if action.cut {
+        return None;
+    }
     let gravest = action.effects.gravest();
     let severity = match gravest {
         _ if action.asked => Severity::High,

@@ -35,7 +35,9 @@ pub use decode::Decoder;
 pub use kernel::{KernelSensor, Tested};
 pub use polling::PollingSensor;
 pub use probes::{cgroup_root, purpose as probe_purpose};
+pub use markers::is_marker;
 pub use scan::{ancestry, process_key, scan, snapshot};
+pub use sensitive::is_sensitive;
 
 /// Why there is no kernel record.
 #[derive(Debug, thiserror::Error)]
