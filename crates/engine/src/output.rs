@@ -165,7 +165,7 @@ pub struct Coverage {
 
 /// What a record that others kept does not show, other than the network and what only concerns single command lines.
 fn is_act_of_record(part: &str) -> bool {
-    const NO_ACTS: [&str; 3] = ["connect", "sendto", "arguments"];
+    const NO_ACTS: [&str; 4] = ["connect", "sendto", "arguments", "signals"];
     part.strip_prefix("record:").is_some_and(|part| !NO_ACTS.contains(&part))
 }
 

@@ -19,7 +19,7 @@ const ENV_VALUE_MAX: usize = 512;
 const ARGV_BYTES_MAX: usize = 256 * 1024;
 
 /// Calls that this module understands, or that tell of folders and files.
-const WANTED: [&str; 76] = [
+const WANTED: [&str; 78] = [
     "execve", "execveat", "clone", "clone3", "fork", "vfork", "open", "openat", "openat2", "creat", "close", "dup",
     "dup2", "dup3", "fcntl", "chdir", "fchdir", "rename", "renameat", "renameat2", "link", "linkat", "symlink",
     "symlinkat", "unlink", "unlinkat", "rmdir", "mkdir", "mkdirat", "chmod", "fchmod", "fchmodat", "fchmodat2",
@@ -27,7 +27,7 @@ const WANTED: [&str; 76] = [
     "accept4", "sendto", "sendmsg", "sendmmsg", "write", "kill", "tkill", "tgkill", "pidfd_send_signal", "ptrace",
     "process_vm_readv", "process_vm_writev", "bpf", "init_module", "finit_module", "mount", "umount2", "unshare",
     "setns", "chroot", "pivot_root", "setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid",
-    "setsid", "setpgid", "getuid", "prctl", "memfd_create", "move_mount",
+    "setsid", "setpgid", "getuid", "wait4", "waitid", "prctl", "memfd_create", "move_mount",
 ];
 
 pub(crate) fn is_wanted(name: &str) -> bool {
@@ -436,7 +436,7 @@ fn bytes_of(value: &Value<'_>) -> Option<Vec<u8>> {
 }
 
 /// Plain text of a value; of an array, that of its parts.
-fn text_of(value: &Value<'_>) -> String {
+pub(crate) fn text_of(value: &Value<'_>) -> String {
     match value {
         Value::Plain(text) => (*text).to_owned(),
         Value::List { values, .. } => values.iter().map(text_of).collect::<Vec<_>>().join(","),

@@ -24,7 +24,9 @@ pub(crate) enum What<'a> {
     Killed(Option<i32>),
     /// A thread of this process executed a program and goes on under the process's id.
     Superseded(u32),
-    /// A signal came, strace says something of itself, or a call never ended.
+    /// A signal came: the log shows signals, and so who dies of one.
+    Signal,
+    /// Strace says something of itself, or a call never ended.
     Nothing,
 }
 
@@ -119,7 +121,7 @@ fn what(text: &str) -> Option<What<'_>> {
         return end(rest);
     }
     if text.starts_with("--- ") {
-        return Some(What::Nothing);
+        return Some(What::Signal);
     }
     if let Some(rest) = text.strip_prefix("<... ") {
         let (name, rest) = rest.split_once(" resumed>")?;
@@ -214,7 +216,7 @@ mod tests {
         );
         check("97 1795452292.869030 +++ exited with 3 +++", Some(97), What::Exited(3));
         check("97 1795452292.869030 +++ killed by SIGKILL (core dumped) +++", Some(97), What::Killed(Some(9)));
-        check("97 1795452292.869030 --- SIGCHLD {si_signo=SIGCHLD} ---", Some(97), What::Nothing);
+        check("97 1795452292.869030 --- SIGCHLD {si_signo=SIGCHLD} ---", Some(97), What::Signal);
         check("7 1795452292.869030 +++ superseded by execve in pid 9 +++", Some(7), What::Superseded(9));
         check("7 1795452292.869030 read(0,  <unfinished ...>) = ?", Some(7), What::Nothing);
     }

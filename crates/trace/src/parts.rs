@@ -13,12 +13,14 @@ pub enum Part {
     Unlink,
     Connect,
     Send,
+    /// Signals: without them (`strace -e signal=none`) who dies of one is not seen to end.
+    Signals,
     /// Command lines are whole.
     Arguments,
 }
 
 impl Part {
-    pub const ALL: [Part; 9] = [
+    pub const ALL: [Part; 10] = [
         Part::Exec,
         Part::Fork,
         Part::Exit,
@@ -27,6 +29,7 @@ impl Part {
         Part::Unlink,
         Part::Connect,
         Part::Send,
+        Part::Signals,
         Part::Arguments,
     ];
 
@@ -41,6 +44,7 @@ impl Part {
             Part::Unlink => "record:unlink",
             Part::Connect => "record:connect",
             Part::Send => "record:sendto",
+            Part::Signals => "record:signals",
             Part::Arguments => "record:arguments",
         }
     }
@@ -53,6 +57,7 @@ pub struct Parts {
     /// All of them: the record of another Muster.
     all: bool,
     pub(crate) arguments_cut: bool,
+    pub(crate) signals: bool,
 }
 
 /// Nobody filters for these: the log has everything.
@@ -94,6 +99,9 @@ impl Parts {
         if part == Part::Arguments {
             return !self.arguments_cut;
         }
+        if part == Part::Signals {
+            return self.all || self.signals;
+        }
         if self.all || self.any(&UNFILTERED) {
             return true;
         }
@@ -110,7 +118,7 @@ impl Parts {
             Part::Unlink => file || self.any(&["unlink", "unlinkat"]),
             Part::Connect => network || self.any(&["connect"]),
             Part::Send => network || self.any(&["sendto", "sendmsg", "sendmmsg"]),
-            Part::Arguments => true,
+            Part::Signals | Part::Arguments => true,
         }
     }
 
@@ -131,7 +139,7 @@ mod tests {
 
     #[track_caller]
     fn check(calls: &str, blind: &[Part]) {
-        let mut parts = Parts::default();
+        let mut parts = Parts { signals: true, ..Parts::default() };
         calls.split(' ').for_each(|call| parts.see(call));
         assert_eq!(parts.blind().collect::<Vec<_>>(), blind, "{calls}");
     }

@@ -129,7 +129,7 @@ impl Strace {
 
     fn take(&mut self, text: &str, line: Line<'_>, out: &mut Vec<Event>) {
         let task = self.task_of(&line);
-        let ends = matches!(line.what, What::Exited(_) | What::Killed(_) | What::Nothing | What::Superseded(_));
+        let ends = matches!(line.what, What::Exited(_) | What::Killed(_) | What::Nothing | What::Signal | What::Superseded(_));
         if self.table.of_task(task).is_none() && !ends {
             if let Some(parent) = self.foretold.remove(&task)
                 && self.unfinished.contains_key(&parent)
@@ -163,6 +163,7 @@ impl Strace {
                 self.end(task, line.time_ns, Kind::Exit { code: Some(code), signal: None }, out);
             }
             What::Killed(signal) => {
+                self.parts.signals = true;
                 self.parts.see("exit");
                 self.end(task, line.time_ns, Kind::Exit { code: None, signal }, out);
             }
@@ -171,6 +172,7 @@ impl Strace {
                     self.unfinished.insert(task, call);
                 }
             }
+            What::Signal => self.parts.signals = true,
             What::Nothing => {}
         }
     }
@@ -294,8 +296,45 @@ impl Strace {
             }
             return;
         }
+        if matches!(name, "wait4" | "waitid") {
+            return self.waited(name, &arguments, outcome.result, time_ns, out);
+        }
         for kind in self.kinds(key, name, &arguments, &outcome) {
             out.push(self.event(key, task, time_ns, kind));
+        }
+    }
+
+    /// A parent learns how its child ended. Where the log has no line of its own for that, this is it.
+    fn waited(
+        &mut self,
+        name: &str,
+        arguments: &[value::Value<'_>],
+        result: Option<i64>,
+        time_ns: Nanos,
+        out: &mut Vec<Event>,
+    ) {
+        let text = arguments.iter().map(crate::calls::text_of).collect::<Vec<_>>().join(",");
+        let child = if name == "wait4" { result } else { value::field(&text, "si_pid").and_then(value::number) };
+        let Some(child) = child.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0) else { return };
+        let after = |mark: &str| text.split_once(mark).map(|(_, rest)| rest);
+        let word = |rest: &str| rest.trim_start().split([' ', ']', '}', ')', ',']).next().map(str::to_owned);
+        let (code, signal) = match name {
+            "wait4" => (
+                after("WEXITSTATUS(s) ==").and_then(word).and_then(|n| n.parse().ok()),
+                after("WTERMSIG(s) ==").and_then(word).and_then(|n| crate::errno::signal(&n)),
+            ),
+            _ => {
+                let status = value::field(&text, "si_status").map(str::to_owned);
+                match value::field(&text, "si_code") {
+                    Some("CLD_EXITED") => (status.and_then(|n| n.parse().ok()), None),
+                    Some("CLD_KILLED" | "CLD_DUMPED") => (None, status.and_then(|n| crate::errno::signal(&n))),
+                    Some(_) | None => (None, None),
+                }
+            }
+        };
+        // A child that only stopped lives.
+        if (code.is_some() || signal.is_some()) && self.table.of_task(child).is_some() {
+            self.end(child, time_ns, Kind::Exit { code, signal }, out);
         }
     }
 

@@ -38,6 +38,8 @@ pub struct Drive<'a> {
     /// Roots that are not named yet.
     roots: BTreeMap<ProcessKey, Identified>,
     live: BTreeMap<ProcessKey, Event>,
+    /// Those that go out of sight, by when.
+    unended: BTreeSet<(Nanos, ProcessKey)>,
     ticked_ns: Nanos,
     seq: u64,
     pub events: u64,
@@ -75,6 +77,7 @@ impl<'a> Drive<'a> {
             accounts: Vec::new(),
             roots,
             live: BTreeMap::new(),
+            unended: surveys.iter().flat_map(|survey| survey.unended.iter().copied()).collect(),
             ticked_ns: 0,
             seq,
             events: 0,
@@ -154,6 +157,7 @@ impl<'a> Drive<'a> {
         *next = events.next()?;
         let read = events.take_read();
         self.work.progress(read);
+        self.lose_sight(time_ns)?;
         self.advance(time_ns)?;
         match &event.kind {
             Kind::Exit { .. } => drop(self.live.remove(&event.process)),
@@ -172,6 +176,19 @@ impl<'a> Drive<'a> {
             self.take(Input::Identified { process, product: Some(identified) })?;
         }
         Ok(true)
+    }
+
+    /// Of processes whose end the record cannot show, nothing is known from their last act on: they are no survivors.
+    fn lose_sight(&mut self, now: Nanos) -> Result<()> {
+        while let Some(&(time_ns, process)) = self.unended.first()
+            && time_ns < now
+        {
+            self.unended.pop_first();
+            if let Some(last) = self.live.remove(&process) {
+                self.event(Event { time_ns, kind: Kind::Exit { code: None, signal: None }, ..last })?;
+            }
+        }
+        Ok(())
     }
 
     fn event(&mut self, mut event: Event) -> Result<()> {

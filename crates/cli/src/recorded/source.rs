@@ -1,6 +1,6 @@
 //! The file of a record, as a stream of events, and what a first look at it tells.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use muster_engine::{Identified, Products};
 use muster_event::{Event, Kind, Nanos, ProcessKey};
-use muster_trace::{Form, Options, Parts, Record, Unreadable, Warning, Warnings, detect};
+use muster_trace::{Form, Options, Part, Parts, Record, Unreadable, Warning, Warnings, detect};
 
 use crate::exit::usage;
 
@@ -121,6 +121,8 @@ pub struct Survey {
     pub last_ns: Nanos,
     pub parts: Parts,
     pub warnings: Warnings,
+    /// Processes whose end the record would not show, and when they were last seen.
+    pub unended: BTreeSet<(Nanos, ProcessKey)>,
     pub roots: Vec<Root>,
 }
 
@@ -150,14 +152,17 @@ pub fn survey(
     let (mut first_ns, mut last_ns) = (Nanos::MAX, 0);
     let mut first = None;
     let mut roots: Vec<Root> = Vec::new();
+    let mut seen: HashMap<ProcessKey, Nanos> = HashMap::new();
     let mut root_of: HashMap<ProcessKey, usize> = HashMap::new();
     while let Some(event) = events.next()? {
         progress(events.take_read());
         first_ns = first_ns.min(event.time_ns);
         last_ns = last_ns.max(event.time_ns);
+        seen.insert(event.process, event.time_ns);
         first.get_or_insert(event.process);
         match &event.kind {
             Kind::Fork { child } => {
+                seen.insert(*child, event.time_ns);
                 if let Some(root) = root_of.get(&event.process).copied() {
                     root_of.insert(*child, root);
                 }
@@ -175,7 +180,10 @@ pub fn survey(
                     });
                 }
             }
-            Kind::Exit { .. } => drop(root_of.remove(&event.process)),
+            Kind::Exit { .. } => {
+                seen.remove(&event.process);
+                root_of.remove(&event.process);
+            }
             Kind::Open { path, access, result } if access.write && *result >= 0 => {
                 let root = root_of.get(&event.process).and_then(|root| roots.get_mut(*root));
                 if let Some(root) = root
@@ -201,10 +209,18 @@ pub fn survey(
         let identified = Identified { product: product.clone(), version: None, by, launcher: false };
         roots.push(Root { process: first, identified, from_ns: first_ns, accounts: Vec::new() });
     }
+    let parts = events.record.parts();
+    // A process that signals would have shown to die may only have been quiet.
+    let unended = if parts.shows(Part::Signals) && parts.shows(Part::Exit) {
+        BTreeSet::new()
+    } else {
+        seen.into_iter().map(|(process, time_ns)| (time_ns, process)).collect()
+    };
     Ok(Survey {
         first_ns,
         last_ns,
-        parts: events.record.parts(),
+        parts,
+        unended,
         warnings: events.record.warnings(),
         roots,
     })
