@@ -117,7 +117,9 @@ impl Code {
             | Code::ImitatedResult
             | Code::ResultMismatch
             | Code::Omission => None,
-            Code::AccountMissing | Code::AccountTampered | Code::AccountGap | Code::AccountSilent => Some("T1070"),
+            Code::AccountMissing | Code::AccountTampered | Code::AccountGap | Code::AccountSilent => {
+                Some("T1070")
+            }
             Code::MonitorTampering => Some("T1562.001"),
             Code::DeniedAction => Some("T1548"),
             Code::DisguisedRetry => Some("T1027"),

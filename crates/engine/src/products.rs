@@ -438,7 +438,8 @@ impl Product {
             if let Some(package) = package {
                 return Some(format!("path of package `{}`", package.name));
             }
-            if let Some(name) = self.identity.program.iter().find(|name| **name == crate::roll::name_of(file)) {
+            if let Some(name) = self.identity.program.iter().find(|name| **name == crate::roll::name_of(file))
+            {
                 return Some(format!("name of the program `{name}`"));
             }
         }

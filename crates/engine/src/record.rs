@@ -151,7 +151,8 @@ impl Engine {
     }
 
     fn on_exec(&mut self, event: &Event) {
-        let Kind::Exec { path, script, argv, argv_truncated, cwd, env, parent, session, group, .. } = &event.kind
+        let Kind::Exec { path, script, argv, argv_truncated, cwd, env, parent, session, group, .. } =
+            &event.kind
         else {
             return;
         };

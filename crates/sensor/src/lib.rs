@@ -33,9 +33,9 @@ pub use canary::act as canary;
 pub use clock::now_ns;
 pub use decode::Decoder;
 pub use kernel::{KernelSensor, Tested};
+pub use markers::is_marker;
 pub use polling::PollingSensor;
 pub use probes::{cgroup_root, purpose as probe_purpose};
-pub use markers::is_marker;
 pub use scan::{ancestry, process_key, scan, snapshot};
 pub use sensitive::is_sensitive;
 

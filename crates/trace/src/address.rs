@@ -162,7 +162,10 @@ mod tests {
 
     #[test]
     fn addresses_as_strace_prints_them() {
-        check(r#"{sa_family=AF_INET, sin_port=htons(53), sin_addr=inet_addr("10.255.255.53")}"#, "10.255.255.53:53");
+        check(
+            r#"{sa_family=AF_INET, sin_port=htons(53), sin_addr=inet_addr("10.255.255.53")}"#,
+            "10.255.255.53:53",
+        );
         check(
             r#"{sa_family=AF_INET6, sin6_port=htons(443), sin6_flowinfo=htonl(0), inet_pton(AF_INET6, "::1", &sin6_addr), sin6_scope_id=0}"#,
             "[::1]:443",
@@ -184,7 +187,8 @@ mod tests {
         assert_eq!((name.as_str(), record_type.as_str()), ("api.github.com", "A"));
         assert_eq!(packet(&data[..20], &server), None);
         let web = of_shown("127.0.0.1:80").unwrap();
-        let Some(Kind::Http { target, host, .. }) = packet(b"GET /x?key=abc HTTP/1.1\r\nHost: a\r\n", &web) else {
+        let Some(Kind::Http { target, host, .. }) = packet(b"GET /x?key=abc HTTP/1.1\r\nHost: a\r\n", &web)
+        else {
             panic!()
         };
         assert_eq!((target.as_str(), host.as_deref()), ("/x?key=[redacted]", Some("a")));

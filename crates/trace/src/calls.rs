@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use muster_event::{Access, Address, Identity, Kind, MemoryOp, ProcessKey, SignalTarget, redact, redact_argv};
+use muster_event::{
+    Access, Address, Identity, Kind, MemoryOp, ProcessKey, SignalTarget, redact, redact_argv,
+};
 
 use crate::address;
 use crate::errno;
@@ -20,14 +22,84 @@ const ARGV_BYTES_MAX: usize = 256 * 1024;
 
 /// Calls that this module understands, or that tell of folders and files.
 const WANTED: [&str; 78] = [
-    "execve", "execveat", "clone", "clone3", "fork", "vfork", "open", "openat", "openat2", "creat", "close", "dup",
-    "dup2", "dup3", "fcntl", "chdir", "fchdir", "rename", "renameat", "renameat2", "link", "linkat", "symlink",
-    "symlinkat", "unlink", "unlinkat", "rmdir", "mkdir", "mkdirat", "chmod", "fchmod", "fchmodat", "fchmodat2",
-    "chown", "lchown", "fchown", "fchownat", "truncate", "ftruncate", "connect", "bind", "listen", "accept",
-    "accept4", "sendto", "sendmsg", "sendmmsg", "write", "kill", "tkill", "tgkill", "pidfd_send_signal", "ptrace",
-    "process_vm_readv", "process_vm_writev", "bpf", "init_module", "finit_module", "mount", "umount2", "unshare",
-    "setns", "chroot", "pivot_root", "setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid",
-    "setsid", "setpgid", "getuid", "wait4", "waitid", "prctl", "memfd_create", "move_mount",
+    "execve",
+    "execveat",
+    "clone",
+    "clone3",
+    "fork",
+    "vfork",
+    "open",
+    "openat",
+    "openat2",
+    "creat",
+    "close",
+    "dup",
+    "dup2",
+    "dup3",
+    "fcntl",
+    "chdir",
+    "fchdir",
+    "rename",
+    "renameat",
+    "renameat2",
+    "link",
+    "linkat",
+    "symlink",
+    "symlinkat",
+    "unlink",
+    "unlinkat",
+    "rmdir",
+    "mkdir",
+    "mkdirat",
+    "chmod",
+    "fchmod",
+    "fchmodat",
+    "fchmodat2",
+    "chown",
+    "lchown",
+    "fchown",
+    "fchownat",
+    "truncate",
+    "ftruncate",
+    "connect",
+    "bind",
+    "listen",
+    "accept",
+    "accept4",
+    "sendto",
+    "sendmsg",
+    "sendmmsg",
+    "write",
+    "kill",
+    "tkill",
+    "tgkill",
+    "pidfd_send_signal",
+    "ptrace",
+    "process_vm_readv",
+    "process_vm_writev",
+    "bpf",
+    "init_module",
+    "finit_module",
+    "mount",
+    "umount2",
+    "unshare",
+    "setns",
+    "chroot",
+    "pivot_root",
+    "setuid",
+    "setgid",
+    "setreuid",
+    "setregid",
+    "setresuid",
+    "setresgid",
+    "setsid",
+    "setpgid",
+    "getuid",
+    "wait4",
+    "waitid",
+    "prctl",
+    "memfd_create",
+    "move_mount",
 ];
 
 pub(crate) fn is_wanted(name: &str) -> bool {
@@ -65,27 +137,43 @@ impl Strace {
                 Vec::new()
             }
             "chdir" | "fchdir" if result == 0 => {
-                let folder = if name == "chdir" { self.at(key, None, arg(0)) } else { self.of_descriptor(key, arg(0)) };
+                let folder = if name == "chdir" {
+                    self.at(key, None, arg(0))
+                } else {
+                    self.of_descriptor(key, arg(0))
+                };
                 if let (Some(folder), Some(process)) = (folder, self.table.get_mut(key)) {
                     process.cwd = Some(folder);
                 }
                 Vec::new()
             }
-            "rename" => self.two(key, [None, arg(0), None, arg(1)], |from, to| Kind::Rename { from, to, result: code }),
-            "renameat" | "renameat2" => {
-                self.two(key, [arg(0), arg(1), arg(2), arg(3)], |from, to| Kind::Rename { from, to, result: code })
+            "rename" => self.two(key, [None, arg(0), None, arg(1)], |from, to| Kind::Rename {
+                from,
+                to,
+                result: code,
+            }),
+            "renameat" | "renameat2" => self.two(key, [arg(0), arg(1), arg(2), arg(3)], |from, to| {
+                Kind::Rename { from, to, result: code }
+            }),
+            "link" => {
+                self.two(key, [None, arg(0), None, arg(1)], |from, to| Kind::Link { from, to, result: code })
             }
-            "link" => self.two(key, [None, arg(0), None, arg(1)], |from, to| Kind::Link { from, to, result: code }),
-            "linkat" => {
-                self.two(key, [arg(0), arg(1), arg(2), arg(3)], |from, to| Kind::Link { from, to, result: code })
-            }
+            "linkat" => self.two(key, [arg(0), arg(1), arg(2), arg(3)], |from, to| Kind::Link {
+                from,
+                to,
+                result: code,
+            }),
             "symlink" | "symlinkat" => {
                 let target = arg(0).and_then(Value::text).unwrap_or_default();
                 let (folder, path) = if name == "symlink" { (None, arg(1)) } else { (arg(1), arg(2)) };
                 self.one(key, folder, path, |path| Kind::Symlink { target, path, result: code })
             }
-            "unlink" => self.one(key, None, arg(0), |path| Kind::Unlink { path, directory: false, result: code }),
-            "rmdir" => self.one(key, None, arg(0), |path| Kind::Unlink { path, directory: true, result: code }),
+            "unlink" => {
+                self.one(key, None, arg(0), |path| Kind::Unlink { path, directory: false, result: code })
+            }
+            "rmdir" => {
+                self.one(key, None, arg(0), |path| Kind::Unlink { path, directory: true, result: code })
+            }
             "unlinkat" => {
                 let directory = plain(2).contains("AT_REMOVEDIR");
                 self.one(key, arg(0), arg(1), |path| Kind::Unlink { path, directory, result: code })
@@ -118,7 +206,12 @@ impl Strace {
                 let make = |path| Kind::Truncate { path, length, result: code };
                 match name {
                     "truncate" => self.one(key, None, arg(0), make),
-                    _ => self.of_descriptor(key, arg(0)).filter(|p| p.starts_with('/')).map(make).into_iter().collect(),
+                    _ => self
+                        .of_descriptor(key, arg(0))
+                        .filter(|p| p.starts_with('/'))
+                        .map(make)
+                        .into_iter()
+                        .collect(),
                 }
             }
             "connect" => self.connected(key, args, code),
@@ -152,7 +245,12 @@ impl Strace {
                     _ => (None, arg(0)),
                 };
                 let text = |v: Option<&Value<'_>>| v.and_then(Value::text).unwrap_or_default();
-                vec![Kind::Mount { call: name.to_owned(), source: text(source), target: text(target), result: code }]
+                vec![Kind::Mount {
+                    call: name.to_owned(),
+                    source: text(source),
+                    target: text(target),
+                    result: code,
+                }]
             }
             "unshare" | "setns" => {
                 let flags = namespaces(plain(usize::from(name == "setns")));
@@ -181,7 +279,8 @@ impl Strace {
             }
             "setpgid" if result == 0 => {
                 // Zero is oneself.
-                let [who, group] = [0, 1].map(|at| number(at).and_then(|n| u32::try_from(n).ok()).unwrap_or(0));
+                let [who, group] =
+                    [0, 1].map(|at| number(at).and_then(|n| u32::try_from(n).ok()).unwrap_or(0));
                 let who = if who == 0 { Some(key) } else { self.table.of_task(who) };
                 if let Some((who, process)) = who.and_then(|who| Some((who, self.table.get_mut(who)?))) {
                     process.group = if group == 0 { who.pid } else { group };
@@ -213,7 +312,8 @@ impl Strace {
         // By its descriptor alone (`fexecve`): the path is empty.
         let named = args.first().and_then(Value::text).unwrap_or_default();
         let by_number = folder.is_some() && named.is_empty();
-        let found = if by_number { self.of_descriptor(key, folder) } else { self.at(key, folder, args.first()) };
+        let found =
+            if by_number { self.of_descriptor(key, folder) } else { self.at(key, folder, args.first()) };
         let path = found.unwrap_or(named);
         let mut argv = Vec::new();
         let mut argv_truncated = true;
@@ -315,9 +415,13 @@ impl Strace {
     }
 
     fn connected(&mut self, key: ProcessKey, args: &[Value<'_>], result: i64) -> Vec<Kind> {
-        let Some(address) = args.get(1).and_then(|v| address::socket_address(v.plain())) else { return Vec::new() };
+        let Some(address) = args.get(1).and_then(|v| address::socket_address(v.plain())) else {
+            return Vec::new();
+        };
         // `EINPROGRESS`: it goes on meanwhile.
-        if let (true, Some((Some(number), _))) = (result == 0 || result == -115, args.first().and_then(Value::descriptor)) {
+        if let (true, Some((Some(number), _))) =
+            (result == 0 || result == -115, args.first().and_then(Value::descriptor))
+        {
             let known = self.table.file(key, number).cloned();
             let (path, close_on_exec) = known.map_or((None, true), |f| (f.path, f.close_on_exec));
             self.table.set_file(key, number, File { path, peer: Some(address.clone()), close_on_exec });
@@ -358,7 +462,8 @@ impl Strace {
     }
 
     fn set_uid(&mut self, key: ProcessKey, uid: Option<i64>) {
-        if let (Some(uid), Some(process)) = (uid.and_then(|n| u32::try_from(n).ok()), self.table.get_mut(key)) {
+        if let (Some(uid), Some(process)) = (uid.and_then(|n| u32::try_from(n).ok()), self.table.get_mut(key))
+        {
             process.uid = uid;
         }
     }
@@ -391,9 +496,15 @@ impl Strace {
     }
 
     /// A path as the kernel would have it, seen from a folder's descriptor or the working folder.
-    fn at(&mut self, key: ProcessKey, folder: Option<&Value<'_>>, file: Option<&Value<'_>>) -> Option<String> {
+    fn at(
+        &mut self,
+        key: ProcessKey,
+        folder: Option<&Value<'_>>,
+        file: Option<&Value<'_>>,
+    ) -> Option<String> {
         let given = file?.text()?;
-        let (number, note) = folder.and_then(Value::descriptor).unwrap_or((None, None));
+        // A number that cannot be one stands for a folder that is not known.
+        let (number, note) = folder.map_or((None, None), |v| v.descriptor().unwrap_or((Some(-1), None)));
         // `AT_FDCWD</w>` tells the working folder, whatever the path is.
         if let (None, Some(note), Some(process)) = (number, &note, self.table.get_mut(key)) {
             process.cwd = Some(note.clone());

@@ -15,11 +15,20 @@ pub(crate) struct Line<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What<'a> {
     /// `name(` and what follows, up to the end of the line.
-    Call { name: &'a str, rest: &'a str },
+    Call {
+        name: &'a str,
+        rest: &'a str,
+    },
     /// The same, without its end.
-    Unfinished { name: &'a str, rest: &'a str },
+    Unfinished {
+        name: &'a str,
+        rest: &'a str,
+    },
     /// The end of that.
-    Resumed { name: &'a str, rest: &'a str },
+    Resumed {
+        name: &'a str,
+        rest: &'a str,
+    },
     Exited(i32),
     Killed(Option<i32>),
     /// A thread of this process executed a program and goes on under the process's id.
@@ -98,10 +107,13 @@ fn time(text: &str) -> Result<(Nanos, &str), NoLine> {
     if seconds < 100_000_000 {
         return Err(NoLine::Time);
     }
-    let nanos = fraction.bytes().chain(std::iter::repeat(b'0')).take(9).fold(0u64, |n, digit| {
-        n * 10 + u64::from(digit.saturating_sub(b'0'))
-    });
-    let time_ns = seconds.checked_mul(1_000_000_000).and_then(|s| s.checked_add(nanos)).ok_or(NoLine::Form)?;
+    let nanos = fraction
+        .bytes()
+        .chain(std::iter::repeat(b'0'))
+        .take(9)
+        .fold(0u64, |n, digit| n * 10 + u64::from(digit.saturating_sub(b'0')));
+    let time_ns =
+        seconds.checked_mul(1_000_000_000).and_then(|s| s.checked_add(nanos)).ok_or(NoLine::Form)?;
     Ok((time_ns, rest.trim_start()))
 }
 
@@ -215,7 +227,11 @@ mod tests {
             What::Resumed { name: "openat", rest: ") = 3</a>" },
         );
         check("97 1795452292.869030 +++ exited with 3 +++", Some(97), What::Exited(3));
-        check("97 1795452292.869030 +++ killed by SIGKILL (core dumped) +++", Some(97), What::Killed(Some(9)));
+        check(
+            "97 1795452292.869030 +++ killed by SIGKILL (core dumped) +++",
+            Some(97),
+            What::Killed(Some(9)),
+        );
         check("97 1795452292.869030 --- SIGCHLD {si_signo=SIGCHLD} ---", Some(97), What::Signal);
         check("7 1795452292.869030 +++ superseded by execve in pid 9 +++", Some(7), What::Superseded(9));
         check("7 1795452292.869030 read(0,  <unfinished ...>) = ?", Some(7), What::Nothing);
@@ -223,12 +239,17 @@ mod tests {
 
     #[test]
     fn lines_that_are_none() {
-        for line in ["12:30:01.123456 execve(\"/a\") = 0", "97 12:30:01 read(0) = 0", "0.000123 read(0) = 0",
-            "execve(\"/a\", [\"a\"], 0x7ff /* 3 vars */) = 0"]
-        {
+        for line in [
+            "12:30:01.123456 execve(\"/a\") = 0",
+            "97 12:30:01 read(0) = 0",
+            "0.000123 read(0) = 0",
+            "execve(\"/a\", [\"a\"], 0x7ff /* 3 vars */) = 0",
+        ] {
             assert_eq!(parse(line), Err(NoLine::Time), "{line}");
         }
-        for line in ["hello", "97 hello there", "97 1795452292.869030 =", "1795452292.869030 a b(", "{\"x\": 1}"] {
+        for line in
+            ["hello", "97 hello there", "97 1795452292.869030 =", "1795452292.869030 a b(", "{\"x\": 1}"]
+        {
             assert_eq!(parse(line), Err(NoLine::Form), "{line}");
         }
     }

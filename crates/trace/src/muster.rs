@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use muster_event::{Access, Address, Event, Identity, Kind, MemoryOp, Nanos, ProcessKey, SignalTarget, redact_argv};
+use muster_event::{
+    Access, Address, Event, Identity, Kind, MemoryOp, Nanos, ProcessKey, SignalTarget, redact_argv,
+};
 use serde::Deserialize;
 
 use crate::address::of_shown;
@@ -79,12 +81,14 @@ impl Muster {
         let Ok(row) = serde_json::from_str::<Row>(text) else {
             return self.warnings.add(Warning::Line, 1);
         };
-        let (Some(seq), Some(pid), Some(time_ns)) = (row.seq, row.pid, row.time.as_deref().and_then(moment)) else {
+        let (Some(seq), Some(pid), Some(time_ns)) = (row.seq, row.pid, row.time.as_deref().and_then(moment))
+        else {
             return self.warnings.add(Warning::Line, 1);
         };
         self.lines = self.lines.saturating_add(1);
         // The first may be any: it may have watched for long.
-        let missing = if self.last_seq == 0 { 0 } else { seq.saturating_sub(self.last_seq).saturating_sub(1) };
+        let missing =
+            if self.last_seq == 0 { 0 } else { seq.saturating_sub(self.last_seq).saturating_sub(1) };
         if missing > 0 {
             self.warnings.add(Warning::Hole, missing);
         }
@@ -94,7 +98,17 @@ impl Muster {
         let ends = row.kind == "exit";
         match self.kind(row, process, time_ns) {
             Some(kind) => {
-                out.push(Event { seq: 0, time_ns, boot_ns: time_ns, process, thread, uid, comm, cgroup: 0, kind });
+                out.push(Event {
+                    seq: 0,
+                    time_ns,
+                    boot_ns: time_ns,
+                    process,
+                    thread,
+                    uid,
+                    comm,
+                    cgroup: 0,
+                    kind,
+                });
             }
             None => self.warnings.add(Warning::Event, 1),
         }
@@ -146,7 +160,9 @@ impl Muster {
             "rename" => Kind::Rename { from: row.from?, to: row.to?, result },
             "link" => Kind::Link { from: row.from?, to: row.to?, result },
             "symlink" => Kind::Symlink { target: row.target?, path: row.path?, result },
-            "unlink" => Kind::Unlink { path: row.path?, directory: row.directory.unwrap_or_default(), result },
+            "unlink" => {
+                Kind::Unlink { path: row.path?, directory: row.directory.unwrap_or_default(), result }
+            }
             "mkdir" => Kind::Mkdir { path: row.path?, result },
             "chmod" => Kind::Chmod { path: row.path?, mode: row.mode?, result },
             "chown" => Kind::Chown { path: row.path?, uid: row.owner_uid?, gid: row.owner_gid?, result },
@@ -178,7 +194,8 @@ impl Muster {
             }
             "ptrace" => Kind::Ptrace { request: row.request?, target: row.target_pid?, result },
             "process_memory" => {
-                let op = if row.operation.as_deref() == Some("read") { MemoryOp::Read } else { MemoryOp::Write };
+                let op =
+                    if row.operation.as_deref() == Some("read") { MemoryOp::Read } else { MemoryOp::Write };
                 Kind::ProcessMemory { op, target: row.target_pid?, result }
             }
             "bpf" => Kind::Bpf { command: row.command?, result },
@@ -203,7 +220,9 @@ impl Muster {
                 flags: row.flags.unwrap_or_default(),
             },
             "compat" => Kind::Compat { number: row.number?, result },
-            "control" => Kind::Control { call: row.call?, arguments: row.arguments.unwrap_or_default(), result },
+            "control" => {
+                Kind::Control { call: row.call?, arguments: row.arguments.unwrap_or_default(), result }
+            }
             _ => return None,
         })
     }

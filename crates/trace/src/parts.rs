@@ -72,8 +72,27 @@ const NETWORK: [&str; 5] = ["socket", "setsockopt", "getsockname", "getpeername"
 const OLD: [&str; 6] = ["unlink", "rename", "mkdir", "rmdir", "link", "creat"];
 /// The rest of what is looked for.
 const NAMED: [&str; 21] = [
-    "execve", "execveat", "clone", "clone3", "fork", "vfork", "exit", "open", "openat", "openat2", "renameat",
-    "renameat2", "unlinkat", "connect", "sendto", "sendmsg", "sendmmsg", "symlink", "chmod", "wait4", "waitid",
+    "execve",
+    "execveat",
+    "clone",
+    "clone3",
+    "fork",
+    "vfork",
+    "exit",
+    "open",
+    "openat",
+    "openat2",
+    "renameat",
+    "renameat2",
+    "unlinkat",
+    "connect",
+    "sendto",
+    "sendmsg",
+    "sendmmsg",
+    "symlink",
+    "chmod",
+    "wait4",
+    "waitid",
 ];
 
 impl Parts {
@@ -113,7 +132,10 @@ impl Parts {
             Part::Fork => self.any(&["clone", "clone3", "fork", "vfork"]),
             Part::Exit => self.calls.contains("exit"),
             // A static program may use `open` where others use `openat`: one of them alone shows half.
-            Part::Open => file || self.any(&["open"]) && self.any(&["openat"]) || self.any(&["openat"]) && self.any(&OLD),
+            Part::Open => {
+                file || self.any(&["open"]) && self.any(&["openat"])
+                    || self.any(&["openat"]) && self.any(&OLD)
+            }
             Part::Rename => file || self.any(&["rename", "renameat", "renameat2"]),
             Part::Unlink => file || self.any(&["unlink", "unlinkat"]),
             Part::Connect => network || self.any(&["connect"]),
@@ -147,10 +169,7 @@ mod tests {
     #[test]
     fn what_was_not_traced_is_blind() {
         check("execve brk mmap", &[]);
-        check(
-            "execve clone exit",
-            &[Part::Open, Part::Rename, Part::Unlink, Part::Connect, Part::Send],
-        );
+        check("execve clone exit", &[Part::Open, Part::Rename, Part::Unlink, Part::Connect, Part::Send]);
         check("execve clone exit openat newfstatat socket", &[]);
         check(
             "execve exit openat connect",

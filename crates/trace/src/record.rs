@@ -68,8 +68,8 @@ pub fn detect(head: &[u8]) -> Result<Form, Unreadable> {
         let line = String::from_utf8_lossy(line);
         if line.starts_with('{') {
             let value: Result<serde_json::Value, _> = serde_json::from_str(&line);
-            let is_event =
-                value.is_ok_and(|v| v.get("seq").is_some() && v.get("kind").is_some() && v.get("pid").is_some());
+            let is_event = value
+                .is_ok_and(|v| v.get("seq").is_some() && v.get("kind").is_some() && v.get("pid").is_some());
             return if is_event { Ok(Form::Events) } else { Err(Unreadable::Unknown) };
         }
         match crate::line::parse(&line) {

@@ -37,6 +37,8 @@ pub(crate) struct Strace {
     pub lines: u64,
     unfinished: HashMap<u32, Unfinished>,
     unfinished_bytes: usize,
+    /// Births among them.
+    births: usize,
     held: VecDeque<String>,
     held_bytes: usize,
     /// The task that the lines wait for.
@@ -59,6 +61,7 @@ impl Strace {
             lines: 0,
             unfinished: HashMap::new(),
             unfinished_bytes: 0,
+            births: 0,
             held: VecDeque::new(),
             held_bytes: 0,
             waiting: None,
@@ -85,7 +88,8 @@ impl Strace {
             self.take(text, line, out);
             return self.drain(out);
         };
-        if let (Some(parent), Some(child)) = (line.pid, birth(&line)) {
+        if let (Some(_), Some(child)) = (line.pid, birth(&line)) {
+            let parent = self.task_of(&line);
             if child == waiting && self.unfinished.contains_key(&parent) {
                 self.settle(parent, child, line.time_ns, &line.what, out);
                 return self.drain(out);
@@ -118,25 +122,29 @@ impl Strace {
                 self.take(&text, line, out);
             }
         }
+        if self.held.is_empty() {
+            self.foretold.clear();
+        }
     }
 
     /// Is there a birth whose child is not known yet?
     fn may_come(&self) -> bool {
-        let births = self.unfinished.iter().filter(|(_, call)| is_birth(&call.name)).map(|(parent, _)| parent);
-        let known: HashSet<u32> = self.foretold.values().copied().collect();
-        births.into_iter().any(|parent| !known.contains(parent))
+        self.births > self.foretold.len()
     }
 
     fn take(&mut self, text: &str, line: Line<'_>, out: &mut Vec<Event>) {
         let task = self.task_of(&line);
-        let ends = matches!(line.what, What::Exited(_) | What::Killed(_) | What::Nothing | What::Signal | What::Superseded(_));
+        let ends = matches!(
+            line.what,
+            What::Exited(_) | What::Killed(_) | What::Nothing | What::Signal | What::Superseded(_)
+        );
         if self.table.of_task(task).is_none() && !ends {
             if let Some(parent) = self.foretold.remove(&task)
                 && self.unfinished.contains_key(&parent)
             {
                 self.settled.insert(parent);
                 self.settle(parent, task, line.time_ns, &What::Nothing, out);
-            } else if self.unfinished.values().any(|call| is_birth(&call.name)) && self.may_come() {
+            } else if self.may_come() {
                 self.waiting = Some(task);
                 self.held_bytes += text.len();
                 return self.held.push_front(text.to_owned());
@@ -168,8 +176,8 @@ impl Strace {
                 self.end(task, line.time_ns, Kind::Exit { code: None, signal }, out);
             }
             What::Superseded(by) => {
-                if let Some(call) = self.unfinished.remove(&by) {
-                    self.unfinished.insert(task, call);
+                if let Some(call) = self.remove_unfinished(by) {
+                    self.insert_unfinished(task, call);
                 }
             }
             What::Signal => self.parts.signals = true,
@@ -188,16 +196,22 @@ impl Strace {
             };
         };
         // As soon as there are two, strace says who the first is.
-        if self.nameless && pid != NAMELESS && self.table.of_task(pid).is_none() && !self.foretold.contains_key(&pid) {
+        if self.nameless
+            && pid != NAMELESS
+            && self.table.of_task(pid).is_none()
+            && !self.foretold.contains_key(&pid)
+        {
             let goes_on = match &line.what {
-                What::Resumed { name, .. } => self.unfinished.get(&NAMELESS).is_some_and(|call| call.name == *name),
-                _ => !self.unfinished.values().any(|call| is_birth(&call.name)),
+                What::Resumed { name, .. } => {
+                    self.unfinished.get(&NAMELESS).is_some_and(|call| call.name == *name)
+                }
+                _ => self.births == 0,
             };
             if goes_on {
                 self.nameless = false;
                 self.table.rename(NAMELESS, pid);
-                if let Some(call) = self.unfinished.remove(&NAMELESS) {
-                    self.unfinished.insert(pid, call);
+                if let Some(call) = self.remove_unfinished(NAMELESS) {
+                    self.insert_unfinished(pid, call);
                 }
             }
         }
@@ -205,38 +219,41 @@ impl Strace {
     }
 
     fn keep_unfinished(&mut self, task: u32, name: &str, rest: &str) {
-        self.forget_unfinished(task);
         if self.unfinished.len() >= UNFINISHED_MAX || self.unfinished_bytes > UNFINISHED_BYTES_MAX {
             self.unfinished.clear();
-            self.unfinished_bytes = 0;
+            (self.unfinished_bytes, self.births) = (0, 0);
             self.warnings.add(Warning::TooMany, 1);
         }
         // Of what is not looked for, only the name is kept.
         let rest = if crate::calls::is_wanted(name) { rest } else { "" };
-        self.unfinished_bytes += rest.len();
-        self.unfinished.insert(task, Unfinished { name: name.to_owned(), rest: rest.to_owned() });
+        self.insert_unfinished(task, Unfinished { name: name.to_owned(), rest: rest.to_owned() });
     }
 
     fn end_unfinished(&mut self, task: u32, name: &str) -> Option<Unfinished> {
         if self.unfinished.get(&task).is_none_or(|call| call.name != name) {
             return None;
         }
-        let call = self.unfinished.remove(&task)?;
-        self.unfinished_bytes = self.unfinished_bytes.saturating_sub(call.rest.len());
-        Some(call)
+        self.remove_unfinished(task)
     }
 
-    fn forget_unfinished(&mut self, task: u32) {
-        if let Some(call) = self.unfinished.remove(&task) {
-            self.unfinished_bytes = self.unfinished_bytes.saturating_sub(call.rest.len());
-        }
+    fn insert_unfinished(&mut self, task: u32, call: Unfinished) {
+        self.remove_unfinished(task);
+        self.births += usize::from(is_birth(&call.name));
+        self.unfinished_bytes += call.rest.len();
+        self.unfinished.insert(task, call);
+    }
+
+    fn remove_unfinished(&mut self, task: u32) -> Option<Unfinished> {
+        let call = self.unfinished.remove(&task)?;
+        self.births = self.births.saturating_sub(usize::from(is_birth(&call.name)));
+        self.unfinished_bytes = self.unfinished_bytes.saturating_sub(call.rest.len());
+        Some(call)
     }
 
     /// A birth is known: `parent` made `child`. `end` is the line that said so, where it is there already.
     fn settle(&mut self, parent: u32, child: u32, time_ns: Nanos, end: &What<'_>, out: &mut Vec<Event>) {
         self.waiting = None;
-        let Some(begun) = self.unfinished.remove(&parent) else { return };
-        self.unfinished_bytes = self.unfinished_bytes.saturating_sub(begun.rest.len());
+        let Some(begun) = self.remove_unfinished(parent) else { return };
         let after = if let What::Resumed { rest, .. } = end { rest } else { "" };
         let whole = format!("{}{after}", begun.rest);
         // The child's first line is older than this one.
@@ -262,7 +279,8 @@ impl Strace {
             }
             None => {
                 let cwd = self.options.cwd.clone();
-                let first = self.held.front().and_then(|text| line::parse(text).ok()).map_or(time_ns, |l| l.time_ns);
+                let first =
+                    self.held.front().and_then(|text| line::parse(text).ok()).map_or(time_ns, |l| l.time_ns);
                 self.table.begin(child, first, None, cwd.as_deref());
             }
         }
@@ -314,7 +332,8 @@ impl Strace {
         out: &mut Vec<Event>,
     ) {
         let text = arguments.iter().map(crate::calls::text_of).collect::<Vec<_>>().join(",");
-        let child = if name == "wait4" { result } else { value::field(&text, "si_pid").and_then(value::number) };
+        let child =
+            if name == "wait4" { result } else { value::field(&text, "si_pid").and_then(value::number) };
         let Some(child) = child.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0) else { return };
         let after = |mark: &str| text.split_once(mark).map(|(_, rest)| rest);
         let word = |rest: &str| rest.trim_start().split([' ', ']', '}', ')', ',']).next().map(str::to_owned);
@@ -327,7 +346,9 @@ impl Strace {
                 let status = value::field(&text, "si_status").map(str::to_owned);
                 match value::field(&text, "si_code") {
                     Some("CLD_EXITED") => (status.and_then(|n| n.parse().ok()), None),
-                    Some("CLD_KILLED" | "CLD_DUMPED") => (None, status.and_then(|n| crate::errno::signal(&n))),
+                    Some("CLD_KILLED" | "CLD_DUMPED") => {
+                        (None, status.and_then(|n| crate::errno::signal(&n)))
+                    }
                     Some(_) | None => (None, None),
                 }
             }
@@ -339,10 +360,10 @@ impl Strace {
     }
 
     fn end(&mut self, task: u32, time_ns: Nanos, kind: Kind, out: &mut Vec<Event>) {
-        self.forget_unfinished(task);
+        self.remove_unfinished(task);
         self.settled.remove(&task);
         let Some(key) = self.table.of_task(task) else { return };
-        if key.pid == task || self.table.get(key).is_none() {
+        if self.table.leads(task) || self.table.get(key).is_none() {
             out.push(self.event(key, task, time_ns, kind));
         }
         self.table.end(task);

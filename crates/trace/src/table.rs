@@ -47,6 +47,8 @@ pub(crate) struct Table {
     tasks: HashMap<u32, ProcessKey>,
     processes: HashMap<ProcessKey, Process>,
     order: VecDeque<ProcessKey>,
+    /// A first task that is known by another number than its process.
+    renamed: Option<(u32, ProcessKey)>,
     /// Processes, tasks and files that were forgotten.
     pub forgotten: u64,
 }
@@ -71,7 +73,13 @@ impl Table {
     }
 
     /// A process that is seen for the first time; with a parent it has what that one has.
-    pub fn begin(&mut self, pid: u32, time_ns: Nanos, parent: Option<ProcessKey>, cwd: Option<&str>) -> ProcessKey {
+    pub fn begin(
+        &mut self,
+        pid: u32,
+        time_ns: Nanos,
+        parent: Option<ProcessKey>,
+        cwd: Option<&str>,
+    ) -> ProcessKey {
         let key = ProcessKey::new(pid, time_ns);
         let mut process = match parent.and_then(|key| self.processes.get(&key)) {
             Some(parent) => parent.clone(),
@@ -119,8 +127,9 @@ impl Table {
 
     /// A task ended. The process, if it was its first task: that one is reported last.
     pub fn end(&mut self, task: u32) -> Option<(ProcessKey, Process)> {
+        let leads = self.leads(task);
         let key = self.tasks.remove(&task)?;
-        if key.pid != task {
+        if !leads {
             return None;
         }
         Some((key, self.processes.remove(&key)?))
@@ -128,9 +137,15 @@ impl Table {
 
     /// Gives a task another number.
     pub fn rename(&mut self, from: u32, to: u32) {
-        if let Some(key) = self.tasks.get(&from).copied() {
+        if let Some(key) = self.tasks.remove(&from) {
             self.tasks.insert(to, key);
+            self.renamed = Some((to, key));
         }
+    }
+
+    /// Is it the first task of its process: the one that is reported last?
+    pub fn leads(&self, task: u32) -> bool {
+        self.tasks.get(&task).is_some_and(|key| key.pid == task || self.renamed == Some((task, *key)))
     }
 
     pub fn set_file(&mut self, key: ProcessKey, number: i32, file: File) {

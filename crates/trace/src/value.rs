@@ -15,10 +15,7 @@ pub(crate) enum Value<'a> {
         cut: bool,
     },
     /// `["a", "b"]`; `cut`: `...` stands at its end.
-    List {
-        values: Vec<Value<'a>>,
-        cut: bool,
-    },
+    List { values: Vec<Value<'a>>, cut: bool },
     /// Numbers, flags, structs, `NULL`, descriptors with their path.
     Plain(&'a str),
 }
@@ -186,7 +183,8 @@ fn is_noted(bytes: &[u8], at: usize) -> bool {
 fn note_end(bytes: &[u8]) -> usize {
     let inside = bytes.get(1..).unwrap_or_default();
     let kind = inside.iter().position(|b| !b.is_ascii_uppercase() && !b.is_ascii_digit() && *b != b'-');
-    let socket = kind.is_some_and(|at| at > 0 && inside.get(at..).is_some_and(|rest| rest.starts_with(b":[")));
+    let socket =
+        kind.is_some_and(|at| at > 0 && inside.get(at..).is_some_and(|rest| rest.starts_with(b":[")));
     let end = if socket {
         memchr::memmem::find(bytes, b"]>").map(|at| at + 1)
     } else {
@@ -299,7 +297,11 @@ mod tests {
             &["{flags=CLONE_VM|CLONE_THREAD, stack=0x7}", "{parent_tid=[98]}", "88"],
             " = 98",
         );
-        check("child_stack=NULL, flags=A|B, parent_tid=[1]) = 7", &["child_stack=NULL", "flags=A|B", "parent_tid=[1]"], " = 7");
+        check(
+            "child_stack=NULL, flags=A|B, parent_tid=[1]) = 7",
+            &["child_stack=NULL", "flags=A|B", "parent_tid=[1]"],
+            " = 7",
+        );
         check(r#"["a", ...], NULL)"#, &["['a']…", "NULL"], "");
         check(") = 4", &[], " = 4");
     }

@@ -96,6 +96,8 @@ impl Warnings {
 
     /// Acts that are known to be missing, as far as they can be counted.
     pub fn lost(&self) -> u64 {
-        self.iter().filter(|(warning, _)| warning.loses()).fold(0, |sum, (_, count)| sum.saturating_add(count))
+        self.iter()
+            .filter(|(warning, _)| warning.loses())
+            .fold(0, |sum, (_, count)| sum.saturating_add(count))
     }
 }

@@ -104,7 +104,8 @@ impl Import {
             return Err(usage("no account was found\nhint: give the transcript files, or --format"));
         }
         // What cannot be read is told of before anything is written.
-        let sources: Vec<Source> = self.record.iter().map(|path| Source::open(path)).collect::<Result<_>>()?;
+        let sources: Vec<Source> =
+            self.record.iter().map(|path| Source::open(path)).collect::<Result<_>>()?;
         let store = Store::open(&global.data, Retention::UNLIMITED).map_err(|error| {
             usage(format!(
                 "{error}\nhint: a daemon may be using this folder; import into another: --data DIR"
@@ -169,7 +170,14 @@ impl Import {
         }
         work.store.commit(true)?;
         work.bar.finish_and_clear();
-        work.tell(self.json, count, unreadable, begun.elapsed().as_secs_f64(), outcome.as_ref(), files.len())?;
+        work.tell(
+            self.json,
+            count,
+            unreadable,
+            begun.elapsed().as_secs_f64(),
+            outcome.as_ref(),
+            files.len(),
+        )?;
         Ok(if unreadable + skipped.len() > 0 { Exit::Usage } else { Exit::Nothing })
     }
 }
@@ -227,7 +235,11 @@ impl Work {
             )?;
         }
         if self.unknown > 0 {
-            writeln!(out, "{} records are of kinds that Muster does not interpret; they are kept", self.unknown)?;
+            writeln!(
+                out,
+                "{} records are of kinds that Muster does not interpret; they are kept",
+                self.unknown
+            )?;
         }
         Ok(())
     }

@@ -59,7 +59,7 @@ impl Account {
             Framing::Rows => {
                 let mut rows = Vec::new();
                 // Whose they are is said when they are handed out.
-                read_database(&account.name, &String::new(), &mut |input| rows.push(input))?;
+                read_database(&account.name, "", &mut |input| rows.push(input))?;
                 for input in rows {
                     if let Input::Account(record) = input {
                         account.push(record);

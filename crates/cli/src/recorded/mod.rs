@@ -79,15 +79,22 @@ pub fn reconcile(
             Err(why) => outcome.alone.push((given.at, why)),
         }
     }
+    // Nothing to hold together: the record alone is no agent's.
+    if given.iter().all(|given| given.root.is_none()) {
+        return Ok(outcome);
+    }
     outcome.accounts = given.iter().filter(|given| given.root.is_some()).count();
     let mut drive = Drive::new(work, products, sources, &surveys, &wanted, cwd.as_deref())?;
     for given in &given {
-        let (Some((record, root)), Some((path, name, format))) = (given.root, files.get(given.at)) else { continue };
+        let (Some((record, root)), Some((path, name, format))) = (given.root, files.get(given.at)) else {
+            continue;
+        };
         let Some(root) = surveys.get(record).and_then(|survey| survey.roots.get(root)) else { continue };
         let account = Account::open(path.clone(), name.clone(), *format)?;
         drive.add(account, &given.said, root.process);
     }
-    let last_said = given.iter().filter(|given| given.root.is_some()).filter_map(|given| given.said.last_ns).max();
+    let last_said =
+        given.iter().filter(|given| given.root.is_some()).filter_map(|given| given.said.last_ns).max();
     drive.run(last_said)?;
     outcome.events = drive.events;
     outcome.agents = drive.agents();
@@ -103,16 +110,16 @@ fn whose(surveys: &[Survey], said: &Said, name: &str, format: &str) -> Result<(u
         after && before
     };
     let all = || {
-        surveys
-            .iter()
-            .enumerate()
-            .flat_map(|(record, survey)| survey.roots.iter().enumerate().map(move |(root, r)| ((record, root), survey, r)))
+        surveys.iter().enumerate().flat_map(|(record, survey)| {
+            survey.roots.iter().enumerate().map(move |(root, r)| ((record, root), survey, r))
+        })
     };
     let file = name.rsplit('/').next().unwrap_or(name);
     let wrote = all().find(|(_, survey, root)| {
         meets(survey)
             && root.accounts.iter().any(|path| {
-                path.rsplit('/').next() == Some(file) || said.sessions.iter().any(|id| path.contains(id.as_str()))
+                path.rsplit('/').next() == Some(file)
+                    || said.sessions.iter().any(|id| path.contains(id.as_str()))
             })
     });
     if let Some((place, ..)) = wrote {
@@ -129,6 +136,8 @@ fn whose(surveys: &[Survey], said: &Said, name: &str, format: &str) -> Result<(u
     match (begun.or(fits.first()), surveys.iter().any(meets)) {
         (Some((place, ..)), _) => Ok(*place),
         (None, true) => Err(format!("no record shows a run of {format}")),
-        (None, false) => Err("its times and those of the record do not meet: it is of another run".to_owned()),
+        (None, false) => {
+            Err("its times and those of the record do not meet: it is of another run".to_owned())
+        }
     }
 }

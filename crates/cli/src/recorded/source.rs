@@ -36,7 +36,9 @@ impl Source {
         let meta = file.metadata().map_err(unreadable)?;
         // It is read twice.
         if !meta.is_file() {
-            return Err(usage(format!("the record `{shown}` is no file\nhint: keep it in one, then import that")));
+            return Err(usage(format!(
+                "the record `{shown}` is no file\nhint: keep it in one, then import that"
+            )));
         }
         let mut head = Vec::new();
         file.take(HEAD as u64).read_to_end(&mut head).map_err(unreadable)?;
@@ -49,7 +51,12 @@ impl Source {
             )),
         })?;
         let full = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        Ok(Source { path: path.to_owned(), name: full.to_string_lossy().into_owned(), form, bytes: meta.len() })
+        Ok(Source {
+            path: path.to_owned(),
+            name: full.to_string_lossy().into_owned(),
+            form,
+            bytes: meta.len(),
+        })
     }
 
     /// In words: ``strace `/tmp/log` ``.
@@ -151,6 +158,7 @@ pub fn survey(
     let mut events = source.events(cwd)?;
     let (mut first_ns, mut last_ns) = (Nanos::MAX, 0);
     let mut first = None;
+    let mut writer = None;
     let mut roots: Vec<Root> = Vec::new();
     let mut seen: HashMap<ProcessKey, Nanos> = HashMap::new();
     let mut root_of: HashMap<ProcessKey, usize> = HashMap::new();
@@ -185,13 +193,21 @@ pub fn survey(
                 root_of.remove(&event.process);
             }
             Kind::Open { path, access, result } if access.write && *result >= 0 => {
-                let root = root_of.get(&event.process).and_then(|root| roots.get_mut(*root));
-                if let Some(root) = root
-                    && root.accounts.len() < ACCOUNTS_MAX
-                    && !root.accounts.contains(path)
-                    && muster_account::locate(path).is_some()
-                {
-                    root.accounts.push(path.clone());
+                let place = muster_account::locate(path);
+                match root_of.get(&event.process).and_then(|root| roots.get_mut(*root)) {
+                    Some(root) => {
+                        let room = root.accounts.len() < ACCOUNTS_MAX && !root.accounts.contains(path);
+                        if room && place.is_some() {
+                            root.accounts.push(path.clone());
+                        }
+                    }
+                    None => {
+                        let product = place.map(|place| place.format.name().to_owned());
+                        if let (None, Some(product)) = (&writer, product.filter(|name| wanted.contains(name)))
+                        {
+                            writer = Some((event.process, event.time_ns, product, path.clone()));
+                        }
+                    }
                 }
             }
             _ => {}
@@ -203,11 +219,17 @@ pub fn survey(
             "the record `{shown}` shows no act\nhint: trace at least `execve`, `clone`, `openat`, `rename`, `unlink`, `connect`"
         )));
     };
-    // No program of a known name: who was started first is the agent, of the product whose account is given.
+    // No program of a known name: who keeps an account is the agent, else who was started first.
     if let (true, Some(product)) = (roots.is_empty(), wanted.first()) {
-        let by = "first process of the record, no program of a known name".to_owned();
-        let identified = Identified { product: product.clone(), version: None, by, launcher: false };
-        roots.push(Root { process: first, identified, from_ns: first_ns, accounts: Vec::new() });
+        let (process, from_ns, product, by, accounts) = match writer {
+            Some((process, from_ns, product, path)) => {
+                (process, from_ns, product, "process that writes the account", vec![path])
+            }
+            None => (first, first_ns, product.clone(), "first process of the record", Vec::new()),
+        };
+        let by = format!("{by}, no program of a known name");
+        let identified = Identified { product, version: None, by, launcher: false };
+        roots.push(Root { process, identified, from_ns, accounts });
     }
     let parts = events.record.parts();
     // A process that signals would have shown to die may only have been quiet.
@@ -216,14 +238,7 @@ pub fn survey(
     } else {
         seen.into_iter().map(|(process, time_ns)| (time_ns, process)).collect()
     };
-    Ok(Survey {
-        first_ns,
-        last_ns,
-        parts,
-        unended,
-        warnings: events.record.warnings(),
-        roots,
-    })
+    Ok(Survey { first_ns, last_ns, parts, unended, warnings: events.record.warnings(), roots })
 }
 
 impl Survey {
@@ -241,7 +256,10 @@ impl Survey {
             out.insert("record:torn".to_owned(), format!("{lost} lines or events are missing or unreadable"));
         }
         if self.warnings.get(Warning::UnknownFolder) > 0 {
-            out.insert("record:folders".to_owned(), "some paths are relative to a folder it never names".to_owned());
+            out.insert(
+                "record:folders".to_owned(),
+                "some paths are relative to a folder it never names".to_owned(),
+            );
         }
         let after = account_last_ns.map_or(0, |last| last.saturating_sub(self.last_ns));
         if after > AFTER_NS {

@@ -14,4 +14,5 @@ mod claims;
 mod forge;
 mod hostile;
 mod nobodys;
+mod record;
 mod rig;
