@@ -417,11 +417,10 @@ impl Product {
     }
 
     /// The product by its path or its script's alone, for where there are no files to look at: what showed it.
-    pub fn shown_by_name(&self, path: &str, argv: &[String]) -> Option<String> {
+    pub fn shown_by_name(&self, path: &str, script: Option<&str>, argv: &[String]) -> Option<String> {
         if self.is_applet(argv) {
             return None;
         }
-        let script = argv.get(1).filter(|_| is_interpreter(path)).map(String::as_str);
         let called = argv.first().filter(|_| !is_interpreter(path)).map(String::as_str);
         for file in [Some(path), script, called].into_iter().flatten() {
             let package = self.identity.package.iter().find(|package| {

@@ -45,6 +45,8 @@ pub(crate) struct Strace {
     waiting: Option<u32>,
     /// Births of which the end was seen among the held lines: child and parent.
     foretold: HashMap<u32, u32>,
+    /// Parents of births that had begun before the lines were held, and whose end is among them.
+    told: HashSet<u32>,
     /// Parents whose birth was taken before its end came.
     settled: HashSet<u32>,
     nameless: bool,
@@ -66,6 +68,7 @@ impl Strace {
             held_bytes: 0,
             waiting: None,
             foretold: HashMap::new(),
+            told: HashSet::new(),
             settled: HashSet::new(),
             nameless: false,
         }
@@ -95,6 +98,9 @@ impl Strace {
                 return self.drain(out);
             }
             self.foretold.insert(child, parent);
+            if self.unfinished.get(&parent).is_some_and(|call| is_birth(&call.name)) {
+                self.told.insert(parent);
+            }
         }
         self.held_bytes += text.len();
         self.held.push_back(text.to_owned());
@@ -124,12 +130,13 @@ impl Strace {
         }
         if self.held.is_empty() {
             self.foretold.clear();
+            self.told.clear();
         }
     }
 
     /// Is there a birth whose child is not known yet?
     fn may_come(&self) -> bool {
-        self.births > self.foretold.len()
+        self.births > self.told.len()
     }
 
     fn take(&mut self, text: &str, line: Line<'_>, out: &mut Vec<Event>) {
@@ -245,6 +252,7 @@ impl Strace {
 
     fn remove_unfinished(&mut self, task: u32) -> Option<Unfinished> {
         let call = self.unfinished.remove(&task)?;
+        self.told.remove(&task);
         self.births = self.births.saturating_sub(usize::from(is_birth(&call.name)));
         self.unfinished_bytes = self.unfinished_bytes.saturating_sub(call.rest.len());
         Some(call)
@@ -265,11 +273,10 @@ impl Strace {
     fn guess(&mut self, child: u32, time_ns: Nanos, out: &mut Vec<Event>) {
         self.waiting = None;
         self.warnings.add(Warning::GuessedParent, 1);
-        let known: HashSet<u32> = self.foretold.values().copied().collect();
         let parent = self
             .unfinished
             .iter()
-            .filter(|(parent, call)| is_birth(&call.name) && !known.contains(parent))
+            .filter(|(parent, call)| is_birth(&call.name) && !self.told.contains(parent))
             .map(|(parent, _)| *parent)
             .max();
         match parent {

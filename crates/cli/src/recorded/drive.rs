@@ -240,9 +240,10 @@ impl<'a> Drive<'a> {
             let mut answers = Vec::new();
             for output in self.work.engine.step(input) {
                 match output {
-                    Output::Identify { process, path, argv, .. } => {
+                    Output::Identify { process, path, script, argv, .. } => {
                         let known = self.roots.remove(&process);
-                        let product = identify(self.products, self.wanted, &path, &argv).or(known);
+                        let product =
+                            identify(self.products, self.wanted, &path, script.as_deref(), &argv).or(known);
                         answers.push(Input::Identified { process, product });
                     }
                     // There are no files beside a record: none to read, none to follow.

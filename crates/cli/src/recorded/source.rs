@@ -137,10 +137,18 @@ pub struct Survey {
 pub type Wanted = std::collections::BTreeSet<String>;
 
 /// The product that an execution is, by its names alone.
-pub fn identify(products: &Products, wanted: &Wanted, path: &str, argv: &[String]) -> Option<Identified> {
+pub fn identify(
+    products: &Products,
+    wanted: &Wanted,
+    path: &str,
+    script: Option<&str>,
+    argv: &[String],
+) -> Option<Identified> {
+    let script = crate::identify::script_of(path, script, argv, "/");
+    let script = script.as_deref().and_then(std::path::Path::to_str);
     let shown = |name: &String| {
         let product = products.get(name)?;
-        let by = product.shown_by_name(path, argv)?;
+        let by = product.shown_by_name(path, script, argv)?;
         let launcher = product.identity.package.iter().any(|p| p.launcher && by.contains(&p.name));
         Some(Identified { product: name.clone(), version: None, by, launcher })
     };
@@ -175,8 +183,8 @@ pub fn survey(
                     root_of.insert(*child, root);
                 }
             }
-            Kind::Exec { path, argv, .. } if !root_of.contains_key(&event.process) => {
-                if let Some(identified) = identify(products, wanted, path, argv)
+            Kind::Exec { path, script, argv, .. } if !root_of.contains_key(&event.process) => {
+                if let Some(identified) = identify(products, wanted, path, script.as_deref(), argv)
                     && roots.len() < ROOTS_MAX
                 {
                     root_of.insert(event.process, roots.len());
