@@ -104,8 +104,8 @@ impl Engine {
         let Some(action) = agent.actions.get_mut(&index) else { return };
         action.call_id = action.call_id.take().or(call_id);
         action.asked |= asked && covered.is_none();
-        // What it runs at last is what a call names.
-        action.cut = cut;
+        // A shell becomes the last program of its command: what a call names may be the text that was cut.
+        action.cut |= cut;
         for text in texts {
             if action.texts.len() < TEXTS_MAX && !action.texts.contains(&text) {
                 action.texts.push(text);

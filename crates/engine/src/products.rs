@@ -557,3 +557,49 @@ fn is_interpreter(path: &str) -> bool {
         },
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(product: &str, path: &str, script: Option<&str>, argv: &str, expected: bool) {
+        let argv: Vec<String> = argv.split(' ').map(str::to_owned).collect();
+        let products = Products::built_in().unwrap();
+        let shown = products.get(product).unwrap().shown_by_name(path, script, &argv);
+        assert_eq!(shown.is_some(), expected, "{path}: {shown:?}");
+    }
+
+    #[test]
+    fn programs_of_other_machines_are_known_by_name() {
+        check("claude-code", "/opt/x/node_modules/.bin/claude", None, "claude -p", true);
+        check("claude-code", "/root/.local/share/claude/versions/2.1.330", None, "/usr/bin/claude -p", true);
+        check(
+            "claude-code",
+            "/usr/bin/node",
+            Some("/x/node_modules/@anthropic-ai/claude-code/cli.js"),
+            "node cli.js",
+            true,
+        );
+        check(
+            "claude-code",
+            "/usr/bin/node",
+            Some("/x/node_modules/@anthropic-ai/claude-code/vendor/x.js"),
+            "node x.js",
+            false,
+        );
+        // Called so, the same file is grep.
+        check("claude-code", "/opt/x/node_modules/.bin/claude", None, "ugrep x", false);
+        check("claude-code", "/usr/bin/grep", None, "grep claude", false);
+        check(
+            "gemini-cli",
+            "/usr/bin/node",
+            Some("/x/node_modules/.bin/gemini"),
+            "node --max-old-space-size=1 /x",
+            true,
+        );
+        check("codex", "/x/vendor/codex/codex", None, "codex exec", true);
+        check("codex", "/x/vendor/codex/codex", None, "codex --codex-run-as-process-setup 5", false);
+        check("codex", "/usr/bin/vim", None, "vim codex", false);
+    }
+}

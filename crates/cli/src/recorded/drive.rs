@@ -35,6 +35,8 @@ pub struct Drive<'a> {
     wanted: &'a Wanted,
     records: Vec<(Events, Option<Event>)>,
     accounts: Vec<Waiting>,
+    /// Processes that alone write an account of the product: its program, however its command line was cut.
+    writers: BTreeMap<ProcessKey, Identified>,
     /// Roots that are not named yet.
     roots: BTreeMap<ProcessKey, Identified>,
     live: BTreeMap<ProcessKey, Event>,
@@ -75,6 +77,7 @@ impl<'a> Drive<'a> {
             wanted,
             records,
             accounts: Vec::new(),
+            writers: BTreeMap::new(),
             roots,
             live: BTreeMap::new(),
             unended: surveys.iter().flat_map(|survey| survey.unended.iter().copied()).collect(),
@@ -83,6 +86,17 @@ impl<'a> Drive<'a> {
             events: 0,
             findings: BTreeSet::new(),
         })
+    }
+
+    /// Who alone writes an account that is given is the product's program.
+    pub fn know_writers(&mut self, is_given: &dyn Fn(&str) -> bool) {
+        for root in self.surveys.iter().flat_map(|survey| &survey.roots) {
+            for (_, writer) in root.accounts.iter().filter(|(path, _)| is_given(path)) {
+                let by = "it alone writes the account".to_owned();
+                let identified = Identified { by, launcher: false, ..root.identified.clone() };
+                self.writers.extend(writer.map(|process| (process, identified)));
+            }
+        }
     }
 
     pub fn add(&mut self, mut account: Account, said: &Said, root: ProcessKey) {
@@ -242,8 +256,9 @@ impl<'a> Drive<'a> {
                 match output {
                     Output::Identify { process, path, script, argv, .. } => {
                         let known = self.roots.remove(&process);
-                        let product =
-                            identify(self.products, self.wanted, &path, script.as_deref(), &argv).or(known);
+                        let product = identify(self.products, self.wanted, &path, script.as_deref(), &argv)
+                            .or(known)
+                            .or_else(|| self.writers.get(&process).cloned());
                         answers.push(Input::Identified { process, product });
                     }
                     // There are no files beside a record: none to read, none to follow.

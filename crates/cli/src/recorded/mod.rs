@@ -85,6 +85,13 @@ pub fn reconcile(
     }
     outcome.accounts = given.iter().filter(|given| given.root.is_some()).count();
     let mut drive = Drive::new(work, products, sources, &surveys, &wanted, cwd.as_deref())?;
+    let is_given = |path: &str| {
+        given.iter().any(|given| {
+            let name = files.get(given.at).map_or("", |(_, name, _)| name.as_str());
+            is_of(path, name, &given.said.sessions)
+        })
+    };
+    drive.know_writers(&is_given);
     for given in &given {
         let (Some((record, root)), Some((path, name, format))) = (given.root, files.get(given.at)) else {
             continue;
@@ -114,13 +121,8 @@ fn whose(surveys: &[Survey], said: &Said, name: &str, format: &str) -> Result<(u
             survey.roots.iter().enumerate().map(move |(root, r)| ((record, root), survey, r))
         })
     };
-    let file = name.rsplit('/').next().unwrap_or(name);
     let wrote = all().find(|(_, survey, root)| {
-        meets(survey)
-            && root.accounts.iter().any(|path| {
-                path.rsplit('/').next() == Some(file)
-                    || said.sessions.iter().any(|id| path.contains(id.as_str()))
-            })
+        meets(survey) && root.accounts.keys().any(|path| is_of(path, name, &said.sessions))
     });
     if let Some((place, ..)) = wrote {
         return Ok(place);
@@ -140,4 +142,10 @@ fn whose(surveys: &[Survey], said: &Said, name: &str, format: &str) -> Result<(u
             Err("its times and those of the record do not meet: it is of another run".to_owned())
         }
     }
+}
+
+/// Is the file that was written in the record the one that is given, under whatever folder?
+fn is_of(written: &str, given: &str, sessions: &[String]) -> bool {
+    let file = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+    file(written) == file(given) || sessions.iter().any(|id| written.contains(id.as_str()))
 }

@@ -118,8 +118,8 @@ pub struct Root {
     pub process: ProcessKey,
     pub identified: Identified,
     pub from_ns: Nanos,
-    /// Accounts that its own processes wrote.
-    pub accounts: Vec<String>,
+    /// Accounts that its own processes wrote, and which process did, where only one did.
+    pub accounts: BTreeMap<String, Option<ProcessKey>>,
 }
 
 /// What a first reading tells.
@@ -192,7 +192,7 @@ pub fn survey(
                         process: event.process,
                         identified,
                         from_ns: event.time_ns,
-                        accounts: Vec::new(),
+                        accounts: BTreeMap::new(),
                     });
                 }
             }
@@ -204,9 +204,11 @@ pub fn survey(
                 let place = muster_account::locate(path);
                 match root_of.get(&event.process).and_then(|root| roots.get_mut(*root)) {
                     Some(root) => {
-                        let room = root.accounts.len() < ACCOUNTS_MAX && !root.accounts.contains(path);
-                        if room && place.is_some() {
-                            root.accounts.push(path.clone());
+                        if place.is_some()
+                            && (root.accounts.len() < ACCOUNTS_MAX || root.accounts.contains_key(path))
+                        {
+                            let writer = root.accounts.entry(path.clone()).or_insert(Some(event.process));
+                            *writer = writer.filter(|known| *known == event.process);
                         }
                     }
                     None => {
@@ -231,13 +233,13 @@ pub fn survey(
     if let (true, Some(product)) = (roots.is_empty(), wanted.first()) {
         let (process, from_ns, product, by, accounts) = match writer {
             Some((process, from_ns, product, path)) => {
-                (process, from_ns, product, "process that writes the account", vec![path])
+                (process, from_ns, product, "process that writes the account", vec![(path, Some(process))])
             }
             None => (first, first_ns, product.clone(), "first process of the record", Vec::new()),
         };
         let by = format!("{by}, no program of a known name");
         let identified = Identified { product, version: None, by, launcher: false };
-        roots.push(Root { process, identified, from_ns, accounts });
+        roots.push(Root { process, identified, from_ns, accounts: accounts.into_iter().collect() });
     }
     let parts = events.record.parts();
     // A process that signals would have shown to die may only have been quiet.
