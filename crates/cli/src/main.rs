@@ -56,6 +56,8 @@ enum Command {
     Show(commands::show::Show),
     /// List findings.
     Findings(commands::findings::Findings),
+    /// Say why something is a finding, and what speaks against it.
+    Explain(commands::explain::Explain),
     /// List what an agent claimed of its work, each with the verdict of the record.
     Claims(commands::claims::Claims),
     /// List events of the record.
@@ -88,6 +90,7 @@ fn main() -> ExitCode {
         Command::Roll(command) => command.run(&cli.global),
         Command::Show(command) => command.run(&cli.global),
         Command::Findings(command) => command.run(&cli.global),
+        Command::Explain(command) => command.run(&cli.global),
         Command::Claims(command) => command.run(&cli.global),
         Command::Events(command) => command.run(&cli.global),
         Command::Import(command) => command.run(&cli.global),
@@ -143,7 +146,9 @@ mod tests {
     fn the_contract_of_the_command_line() {
         Cli::command().debug_assert();
         let parsed = |words: &str| Cli::try_parse_from(words.split(' '));
-        for command in ["watch", "roll", "events", "findings", "show a", "run -- x", "doctor", "products"] {
+        for command in
+            ["watch", "roll", "events", "findings", "show a", "explain f", "run -- x", "doctor", "products"]
+        {
             let (name, rest) = command.split_once(' ').unwrap_or((command, ""));
             let words = format!("muster {name} --data /d {rest}");
             assert_eq!(parsed(words.trim_end()).unwrap().global.data, PathBuf::from("/d"), "{command}");

@@ -336,7 +336,7 @@ fn not_in_record(part: &str) -> String {
         "connect" => "what was connected to",
         "sendto" => "packets without a connection (questions to the DNS)",
         "signals" => "who died of a signal",
-        "arguments" => "the whole of some command lines, which the record has cut",
+        "arguments" => "the whole of some command lines",
         "torn" => "what stood in parts of the record that are missing or cannot be read",
         "folders" => "the folders of some relative paths",
         "rest" => "what it did after the record's end",
@@ -346,7 +346,7 @@ fn not_in_record(part: &str) -> String {
 }
 
 /// What could not be seen, in words.
-fn not_seen(agent: &AgentState) -> Vec<String> {
+pub(crate) fn not_seen(agent: &AgentState) -> Vec<String> {
     let coverage = &agent.coverage;
     let mut out = Vec::new();
     if coverage.record_from_ns.is_none() {

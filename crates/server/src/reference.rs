@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
+use crate::explanation;
 use crate::views::{self, Field};
 
 /// What is a line or an object of its own: name, what it is, its fields, and how many of them (from the first on) are
@@ -38,6 +39,18 @@ pub const TABLES: &[(&str, &str, &[Field], usize)] = &[
         "One pointer: `event`, or `process`, or `account` with `offset` and `sha256`.",
         views::EVIDENCE_FIELDS,
         0,
+    ),
+    (
+        "explanation",
+        "One finding with what it rests on: `muster explain --json`.",
+        explanation::EXPLANATION_FIELDS,
+        explanation::EXPLANATION_FIELDS.len(),
+    ),
+    (
+        "explanation.said",
+        "One record of an account.",
+        explanation::QUOTE_FIELDS,
+        explanation::QUOTE_FIELDS.len(),
     ),
     (
         "claims",
@@ -155,6 +168,13 @@ pub(crate) const PATHS: &[(&str, &str, &str, &[Field], &str)] = &[
         "array of findings",
     ),
     ("/api/v1/findings/{finding}", "get", "One finding.", &[], "object findings"),
+    (
+        "/api/v1/findings/{finding}/explanation",
+        "get",
+        "One finding with what was said, what was done, and what could not be seen.",
+        &[],
+        "object explanation",
+    ),
     ("/api/v1/health", "get", "The daemon and its sensors.", &[], "object health"),
     (
         "/api/v1/stream",

@@ -95,6 +95,9 @@ impl Muster {
         self.last_seq = self.last_seq.max(seq);
         let process = self.process(pid, time_ns, None);
         let (thread, uid, comm) = (row.thread, row.uid, row.comm.clone());
+        if row.argv_truncated == Some(true) {
+            self.warnings.add(Warning::CutArguments, 1);
+        }
         let ends = row.kind == "exit";
         match self.kind(row, process, time_ns) {
             Some(kind) => {

@@ -179,7 +179,11 @@ impl Record {
     pub fn parts(&self) -> Parts {
         match &self.reader {
             Reader::Strace(strace) => strace.parts.clone(),
-            Reader::Events(_) => Parts::all(),
+            Reader::Events(muster) => {
+                let mut parts = Parts::all();
+                parts.arguments_cut = muster.warnings.get(Warning::CutArguments) > 0;
+                parts
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod claims;
 pub mod doctor;
 pub mod events;
+pub mod explain;
 pub mod findings;
 pub mod import;
 pub mod products;

@@ -105,6 +105,24 @@ fn check_lie(imported: &Imported, product: &str) {
     let id = text(&agent, "agent");
     let shown = imported.muster(&["show", &id]);
     assert!(shown.contains("in strace `") || shown.contains("in muster events `"), "{shown}");
+    // Each says why, by any beginning of its id that is its own.
+    for finding in imported.list(&["findings"]) {
+        let id = text(&finding, "finding");
+        let why = imported.muster(&["explain", &id[..8]]);
+        for part in [
+            "as reported by the agent",
+            "as observed",
+            "Why it is a finding",
+            "What would refute it",
+            "not seen: ",
+        ] {
+            assert!(why.contains(part), "{part}: {why}");
+        }
+        let all = &imported.list(&["explain", &id])[0];
+        assert!(all["claim"].is_object() && !all["said"].as_array().unwrap().is_empty(), "{all:#}");
+        assert_eq!(all["finding"]["finding"], finding["finding"]);
+    }
+    assert!(imported.muster(&["findings"]).contains("tells why"));
     // The ledger gives the same again.
     assert!(imported.muster(&["replay"]).contains("findings: the same"), "{}", imported.said());
 }

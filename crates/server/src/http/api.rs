@@ -19,7 +19,7 @@ use tokio_stream::{Stream, StreamExt};
 
 use super::{App, Caller, EnrolRequest, Update};
 use crate::views::{self, ClaimView, EventView, FindingCounts, FindingView, RollView};
-use crate::{AccountItem, EventFilter, FindingFilter, StoreError, TimeRange};
+use crate::{AccountItem, EventFilter, ExplanationView, FindingFilter, StoreError, TimeRange};
 
 /// Lines of a list that come without a `limit`, and at most.
 const LIMIT: usize = 1000;
@@ -36,6 +36,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/api/v1/events", get(events))
         .route("/api/v1/findings", get(findings))
         .route("/api/v1/findings/{finding}", get(finding))
+        .route("/api/v1/findings/{finding}/explanation", get(explanation))
         .route("/api/v1/health", get(health))
         .route("/api/v1/stream", get(stream))
         .route("/openapi.json", get(openapi))
@@ -277,6 +278,14 @@ async fn finding(State(app): State<App>, Path(id): Path<String>) -> Answer<Findi
     let found = app.ask(move |store| store.finding(&asked)).await?;
     found
         .map(|detail| Json(FindingView::from(&detail.finding)))
+        .ok_or_else(|| ApiError::not_found("finding", &id, "GET /api/v1/findings lists them"))
+}
+
+async fn explanation(State(app): State<App>, Path(id): Path<String>) -> Answer<ExplanationView> {
+    let asked = id.clone();
+    let found = app.ask(move |store| store.explanation(&asked)).await?;
+    found
+        .map(|explanation| Json(ExplanationView::from(&explanation)))
         .ok_or_else(|| ApiError::not_found("finding", &id, "GET /api/v1/findings lists them"))
 }
 
