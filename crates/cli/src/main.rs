@@ -19,6 +19,7 @@ mod exit;
 #[cfg(test)]
 mod fuzzing;
 mod identify;
+mod questions;
 mod recorded;
 mod screen;
 mod select;
@@ -64,6 +65,8 @@ enum Command {
     Events(commands::events::Events),
     /// Read accounts from files of finished runs.
     Import(commands::import::Import),
+    /// Let an agent's product hand back a message that the record contradicts.
+    Hook(commands::hook::Hook),
     /// Go through the ledger again and see whether it gives the same findings.
     Replay(commands::replay::Replay),
     /// Say what this machine lets Muster see and stop, by trying it.
@@ -94,6 +97,7 @@ fn main() -> ExitCode {
         Command::Claims(command) => command.run(&cli.global),
         Command::Events(command) => command.run(&cli.global),
         Command::Import(command) => command.run(&cli.global),
+        Command::Hook(command) => command.run(&cli.global),
         Command::Replay(command) => command.run(&cli.global),
         Command::Doctor(command) => command.run(),
         Command::Products(command) => command.run(),

@@ -12,6 +12,7 @@
 mod agents;
 mod claims;
 mod forge;
+mod hook;
 mod hostile;
 mod nobodys;
 mod record;

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
 
-use super::{App, Caller, EnrolRequest, Update};
+use super::{App, Caller, EnrolRequest, StopRequest, Update};
 use crate::views::{self, ClaimView, EventView, FindingCounts, FindingView, RollView};
 use crate::{AccountItem, EventFilter, ExplanationView, FindingFilter, StoreError, TimeRange};
 
@@ -44,7 +44,10 @@ pub(super) fn routes() -> Router<App> {
 
 /// Only for those who may open the unix socket.
 pub(super) fn socket_routes() -> Router<App> {
-    Router::new().route("/api/v1/runs", post(run)).layer(DefaultBodyLimit::max(BODY_MAX))
+    Router::new()
+        .route("/api/v1/runs", post(run))
+        .route("/api/v1/stop", post(stop))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
 }
 
 #[derive(Debug)]
@@ -355,6 +358,24 @@ async fn run(
             ApiError::new(StatusCode::CONFLICT, &reason, "see what the daemon prints").into_response()
         }
         Err(_) => ApiError::internal("the enrolment was not answered").into_response(),
+    }
+}
+
+async fn stop(
+    State(app): State<App>,
+    ConnectInfo(Caller(peer)): ConnectInfo<Caller>,
+    Json(request): Json<StopRequest>,
+) -> Response {
+    let Some(peer) = peer else {
+        return ApiError::internal("the kernel does not say who asks").into_response();
+    };
+    let ask = app.ask_stop;
+    match tokio::task::spawn_blocking(move || ask(peer, request)).await {
+        Ok(Ok(told)) => Json(told).into_response(),
+        Ok(Err(reason)) => {
+            ApiError::new(StatusCode::CONFLICT, &reason, "see what the daemon prints").into_response()
+        }
+        Err(_) => ApiError::internal("the question was not answered").into_response(),
     }
 }
 
