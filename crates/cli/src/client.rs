@@ -30,12 +30,22 @@ pub fn enrolment_socket(data: &Path) -> PathBuf {
     folder.join(format!("enrol-{name}.sock"))
 }
 
+/// The socket that this user may speak to the daemon by.
+fn own_socket(data: &Path) -> PathBuf {
+    let own = socket(data);
+    if rustix::process::geteuid().is_root() && own.exists() { own } else { enrolment_socket(data) }
+}
+
 /// Enrols this process.
 pub fn enrol(data: &Path, body: &serde_json::Value) -> Result<serde_json::Value> {
-    let own = socket(data);
-    let path =
-        if rustix::process::geteuid().is_root() && own.exists() { own } else { enrolment_socket(data) };
-    post(&path, "/api/v1/runs", body)
+    post(&own_socket(data), "/api/v1/runs", body)
+}
+
+/// What of this message the record contradicts, as sentence and verdict: asked by the Stop hook of the agent itself.
+pub fn ask_stop(data: &Path, text: &str) -> Result<Vec<(String, String)>> {
+    let answer = post(&own_socket(data), "/api/v1/stop", &serde_json::json!({ "text": text }))?;
+    let told: muster_server::Told = serde_json::from_value(answer)?;
+    Ok(told.claims.into_iter().map(|claim| (claim.sentence, claim.verdict)).collect())
 }
 
 /// Is a daemon there?

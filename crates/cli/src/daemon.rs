@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use muster_engine::{AgentId, Engine, Enrol, Input, Output, Products, State};
 use muster_event::{Lost, ProcessKey, Queue};
 use muster_sensor::{Batch, Source, now_ns, process_key};
-use muster_server::{EnrolRequest, Enrolled, Peer, Store, StoreError, Update};
+use muster_server::{EnrolRequest, Enrolled, Peer, StopRequest, Store, StoreError, Told, Update};
 
 use crate::cgroup::Cgroup;
 use crate::identify::Identifier;
+use crate::questions::Questions;
 use crate::{configuration, tail};
 
 /// Longest wait for the sensor in one round: bounds how long an account record or an enrolment waits.
@@ -30,6 +31,8 @@ const ENFORCE: Duration = Duration::from_secs(10);
 pub enum Message {
     Input(Input),
     Enrol(Peer, EnrolRequest, Sender<Result<Enrolled, String>>),
+    /// The Stop hook of an agent asks about its message.
+    Stop(Peer, StopRequest, Sender<Result<Told, String>>),
 }
 
 pub struct Daemon {
@@ -43,6 +46,7 @@ pub struct Daemon {
     pub publish: Box<dyn Fn(Update)>,
     pub trouble: Trouble,
     pub cgroups: BTreeMap<AgentId, Cgroup>,
+    pub questions: Questions,
 }
 
 /// What keeps the record from being written, told once when it begins and once when it ends.
@@ -82,12 +86,17 @@ impl Daemon {
                         // The asker may have given up.
                         drop(answer.send(self.enrol(peer, request)));
                     }
+                    Message::Stop(peer, request, answer) => match self.agent_of_peer(peer) {
+                        Some(agent) => self.questions.ask(&agent, &request.text, answer),
+                        None => drop(answer.send(Err("it belongs to no agent on the roll".to_owned()))),
+                    },
                 }
             }
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
                 self.take(Input::Tick { time_ns: now_ns() });
             }
+            self.questions.settle();
             if committed.elapsed() >= COMMIT {
                 committed = Instant::now();
                 let durable = synced.elapsed() >= DURABLE;
@@ -210,11 +219,20 @@ impl Daemon {
                         (self.publish)(Update::Agent(state));
                     }
                     Output::Finding(finding) => (self.publish)(Update::Finding(finding)),
+                    Output::Claim(claim) => self.questions.decided(&claim),
                     _ => {}
                 }
             }
         }
         None
+    }
+
+    /// The agent whose lineage asks: the nearest one, as the kernel knows the process.
+    fn agent_of_peer(&self, peer: Peer) -> Option<AgentId> {
+        let process = process_key(peer.pid)?;
+        muster_sensor::ancestry(process)
+            .into_iter()
+            .find_map(|ancestor| self.engine.agent_of_process(ancestor).map(|(agent, _)| agent.to_owned()))
     }
 
     /// An agent that nobody enrolled cannot enrol what it starts.

@@ -19,6 +19,8 @@ mod exit;
 #[cfg(test)]
 mod fuzzing;
 mod identify;
+mod questions;
+mod recorded;
 mod screen;
 mod select;
 mod tail;
@@ -55,12 +57,16 @@ enum Command {
     Show(commands::show::Show),
     /// List findings.
     Findings(commands::findings::Findings),
+    /// Say why something is a finding, and what speaks against it.
+    Explain(commands::explain::Explain),
     /// List what an agent claimed of its work, each with the verdict of the record.
     Claims(commands::claims::Claims),
     /// List events of the record.
     Events(commands::events::Events),
     /// Read accounts from files of finished runs.
     Import(commands::import::Import),
+    /// Let an agent's product hand back a message that the record contradicts.
+    Hook(commands::hook::Hook),
     /// Go through the ledger again and see whether it gives the same findings.
     Replay(commands::replay::Replay),
     /// Say what this machine lets Muster see and stop, by trying it.
@@ -87,9 +93,11 @@ fn main() -> ExitCode {
         Command::Roll(command) => command.run(&cli.global),
         Command::Show(command) => command.run(&cli.global),
         Command::Findings(command) => command.run(&cli.global),
+        Command::Explain(command) => command.run(&cli.global),
         Command::Claims(command) => command.run(&cli.global),
         Command::Events(command) => command.run(&cli.global),
         Command::Import(command) => command.run(&cli.global),
+        Command::Hook(command) => command.run(&cli.global),
         Command::Replay(command) => command.run(&cli.global),
         Command::Doctor(command) => command.run(),
         Command::Products(command) => command.run(),
@@ -142,7 +150,9 @@ mod tests {
     fn the_contract_of_the_command_line() {
         Cli::command().debug_assert();
         let parsed = |words: &str| Cli::try_parse_from(words.split(' '));
-        for command in ["watch", "roll", "events", "findings", "show a", "run -- x", "doctor", "products"] {
+        for command in
+            ["watch", "roll", "events", "findings", "show a", "explain f", "run -- x", "doctor", "products"]
+        {
             let (name, rest) = command.split_once(' ').unwrap_or((command, ""));
             let words = format!("muster {name} --data /d {rest}");
             assert_eq!(parsed(words.trim_end()).unwrap().global.data, PathBuf::from("/d"), "{command}");

@@ -60,6 +60,7 @@ impl Engine {
             call: None,
             helper: None,
             uncovered: false,
+            cut: false,
             asked: false,
             effects: Default::default(),
             free: false,
@@ -99,9 +100,21 @@ impl Engine {
             }
         };
         let display = texts.first().cloned().unwrap_or_default();
+        // There are no configuration files beside a record. What ran before the model had asked for anything is the
+        // product's or the user's, and stays so.
+        let before_model = self.recorded.is_some()
+            && startup
+            && call_id.is_none()
+            && product.is_some_and(|p| p.lag() == crate::products::Lag::Before);
+        if before_model && agent.configured.len() < crate::agent::CONFIGURED_MAX {
+            agent.configured.extend(shell_string(&process.argv).map(|text| vec![text.trim().to_owned()]));
+        }
+        let cut = process.argv_cut;
         let Some(action) = agent.actions.get_mut(&index) else { return };
         action.call_id = action.call_id.take().or(call_id);
         action.asked |= asked && covered.is_none();
+        // A shell becomes the last program of its command: what a call names may be the text that was cut.
+        action.cut |= cut;
         for text in texts {
             if action.texts.len() < TEXTS_MAX && !action.texts.contains(&text) {
                 action.texts.push(text);

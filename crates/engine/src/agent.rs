@@ -179,6 +179,8 @@ pub(crate) struct Action {
     pub free: bool,
     /// An exec of it that no helper rule covers.
     pub uncovered: bool,
+    /// Its command line is not whole in a record that others kept: what it was cannot be told.
+    pub cut: bool,
     /// It has the shape in which harnesses run what a model asks for: a shell with a command, or a call's id.
     pub asked: bool,
     /// What it changed or reached, until a call explains it.

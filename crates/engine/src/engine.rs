@@ -45,6 +45,8 @@ pub struct Engine {
     pub(crate) account_paths: HashMap<String, AgentId>,
     /// Processes that run an agent's own program now, for the sensor: it must follow them first.
     pub(crate) harnesses: Vec<ProcessKey>,
+    /// The record is one that others kept: where it is from.
+    pub(crate) recorded: Option<String>,
     pub(crate) out: Vec<Output>,
 }
 
@@ -65,6 +67,7 @@ impl Engine {
             blind: BTreeMap::new(),
             account_paths: HashMap::new(),
             harnesses: Vec::new(),
+            recorded: None,
             out: Vec::new(),
         }
     }
@@ -90,6 +93,10 @@ impl Engine {
                 }
             }
             Input::Imported(imported) => self.on_imported(imported),
+            Input::Recorded { time_ns, source } => {
+                self.time_ns = self.time_ns.max(time_ns);
+                self.recorded = Some(source);
+            }
             Input::Tick { time_ns } => self.on_tick(time_ns),
             Input::ClockStep { time_ns, by_ns: _ } => {
                 self.time_ns = time_ns;
@@ -125,6 +132,7 @@ impl Engine {
 
     fn on_start(&mut self, start: Start) {
         self.time_ns = start.time_ns;
+        self.recorded = None;
         self.record_from_ns = start.kernel_record.then_some(start.time_ns);
         self.start = Some(start);
     }

@@ -280,6 +280,9 @@ impl Choices<'_> {
                 path: self.path(),
                 session: self.option(Self::text),
             }),
+            16 if self.byte().is_multiple_of(8) => {
+                Input::Recorded { time_ns: self.time(), source: self.path() }
+            }
             _ => Input::Event(Event {
                 seq: self.number(),
                 time_ns: self.time(),

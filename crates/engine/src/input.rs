@@ -57,6 +57,12 @@ pub enum Input {
     },
     /// An account of a finished run, which no sensor watched, is about to be read.
     Imported(Imported),
+    /// What follows is the record of a finished run that others kept. Nobody could enrol its agents here.
+    Recorded {
+        time_ns: Nanos,
+        /// Where it is from, in words.
+        source: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

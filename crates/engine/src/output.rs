@@ -167,6 +167,12 @@ pub struct Coverage {
     pub unreadable: Vec<String>,
 }
 
+/// What a record that others kept does not show, other than the network and what only concerns single command lines.
+fn is_act_of_record(part: &str) -> bool {
+    const NO_ACTS: [&str; 4] = ["connect", "sendto", "arguments", "signals"];
+    part.strip_prefix("record:").is_some_and(|part| !NO_ACTS.contains(&part))
+}
+
 impl Coverage {
     /// Nothing is known to be missing from the record: only then may an absence be called one.
     pub fn record_whole(&self) -> bool {
@@ -181,7 +187,7 @@ impl Coverage {
         self.record_from_ns.is_some()
             && !self.began_unseen
             && self.lost == 0
-            && !self.blind.iter().any(|probe| ACTS.contains(&probe.as_str()))
+            && !self.blind.iter().any(|probe| ACTS.contains(&probe.as_str()) || is_act_of_record(probe))
     }
 
     /// One word for tables: `whole` is the most that can be said, of the record since `record_from_ns` and the

@@ -27,6 +27,8 @@ pub(crate) struct Process {
     pub cgroup: u64,
     /// Event of its latest exec; 0 when it was found by the scan.
     pub exec_seq: u64,
+    /// The record has only the beginning of its command line.
+    pub argv_cut: bool,
     pub time_ns: Nanos,
     pub ended: bool,
     /// It forked and has not executed a file of its own: it still runs its parent's program.
@@ -100,6 +102,7 @@ impl Processes {
             group: 0,
             cgroup,
             exec_seq: 0,
+            argv_cut: false,
             time_ns,
             ended: false,
             forked: true,

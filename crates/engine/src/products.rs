@@ -76,6 +76,9 @@ pub struct Identity {
     /// Texts that are in the native executable.
     #[serde(default)]
     pub marker: Vec<Marker>,
+    /// File names of its program: for records of other machines, whose files cannot be looked at. Nothing else goes by them.
+    #[serde(default)]
+    program: Vec<String>,
     /// Python distributions whose console script or module is run.
     #[serde(default)]
     pub python: Vec<Package>,
@@ -413,6 +416,35 @@ impl Product {
             || argv.get(1).is_some_and(|first| self.identity.applet_argument.iter().any(|p| glob(p, first)))
     }
 
+    /// The product by its path or its script's alone, for where there are no files to look at: what showed it.
+    pub fn shown_by_name(&self, path: &str, script: Option<&str>, argv: &[String]) -> Option<String> {
+        if self.is_applet(argv) {
+            return None;
+        }
+        let called = argv.first().filter(|_| !is_interpreter(path)).map(String::as_str);
+        for file in [Some(path), script, called].into_iter().flatten() {
+            let package = self.identity.package.iter().find(|package| {
+                file.split("/node_modules/").skip(1).any(|inside| {
+                    let depth = if package.name.starts_with('@') { 2 } else { 1 };
+                    let mut parts = inside.split('/');
+                    let name: Vec<&str> = parts.by_ref().take(depth).collect();
+                    let entry: Vec<&str> = parts.collect();
+                    glob(&package.name, &name.join("/"))
+                        && (package.entry.is_empty()
+                            || package.entry.iter().any(|pattern| glob(pattern, &entry.join("/"))))
+                })
+            });
+            if let Some(package) = package {
+                return Some(format!("path of package `{}`", package.name));
+            }
+            if let Some(name) = self.identity.program.iter().find(|name| **name == crate::roll::name_of(file))
+            {
+                return Some(format!("name of the program `{name}`"));
+            }
+        }
+        None
+    }
+
     pub(crate) fn call_variables(&self) -> &[String] {
         &self.environment.call
     }
@@ -524,4 +556,50 @@ fn is_interpreter(path: &str) -> bool {
                 .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(product: &str, path: &str, script: Option<&str>, argv: &str, expected: bool) {
+        let argv: Vec<String> = argv.split(' ').map(str::to_owned).collect();
+        let products = Products::built_in().unwrap();
+        let shown = products.get(product).unwrap().shown_by_name(path, script, &argv);
+        assert_eq!(shown.is_some(), expected, "{path}: {shown:?}");
+    }
+
+    #[test]
+    fn programs_of_other_machines_are_known_by_name() {
+        check("claude-code", "/opt/x/node_modules/.bin/claude", None, "claude -p", true);
+        check("claude-code", "/root/.local/share/claude/versions/2.1.330", None, "/usr/bin/claude -p", true);
+        check(
+            "claude-code",
+            "/usr/bin/node",
+            Some("/x/node_modules/@anthropic-ai/claude-code/cli.js"),
+            "node cli.js",
+            true,
+        );
+        check(
+            "claude-code",
+            "/usr/bin/node",
+            Some("/x/node_modules/@anthropic-ai/claude-code/vendor/x.js"),
+            "node x.js",
+            false,
+        );
+        // Called so, the same file is grep.
+        check("claude-code", "/opt/x/node_modules/.bin/claude", None, "ugrep x", false);
+        check("claude-code", "/usr/bin/grep", None, "grep claude", false);
+        check(
+            "gemini-cli",
+            "/usr/bin/node",
+            Some("/x/node_modules/.bin/gemini"),
+            "node --max-old-space-size=1 /x",
+            true,
+        );
+        check("codex", "/x/vendor/codex/codex", None, "codex exec", true);
+        check("codex", "/x/vendor/codex/codex", None, "codex --codex-run-as-process-setup 5", false);
+        check("codex", "/usr/bin/vim", None, "vim codex", false);
+    }
 }

@@ -137,7 +137,10 @@ impl Engine {
                 | Class::Ask
                 | Class::Other => false,
             };
-            if agent_whole && seen && claims_act && checkable {
+            // A command line of which only the beginning is known may be this one.
+            let may_be_cut =
+                || agent.actions.values().any(|a| a.cut && a.call.is_none() && in_time(call, a.time_ns));
+            if agent_whole && seen && claims_act && checkable && !may_be_cut() {
                 findings.push(phantom(id, call));
             }
         }
@@ -253,7 +256,9 @@ impl Engine {
     pub(crate) fn check_account(&mut self, id: &str) {
         const WAIT_NS: Nanos = 30_000_000_000;
         let Some(agent) = self.agents.get(id) else { return };
-        if agent.account_read_ns.is_some()
+        // Which accounts are given with a record is for whoever gives it.
+        if self.recorded.is_some()
+            || agent.account_read_ns.is_some()
             || self.products.get(&agent.state.product).is_none_or(|p| !p.keeps_account())
             || agent.state.coverage.record_from_ns.is_none()
             || agent.state.coverage.began_unseen
@@ -394,6 +399,9 @@ fn is_temporary_of(seen: &str, told: &str) -> bool {
 /// An action that no call explains. What a model asks for comes through a shell or with a call's id: then that it is
 /// missing from the account is the finding. What the harness executed by itself counts by what it changed or reached.
 fn judge(id: &str, agent: &Agent, action: &Action) -> Option<Finding> {
+    if action.cut {
+        return None;
+    }
     let gravest = action.effects.gravest();
     let severity = match gravest {
         _ if action.asked => Severity::High,

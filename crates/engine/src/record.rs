@@ -24,6 +24,7 @@ impl Engine {
             group: snapshot.group,
             cgroup: snapshot.cgroup,
             exec_seq: 0,
+            argv_cut: false,
             time_ns: self.time_ns,
             ended: false,
             forked: false,
@@ -166,7 +167,9 @@ impl Engine {
     }
 
     fn on_exec(&mut self, event: &Event) {
-        let Kind::Exec { path, script, argv, cwd, env, parent, session, group, .. } = &event.kind else {
+        let Kind::Exec { path, script, argv, argv_truncated, cwd, env, parent, session, group, .. } =
+            &event.kind
+        else {
             return;
         };
         let key = event.process;
@@ -185,6 +188,8 @@ impl Engine {
             process.exec_seq = event.seq;
             process.time_ns = event.time_ns;
             process.forked = false;
+            // Live, the sensor copies as much as the kernel takes: who goes beyond it hides something.
+            process.argv_cut = *argv_truncated && self.recorded.is_some();
         }
         // An enrolled agent's folder is known with its first program.
         if let Some(agent) = self.roots.get(&key).and_then(|id| self.agents.get_mut(id))

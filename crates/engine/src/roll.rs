@@ -397,7 +397,10 @@ impl Engine {
             mandate,
             principal,
             label: new.label,
-            found_by: new.found_by,
+            found_by: match &self.recorded {
+                Some(source) => format!("{}, in {source}", new.found_by),
+                None => new.found_by,
+            },
             uid: process.uid,
             command: process.argv.clone(),
             cwd: process.cwd.clone(),
@@ -454,7 +457,8 @@ impl Engine {
 
     fn unmandated(&mut self, id: &str, seq: u64, why: &str) {
         let Some(agent) = self.agents.get(id) else { return };
-        if agent.state.mandate.is_some() {
+        // Where Muster was not, nobody could be enrolled.
+        if agent.state.mandate.is_some() || self.recorded.is_some() {
             return;
         }
         let name = if agent.state.product == "unknown" {

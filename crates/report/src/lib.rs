@@ -5,6 +5,7 @@
 
 mod cell;
 mod claims;
+mod explain;
 mod findings;
 mod roll;
 mod show;
@@ -13,6 +14,7 @@ mod words;
 
 pub use cell::Style;
 pub use claims::claims;
+pub use explain::{Explain, Said, explain};
 pub use findings::{event_line, finding, findings};
 pub use roll::{roll, roll_empty};
 pub use show::{Show, show};

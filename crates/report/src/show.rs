@@ -332,8 +332,29 @@ fn single(rows: &[Row], style: &Style, out: &mut String) {
     }
 }
 
+/// What a record that others kept does not show.
+fn not_in_record(part: &str) -> String {
+    let what = match part {
+        "execve" => "what was executed",
+        "clone" => "which process started which",
+        "exit" => "how processes ended",
+        "open" => "which files were written",
+        "rename" => "which files were renamed",
+        "unlink" => "which files were removed",
+        "connect" => "what was connected to",
+        "sendto" => "packets without a connection (questions to the DNS)",
+        "signals" => "who died of a signal",
+        "arguments" => "the whole of some command lines",
+        "torn" => "what stood in parts of the record that are missing or cannot be read",
+        "folders" => "the folders of some relative paths",
+        "rest" => "what it did after the record's end",
+        other => return format!("{} (the record does not have it)", safe(other)),
+    };
+    format!("{what} (the record does not have it)")
+}
+
 /// What could not be seen, in words.
-fn not_seen(agent: &AgentState) -> Vec<String> {
+pub(crate) fn not_seen(agent: &AgentState) -> Vec<String> {
     let coverage = &agent.coverage;
     let mut out = Vec::new();
     if coverage.record_from_ns.is_none() {
@@ -348,7 +369,10 @@ fn not_seen(agent: &AgentState) -> Vec<String> {
         out.push(format!("not seen: {} events of its time, which were lost", coverage.lost));
     }
     for probe in &coverage.blind {
-        out.push(format!("not seen: what the probe {} would have told", safe(probe)));
+        out.push(match probe.strip_prefix("record:") {
+            Some(part) => format!("not seen: {}", not_in_record(part)),
+            None => format!("not seen: what the probe {} would have told", safe(probe)),
+        });
     }
     if !coverage.account {
         out.push("not seen: what it said (no account is read)".to_owned());

@@ -33,9 +33,11 @@ pub use canary::act as canary;
 pub use clock::now_ns;
 pub use decode::Decoder;
 pub use kernel::{KernelSensor, Tested};
+pub use markers::is_marker;
 pub use polling::PollingSensor;
 pub use probes::{cgroup_root, purpose as probe_purpose};
 pub use scan::{ancestry, process_key, scan, snapshot};
+pub use sensitive::is_sensitive;
 
 /// Why there is no kernel record.
 #[derive(Debug, thiserror::Error)]

@@ -33,6 +33,11 @@ const NAMES: &[&str] = &[
 ];
 const VALUE_MAX: usize = 512;
 
+/// Is a variable of this name kept?
+pub fn is_marker(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
 /// From `NAME=value` strings, each ended by a NUL.
 pub(crate) fn of_environment(bytes: &[u8]) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();

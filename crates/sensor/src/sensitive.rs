@@ -78,7 +78,8 @@ const FOLDER: u32 = 2;
 /// Folders upwards in which the probe looks: as in `muster.bpf.c`.
 const DEPTH: usize = 6;
 
-pub(crate) fn is_sensitive(path: &str) -> bool {
+/// Is reading this file recorded?
+pub fn is_sensitive(path: &str) -> bool {
     let mut parts = path.rsplit('/').take(DEPTH);
     let Some(name) = parts.next() else { return false };
     // Code that is called like a secret, in packages of a language.

@@ -148,6 +148,7 @@ pub(crate) fn input_time(input: &Input) -> Option<Nanos> {
         | Input::AccountState { time_ns, .. }
         | Input::Tick { time_ns }
         | Input::ClockStep { time_ns, .. }
+        | Input::Recorded { time_ns, .. }
         | Input::Stop { time_ns } => Some(*time_ns),
         Input::Snapshot(_) | Input::Identified { .. } | Input::Configured { .. } => None,
     }

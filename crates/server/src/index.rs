@@ -350,7 +350,8 @@ impl Index {
             | Input::Tick { .. }
             | Input::ClockStep { .. }
             | Input::Configured { .. }
-            | Input::Imported(_) => {}
+            | Input::Imported(_)
+            | Input::Recorded { .. } => {}
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 
 mod entry;
 mod error;
+mod explanation;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -17,7 +18,10 @@ pub mod views;
 
 pub use entry::{Dropped, Entry, EvidenceCopy, Kept, KeptMember, StoredOutput};
 pub use error::StoreError;
-pub use http::{Enrol, EnrolRequest, Enrolled, Http, HttpError, Peer, Update};
+pub use explanation::{Explanation, ExplanationView, Named, Quote};
+pub use http::{
+    AskStop, Enrol, EnrolRequest, Enrolled, Http, HttpError, Peer, StopRequest, Told, ToldClaim, Update,
+};
 pub use reader::{
     AccountItem, AttributedEvent, EventFilter, FindingDetail, FindingFilter, Health, LAST_MAX, StoreReader,
     TimeRange,

@@ -210,6 +210,16 @@ impl StoreReader {
             .transpose()
     }
 
+    /// Ids that begin so: the first few.
+    pub(crate) fn finding_ids(&self, beginning: &str) -> Result<Vec<String>> {
+        const SOME: i64 = 5;
+        let mut statement = self.conn.prepare_cached(
+            "SELECT id FROM findings WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id LIMIT ?2",
+        )?;
+        let ids = statement.query_map(params![beginning, SOME], |row| row.get(0))?;
+        Ok(ids.collect::<rusqlite::Result<_>>()?)
+    }
+
     pub fn joins(&self, agent: &str) -> Result<Vec<Join>> {
         self.rows("SELECT json FROM joins WHERE agent = ?1 ORDER BY seq, call_id", [agent])
     }

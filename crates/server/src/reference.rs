@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
+use crate::explanation;
 use crate::views::{self, Field};
 
 /// What is a line or an object of its own: name, what it is, its fields, and how many of them (from the first on) are
@@ -40,6 +41,18 @@ pub const TABLES: &[(&str, &str, &[Field], usize)] = &[
         0,
     ),
     (
+        "explanation",
+        "One finding with what it rests on: `muster explain --json`.",
+        explanation::EXPLANATION_FIELDS,
+        explanation::EXPLANATION_FIELDS.len(),
+    ),
+    (
+        "explanation.said",
+        "One record of an account.",
+        explanation::QUOTE_FIELDS,
+        explanation::QUOTE_FIELDS.len(),
+    ),
+    (
         "claims",
         "One claim of an agent about its work: a line of `muster claims --json`.",
         views::CLAIM_FIELDS,
@@ -51,6 +64,9 @@ pub const TABLES: &[(&str, &str, &[Field], usize)] = &[
     ("health.losses", "One loss.", LOSS_FIELDS, LOSS_FIELDS.len()),
     ("run", "An enrolment, as `muster run` asks for it.", RUN_FIELDS, 2),
     ("enrolled", "Its answer.", ENROLLED_FIELDS, ENROLLED_FIELDS.len()),
+    ("stop", "What an agent's Stop hook asks about.", STOP_FIELDS, STOP_FIELDS.len()),
+    ("told", "Its answer: nothing of how it is known.", TOLD_FIELDS, TOLD_FIELDS.len()),
+    ("told.claims", "A sentence that does not hold.", TOLD_CLAIM_FIELDS, TOLD_CLAIM_FIELDS.len()),
     ("error", "Why there is no answer.", ERROR_FIELDS, ERROR_FIELDS.len()),
 ];
 
@@ -97,6 +113,16 @@ const RUN_FIELDS: &[Field] = &[
 ];
 
 const ENROLLED_FIELDS: &[Field] = &[("agent", "string", "name of the agent")];
+
+const STOP_FIELDS: &[Field] = &[("text", "string", "the message that the agent is about to end with")];
+
+const TOLD_FIELDS: &[Field] =
+    &[("claims", "array of told.claims", "its sentences that the record contradicts or shows to be hollow")];
+
+const TOLD_CLAIM_FIELDS: &[Field] = &[
+    ("sentence", "string", "the sentence, as written"),
+    ("verdict", "string", "`contradicted` or `hollow`"),
+];
 
 const ERROR_FIELDS: &[Field] =
     &[("error", "string", "what went wrong"), ("hint", "string", "what to do about it")];
@@ -155,6 +181,13 @@ pub(crate) const PATHS: &[(&str, &str, &str, &[Field], &str)] = &[
         "array of findings",
     ),
     ("/api/v1/findings/{finding}", "get", "One finding.", &[], "object findings"),
+    (
+        "/api/v1/findings/{finding}/explanation",
+        "get",
+        "One finding with what was said, what was done, and what could not be seen.",
+        &[],
+        "object explanation",
+    ),
     ("/api/v1/health", "get", "The daemon and its sensors.", &[], "object health"),
     (
         "/api/v1/stream",
@@ -166,6 +199,14 @@ pub(crate) const PATHS: &[(&str, &str, &str, &[Field], &str)] = &[
     ),
     ("/openapi.json", "get", "This description. Needs no token.", &[], "value"),
     ("/api/v1/runs", "post", "Enrols an agent. On the unix socket only.", &[], "object enrolled"),
+    (
+        "/api/v1/stop",
+        "post",
+        "What an agent's own Stop hook asks, about the agent that it belongs to and no other. It waits some seconds for \
+         the record. On the unix socket only.",
+        &[],
+        "object told",
+    ),
 ];
 
 /// `docs/json.md`.
@@ -217,7 +258,7 @@ pub fn openapi() -> String {
             if *method == "post" {
                 fields.insert(
                     "requestBody".to_owned(),
-                    json!({"required": true, "content": content("object run")}),
+                    json!({"required": true, "content": content(if *path == "/api/v1/runs" { "object run" } else { "object stop" })}),
                 );
             }
             if *path == "/openapi.json" || *method == "post" {

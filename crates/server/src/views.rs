@@ -106,7 +106,11 @@ pub const COVERAGE_FIELDS: &[Field] = &[
     ("record_whole", "boolean", "nothing is known to be missing from the record"),
     ("began_unseen", "boolean", "it was running before that moment"),
     ("lost", "integer", "events of its time that were lost"),
-    ("blind", "array of string", "probes that were down during its time"),
+    (
+        "blind",
+        "array of string",
+        "probes that were down during its time; `record:…`: what a record that others kept does not show",
+    ),
     ("account", "boolean", "an account is being read"),
     ("unreadable", "array of string", "accounts that could not be read, and why"),
 ];

@@ -59,6 +59,9 @@ impl Findings {
                 }
             } else if !new.is_empty() || (shown.is_empty() && !self.follow) {
                 write!(out, "{}", muster_report::findings(&new, &style()))?;
+                if let (false, Some(last)) = (self.follow, new.last()) {
+                    writeln!(out, "muster explain {} tells why", muster_event::sanitize(&last.id))?;
+                }
             }
             out.flush()?;
             drop(out);

@@ -1,10 +1,10 @@
-//! `muster import`: accounts of finished runs, from files.
+//! `muster import`: finished runs, from files: their accounts, and with `--record` what they did.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
@@ -16,6 +16,7 @@ use muster_server::{Retention, Store};
 
 use crate::Global;
 use crate::exit::{Exit, usage};
+use crate::recorded::{self, Source};
 use crate::tail::read_database;
 
 /// Bytes read at a time: what an import holds in memory does not grow with its files.
@@ -31,6 +32,10 @@ pub struct Import {
     /// Files, or folders that are searched for accounts of all known products.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// A record of the same run, to hold the accounts against: the log of `strace -f -ttt` or the output of
+    /// `muster events --json`. May be given several times.
+    #[arg(long, value_name = "FILE")]
+    record: Vec<PathBuf>,
     /// The format of files that cannot be told by name or content.
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
@@ -60,17 +65,19 @@ impl Account {
     }
 }
 
-struct Work {
+/// An import under way.
+pub struct Work {
     products: Products,
-    engine: Engine,
-    store: Store,
-    agents: BTreeSet<AgentId>,
+    pub engine: Engine,
+    pub store: Store,
+    pub agents: BTreeSet<AgentId>,
     records: u64,
     items: u64,
     bytes: u64,
     uncommitted: u64,
     unknown: u64,
     bar: ProgressBar,
+    begun: Instant,
 }
 
 impl Import {
@@ -96,12 +103,18 @@ impl Import {
         if files.is_empty() {
             return Err(usage("no account was found\nhint: give the transcript files, or --format"));
         }
+        // What cannot be read is told of before anything is written.
+        let sources: Vec<Source> =
+            self.record.iter().map(|path| Source::open(path)).collect::<Result<_>>()?;
         let store = Store::open(&global.data, Retention::UNLIMITED).map_err(|error| {
             usage(format!(
                 "{error}\nhint: a daemon may be using this folder; import into another: --data DIR"
             ))
         })?;
-        let total = files.iter().map(|(_, _, len)| len).sum();
+        let bytes: u64 = files.iter().map(|(_, _, len)| len).sum();
+        // With a record, all is read twice.
+        let recorded: u64 = sources.iter().map(|source| source.bytes).sum();
+        let total = if sources.is_empty() { bytes } else { 2 * (bytes + recorded) };
         let products = Products::built_in()?;
         let engine = Engine::new(products.clone());
         let mut files: Vec<Account> =
@@ -109,7 +122,7 @@ impl Import {
         // All files of an agent one after the other: then the engine need not remember those before it.
         files.sort();
         let mut work = Work {
-            products,
+            products: products.clone(),
             engine,
             store: store.0,
             agents: BTreeSet::new(),
@@ -119,9 +132,31 @@ impl Import {
             uncommitted: 0,
             unknown: 0,
             bar: bar(total),
+            begun: Instant::now(),
         };
         let begun = Instant::now();
         let mut unreadable = 0;
+        let count = files.len();
+        let mut outcome = None;
+        if !sources.is_empty() {
+            let given: Vec<_> = files.iter().map(|a| (a.path.clone(), a.name.clone(), a.format)).collect();
+            let found = recorded::reconcile(&mut work, &products, &sources, &given)?;
+            let mut alone = Vec::new();
+            for (at, why) in &found.alone {
+                let Some(account) = files.get(*at) else { continue };
+                let shown = muster_event::sanitize(&account.path.to_string_lossy());
+                let why = muster_event::sanitize(why);
+                work.bar.suspend(|| eprintln!("import: `{shown}` is taken without a record: {why}"));
+                unreadable += 1;
+                alone.push(*at);
+            }
+            let mut at = 0;
+            files.retain(|_| {
+                at += 1;
+                alone.contains(&(at - 1))
+            });
+            outcome = Some(found);
+        }
         for account in &files {
             if let Err(error) = work.file(account) {
                 unreadable += 1;
@@ -129,43 +164,107 @@ impl Import {
                 work.bar.suspend(|| eprintln!("import: `{shown}`: {error}"));
             }
         }
-        work.take(Input::Tick { time_ns: now_ns() })?;
-        work.take(Input::Stop { time_ns: now_ns() })?;
+        if !files.is_empty() {
+            work.take(Input::Tick { time_ns: now_ns() })?;
+            work.take(Input::Stop { time_ns: now_ns() })?;
+        }
         work.store.commit(true)?;
         work.bar.finish_and_clear();
-        let seconds = begun.elapsed().as_secs_f64();
-        let rate = work.bytes as f64 / 1e6 / seconds.max(1e-9);
-        let mut out = std::io::stdout().lock();
-        if self.json {
-            let summary = serde_json::json!({
-                "files": files.len(), "agents": work.agents, "records": work.records, "items": work.items,
-                "bytes": work.bytes, "unknown_records": work.unknown, "unreadable_files": unreadable,
-                "seconds": seconds,
-            });
-            writeln!(out, "{summary}")?;
-        } else {
-            writeln!(
-                out,
-                "imported {} files of {} agents: {} records, {} items, {:.1} MB in {seconds:.1} s ({rate:.1} MB/s)",
-                files.len(),
-                work.agents.len(),
-                work.records,
-                work.items,
-                work.bytes as f64 / 1e6,
-            )?;
-            if work.unknown > 0 {
-                writeln!(
-                    out,
-                    "{} records are of kinds that Muster does not interpret; they are kept",
-                    work.unknown
-                )?;
-            }
-        }
+        work.tell(
+            self.json,
+            count,
+            unreadable,
+            begun.elapsed().as_secs_f64(),
+            outcome.as_ref(),
+            files.len(),
+        )?;
         Ok(if unreadable + skipped.len() > 0 { Exit::Usage } else { Exit::Nothing })
     }
 }
 
 impl Work {
+    fn tell(
+        &self,
+        json: bool,
+        files: usize,
+        unreadable: usize,
+        seconds: f64,
+        outcome: Option<&recorded::Outcome>,
+        alone: usize,
+    ) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        if json {
+            let mut summary = serde_json::json!({
+                "files": files, "agents": self.agents, "records": self.records, "items": self.items,
+                "bytes": self.bytes, "unknown_records": self.unknown, "unreadable_files": unreadable,
+                "seconds": seconds, "account_only": alone,
+            });
+            if let (Some(found), Some(fields)) = (outcome, summary.as_object_mut()) {
+                let recorded = serde_json::json!({
+                    "events": found.events, "reconciled": found.accounts, "findings": found.findings,
+                    "warnings": found.warnings,
+                });
+                fields.insert("record".to_owned(), recorded);
+            }
+            return Ok(writeln!(out, "{summary}")?);
+        }
+        let rate = self.bytes as f64 / 1e6 / seconds.max(1e-9);
+        writeln!(
+            out,
+            "imported {files} files of {} agents: {} records, {} items, {:.1} MB in {seconds:.1} s ({rate:.1} MB/s)",
+            self.agents.len(),
+            self.records,
+            self.items,
+            self.bytes as f64 / 1e6,
+        )?;
+        if let Some(found) = outcome {
+            writeln!(
+                out,
+                "reconciled {} accounts with the record of {} agents, {} events: {} findings",
+                found.accounts, found.agents, found.events, found.findings
+            )?;
+            for (words, count) in &found.warnings {
+                writeln!(out, "of the record: {count} {words}")?;
+            }
+        }
+        if alone > 0 {
+            let which = if outcome.is_some() { format!("{alone} of them ") } else { String::new() };
+            writeln!(
+                out,
+                "{which}account only: what was done is not known, so only contradictions within are found (--record FILE adds a record)"
+            )?;
+        }
+        if self.unknown > 0 {
+            writeln!(
+                out,
+                "{} records are of kinds that Muster does not interpret; they are kept",
+                self.unknown
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Bytes that were read, for whoever waits.
+    pub fn progress(&mut self, bytes: u64) {
+        /// What takes less needs no bar.
+        const PATIENCE: Duration = Duration::from_secs(2);
+        self.bytes += bytes;
+        self.uncommitted += bytes;
+        if self.bar.is_hidden() && std::io::stderr().is_terminal() && self.begun.elapsed() > PATIENCE {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.bar.inc(bytes);
+    }
+
+    /// Makes durable what was taken, from time to time.
+    pub fn commit_some(&mut self) -> Result<()> {
+        if self.uncommitted >= COMMIT {
+            self.uncommitted = 0;
+            self.store.commit(false)?;
+        }
+        Ok(())
+    }
+
     fn take(&mut self, input: Input) -> Result<()> {
         self.store.append(&input)?;
         let outputs = self.engine.step(input);
@@ -224,7 +323,8 @@ impl Work {
                 File::open(path)?.take(DOCUMENT_MAX).read_to_end(&mut bytes)?;
                 let mut reader = Reader::new(format);
                 self.records(reader.feed(&bytes), agent, name)?;
-                self.progress(bytes.len() as u64)?;
+                self.progress(bytes.len() as u64);
+                self.commit_some()?;
             }
             Framing::Lines => {
                 let mut reader = Reader::new(format);
@@ -237,7 +337,8 @@ impl Work {
                     }
                     let records = reader.feed(piece.get(..read).unwrap_or_default());
                     self.records(records, agent, name)?;
-                    self.progress(read as u64)?;
+                    self.progress(read as u64);
+                    self.commit_some()?;
                 }
                 self.records(Vec::from_iter(reader.finish()), agent, name)?;
                 if reader.waiting() > 0 {
@@ -269,28 +370,15 @@ impl Work {
         Ok(())
     }
 
-    fn count(&mut self, record: &AccountRecord) {
+    pub fn count(&mut self, record: &AccountRecord) {
         self.records += 1;
         self.items += record.items.len() as u64;
     }
-
-    fn progress(&mut self, bytes: u64) -> Result<()> {
-        self.bytes += bytes;
-        self.uncommitted += bytes;
-        self.bar.inc(bytes);
-        if self.uncommitted >= COMMIT {
-            self.uncommitted = 0;
-            self.store.commit(false)?;
-        }
-        Ok(())
-    }
 }
 
+/// Hidden at first: most imports are over before anybody waits.
 fn bar(total: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
     if let Ok(style) =
         ProgressStyle::with_template("import {bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
     {

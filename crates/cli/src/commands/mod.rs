@@ -3,7 +3,9 @@
 pub mod claims;
 pub mod doctor;
 pub mod events;
+pub mod explain;
 pub mod findings;
+pub mod hook;
 pub mod import;
 pub mod products;
 pub mod reference;

@@ -189,6 +189,7 @@ fn concerns(input: &Input, agent: &str, members: &BTreeSet<ProcessKey>) -> bool 
         | Input::Probe { .. }
         | Input::Tick { .. }
         | Input::ClockStep { .. }
+        | Input::Recorded { .. }
         | Input::Stop { .. } => true,
         Input::Snapshot(snapshot) => members.contains(&snapshot.process),
         Input::Event(event) => {

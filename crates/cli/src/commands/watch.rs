@@ -17,7 +17,7 @@ use clap::Args;
 use muster_engine::{Engine, Enrol, Input, Output, Products, Start, State};
 use muster_event::{Kind, ProcessKey};
 use muster_sensor::{Config, now_ns, process_key};
-use muster_server::{EnrolRequest, Enrolled, Http, Peer, Retention, Store, StoreReader};
+use muster_server::{EnrolRequest, Enrolled, Http, Peer, Retention, StopRequest, Store, StoreReader, Told};
 
 use crate::cgroup::Cgroup;
 use crate::daemon::{Daemon, Message};
@@ -79,7 +79,8 @@ impl Watch {
         }
 
         let (sender, messages) = channel();
-        let http = Http::start(data, tcp, unix, public, enroller(sender.clone())).context("cannot serve")?;
+        let http = Http::start(data, tcp, unix, public, enroller(sender.clone()), asker(sender.clone()))
+            .context("cannot serve")?;
         let http = Arc::new(http);
         let (follow, requests) = channel();
         let for_tail = sender.clone();
@@ -104,6 +105,7 @@ impl Watch {
             publish: Box::new(move |update| publisher.publish(update)),
             trouble: Default::default(),
             cgroups: Default::default(),
+            questions: Default::default(),
         };
         begin(&mut daemon, data)?;
         let blind = daemon.source.states().iter().filter(|s| s.error.is_some()).count();
@@ -241,6 +243,17 @@ fn enroller(sender: Sender<Message>) -> Arc<muster_server::Enrol> {
         let (answer, answered) = channel();
         let gone = || "the daemon is stopping".to_owned();
         sender.lock().map_err(|_| gone())?.send(Message::Enrol(peer, request, answer)).map_err(|_| gone())?;
+        answered.recv_timeout(ENROL_MAX).map_err(|_| "the daemon is too busy to answer".to_owned())?
+    })
+}
+
+/// Hands the questions of Stop hooks to the loop and waits for its answer.
+fn asker(sender: Sender<Message>) -> Arc<muster_server::AskStop> {
+    let sender = Mutex::new(sender);
+    Arc::new(move |peer: Peer, request: StopRequest| -> Result<Told, String> {
+        let (answer, answered) = channel();
+        let gone = || "the daemon is stopping".to_owned();
+        sender.lock().map_err(|_| gone())?.send(Message::Stop(peer, request, answer)).map_err(|_| gone())?;
         answered.recv_timeout(ENROL_MAX).map_err(|_| "the daemon is too busy to answer".to_owned())?
     })
 }

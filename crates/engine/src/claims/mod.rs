@@ -25,7 +25,7 @@ use crate::{AgentId, Evidence};
 pub(crate) use facts::Facts;
 pub(crate) use said::Claims;
 
-/// Classes and sentences that a text claims, as `muster claims` would list them. For tests of the extraction.
+/// Classes and sentences that a text claims, as `muster claims` would list them: for whoever waits for their verdicts.
 #[doc(hidden)]
 pub fn claimed(text: &str) -> Vec<(Class, String)> {
     patterns::find(text).into_iter().map(|found| (found.class, found.sentence)).collect()

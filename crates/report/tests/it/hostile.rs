@@ -10,7 +10,7 @@ use muster_engine::{
     AgentState, Claim, Code, Coverage, Evidence, Finding, Join, Severity, Stage, State, Strength, Verdict,
 };
 use muster_event::{Access, Address, Event, Identity, Kind, ProcessKey};
-use muster_report::{Show, Style};
+use muster_report::{Explain, Said, Show, Style};
 
 /// Clears the screen, sets the title, turns the direction, hides, breaks the line, and forges one of our own.
 const HOSTILE: &str = "a\u{1b}[2J\u{1b}]0;x\u{7}\u{9b}31m\u{202e}b\u{2066}\u{200b}\u{ad}\u{feff}\r\nno findings\r\n\u{0}\u{7f}<script>";
@@ -199,6 +199,19 @@ fn hostile_text_cannot_command_the_terminal() {
             check(&muster_report::findings(std::slice::from_ref(&finding), &style), colour);
             check(&muster_report::claims(std::slice::from_ref(&claim), &style), colour);
             check(&muster_report::finding(&finding, &events, &style), colour);
+            let items: Vec<Item> = said.iter().map(|(_, item)| item.clone()).collect();
+            for (claim, items) in [(Some(&claim), &items[..]), (None, &items[..]), (None, &[][..])] {
+                let said = Said { path: HOSTILE, offset: 1, items, raw: HOSTILE };
+                let explain = Explain {
+                    finding: &finding,
+                    agent: claim.map(|_| &agent),
+                    claim,
+                    said: std::slice::from_ref(&said),
+                    events: &events,
+                    missing: 1,
+                };
+                check(&muster_report::explain(&explain, &style), colour);
+            }
             for event in &events {
                 let line = muster_report::event_line(event, Some(HOSTILE), &style);
                 check(&line, colour);

@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
 
-use super::{App, Caller, EnrolRequest, Update};
+use super::{App, Caller, EnrolRequest, StopRequest, Update};
 use crate::views::{self, ClaimView, EventView, FindingCounts, FindingView, RollView};
-use crate::{AccountItem, EventFilter, FindingFilter, StoreError, TimeRange};
+use crate::{AccountItem, EventFilter, ExplanationView, FindingFilter, StoreError, TimeRange};
 
 /// Lines of a list that come without a `limit`, and at most.
 const LIMIT: usize = 1000;
@@ -36,6 +36,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/api/v1/events", get(events))
         .route("/api/v1/findings", get(findings))
         .route("/api/v1/findings/{finding}", get(finding))
+        .route("/api/v1/findings/{finding}/explanation", get(explanation))
         .route("/api/v1/health", get(health))
         .route("/api/v1/stream", get(stream))
         .route("/openapi.json", get(openapi))
@@ -43,7 +44,10 @@ pub(super) fn routes() -> Router<App> {
 
 /// Only for those who may open the unix socket.
 pub(super) fn socket_routes() -> Router<App> {
-    Router::new().route("/api/v1/runs", post(run)).layer(DefaultBodyLimit::max(BODY_MAX))
+    Router::new()
+        .route("/api/v1/runs", post(run))
+        .route("/api/v1/stop", post(stop))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
 }
 
 #[derive(Debug)]
@@ -280,6 +284,14 @@ async fn finding(State(app): State<App>, Path(id): Path<String>) -> Answer<Findi
         .ok_or_else(|| ApiError::not_found("finding", &id, "GET /api/v1/findings lists them"))
 }
 
+async fn explanation(State(app): State<App>, Path(id): Path<String>) -> Answer<ExplanationView> {
+    let asked = id.clone();
+    let found = app.ask(move |store| store.explanation(&asked)).await?;
+    found
+        .map(|explanation| Json(ExplanationView::from(&explanation)))
+        .ok_or_else(|| ApiError::not_found("finding", &id, "GET /api/v1/findings lists them"))
+}
+
 async fn health(State(app): State<App>) -> Answer<Value> {
     let health = app.ask(|store| store.health()).await?;
     Ok(Json(json!({
@@ -346,6 +358,24 @@ async fn run(
             ApiError::new(StatusCode::CONFLICT, &reason, "see what the daemon prints").into_response()
         }
         Err(_) => ApiError::internal("the enrolment was not answered").into_response(),
+    }
+}
+
+async fn stop(
+    State(app): State<App>,
+    ConnectInfo(Caller(peer)): ConnectInfo<Caller>,
+    Json(request): Json<StopRequest>,
+) -> Response {
+    let Some(peer) = peer else {
+        return ApiError::internal("the kernel does not say who asks").into_response();
+    };
+    let ask = app.ask_stop;
+    match tokio::task::spawn_blocking(move || ask(peer, request)).await {
+        Ok(Ok(told)) => Json(told).into_response(),
+        Ok(Err(reason)) => {
+            ApiError::new(StatusCode::CONFLICT, &reason, "see what the daemon prints").into_response()
+        }
+        Err(_) => ApiError::internal("the question was not answered").into_response(),
     }
 }
 

@@ -58,6 +58,24 @@ pub struct Enrolled {
     pub agent: String,
 }
 
+/// What an agent's Stop hook asks about: the message that it is about to end with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopRequest {
+    pub text: String,
+}
+
+/// The sentences of it that the record contradicts, or shows to be hollow. Nothing of how that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    pub claims: Vec<ToldClaim>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldClaim {
+    pub sentence: String,
+    pub verdict: String,
+}
+
 /// What changed, for those who listen.
 #[derive(Clone, Debug)]
 pub enum Update {
@@ -67,6 +85,9 @@ pub enum Update {
 
 /// Takes an enrolment, or says why not. It may wait.
 pub type Enrol = dyn Fn(Peer, EnrolRequest) -> Result<Enrolled, String> + Send + Sync;
+
+/// Answers a Stop hook about the agent that the asking process belongs to, or says why not. It waits.
+pub type AskStop = dyn Fn(Peer, StopRequest) -> Result<Told, String> + Send + Sync;
 
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -94,6 +115,7 @@ impl Http {
         unix: UnixListener,
         public: Option<UnixListener>,
         enrol: Arc<Enrol>,
+        ask_stop: Arc<AskStop>,
     ) -> Result<Http, HttpError> {
         let address = tcp.local_addr().map_err(HttpError::Listen)?;
         tcp.set_nonblocking(true).map_err(HttpError::Listen)?;
@@ -105,6 +127,7 @@ impl Http {
             readers: Arc::default(),
             updates: updates.clone(),
             enrol,
+            ask_stop,
             access: Arc::clone(&access),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -200,6 +223,7 @@ pub(crate) struct App {
     readers: Arc<Mutex<Vec<StoreReader>>>,
     updates: broadcast::Sender<Update>,
     enrol: Arc<Enrol>,
+    ask_stop: Arc<AskStop>,
     access: Arc<Access>,
 }
 

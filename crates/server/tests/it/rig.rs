@@ -14,7 +14,7 @@ use muster_engine::{
     Stage, Start, State, Verdict,
 };
 use muster_event::{Attribution, Event, Identity, Kind, Lost, ProbeState, ProcessKey, Queue};
-use muster_server::{Enrolled, Http, Retention, Store};
+use muster_server::{AskStop, Enrolled, Http, Retention, StopRequest, Store, Told, ToldClaim};
 use tempfile::TempDir;
 
 /// Markup, a terminal's escape, a change of direction, a line break.
@@ -59,7 +59,11 @@ impl Rig {
                 Ok(Enrolled { agent: "one".to_owned() })
             }
         });
-        let http = Http::start(folder.path(), tcp, unix, None, enrol).unwrap();
+        let ask: Arc<AskStop> = Arc::new(|_, request: StopRequest| {
+            let claim = ToldClaim { sentence: request.text, verdict: "contradicted".to_owned() };
+            Ok(Told { claims: vec![claim] })
+        });
+        let http = Http::start(folder.path(), tcp, unix, None, enrol, ask).unwrap();
         Self { http, address, socket, _folder: folder }
     }
 

@@ -1,0 +1,67 @@
+//! `muster explain FINDING`: what was said, what happened, why that is a finding, and what speaks against it.
+
+use std::io::Write;
+
+use anyhow::Result;
+use clap::Args;
+use muster_report::Said;
+use muster_server::{ExplanationView, Named, StoreReader};
+
+use crate::exit::{Exit, usage};
+use crate::{Global, style};
+
+#[derive(Args)]
+pub struct Explain {
+    /// Its id, or the beginning of it.
+    finding: String,
+    /// As one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Explain {
+    pub fn run(self, global: &Global) -> Result<Exit> {
+        let reader = StoreReader::open(&global.data)?;
+        let id = match reader.finding_named(&self.finding)? {
+            Named::One(id) => id,
+            Named::None => {
+                return Err(usage(format!(
+                    "no finding `{}`\nhint: `muster findings` lists them",
+                    self.finding
+                )));
+            }
+            Named::Several(some) => {
+                let some = some.join(", ");
+                return Err(usage(format!("`{}` may be any of {some}\nhint: give more of it", self.finding)));
+            }
+        };
+        let found = reader
+            .explanation(&id)?
+            .ok_or_else(|| usage(format!("no finding `{id}`\nhint: `muster findings` lists them")))?;
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            writeln!(out, "{}", serde_json::to_string(&ExplanationView::from(&found))?)?;
+            return Ok(Exit::Findings);
+        }
+        let said: Vec<Said<'_>> = found
+            .said
+            .iter()
+            .map(|quote| Said {
+                path: &quote.path,
+                offset: quote.offset,
+                items: &quote.items,
+                raw: &quote.raw,
+            })
+            .collect();
+        let explain = muster_report::Explain {
+            finding: &found.finding,
+            agent: found.agent.as_ref(),
+            claim: found.claim.as_ref(),
+            said: &said,
+            events: &found.events,
+            missing: found.missing,
+        };
+        write!(out, "{}", muster_report::explain(&explain, &style()))?;
+        Ok(Exit::Findings)
+    }
+}
