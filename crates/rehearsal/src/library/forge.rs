@@ -157,7 +157,7 @@ fn copies(agent: Agent, values: &[Value], id: &str, swap: &[[String; 2]], which:
             text = text.replace(id, &forged);
         }
         for [from, to] in swap {
-            text = text.replace(&escaped(from), &escaped(to));
+            text = text.replace(from, to).replace(&escaped(from), &escaped(to));
         }
         serde_json::from_str::<Value>(&text).unwrap_or_default()
     };
@@ -250,7 +250,7 @@ fn row_again(db: &Connection, like: &str, swap: &[[String; 2]]) -> Done {
     let call = value["callID"].as_str().unwrap_or_default();
     let mut forged = data.replace(call, &format!("{}zz", &call[..call.len() - 2]));
     for [from, to] in swap {
-        forged = forged.replace(&escaped(from), &escaped(to));
+        forged = forged.replace(from, to).replace(&escaped(from), &escaped(to));
     }
     let mut columns = db.prepare("SELECT name FROM pragma_table_info('part')").map_err(sql)?;
     let names: Vec<String> =

@@ -280,6 +280,14 @@ impl Scenario {
         all.into_iter()
     }
 
+    /// The commands of the main conversation.
+    pub(crate) fn commands(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter_map(|step| match step {
+            Move::Sh(command) | Move::Bg(command) => Some(command.as_str()),
+            _ => None,
+        })
+    }
+
     /// What the model plays; `fill` puts in what `@home@` and the like stand for.
     pub(crate) fn script(&self, fill: &dyn Fn(&str) -> String) -> Vec<Step> {
         let mut acts = 0;

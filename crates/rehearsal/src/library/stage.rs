@@ -28,7 +28,7 @@ const ENDED: Duration = Duration::from_secs(6);
 const READ: Duration = Duration::from_millis(1_500);
 const POLL: Duration = Duration::from_millis(500);
 /// Longer than the longest scenario takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Debug, thiserror::Error)]
 pub enum StageError {
@@ -360,11 +360,18 @@ impl<'a> Set<'a> {
         if let Some(fault) = faults.into_iter().chain(self.model.problems()).next() {
             return Err(fault);
         }
+        let requests = self.model.requests();
+        let calls: Vec<String> = requests.iter().flat_map(|asked| &asked.calls).map(|call| call.1.to_string()).collect();
+        for command in self.scenario.commands() {
+            let command = serde_json::Value::String(filled(&self.fill, command)).to_string();
+            if !calls.iter().any(|call| call.contains(command.trim_matches('"'))) {
+                return Err(format!("it never came to {command}; calls: {calls:?}"));
+            }
+        }
         let last = filled(&self.fill, self.scenario.last_words().unwrap_or_default());
-        if self.model.requests().iter().any(|asked| asked.text.trim() == last.trim()) {
+        if requests.iter().any(|asked| asked.text.trim() == last.trim()) {
             Ok(())
         } else {
-            let calls: Vec<_> = self.model.requests().iter().flat_map(|asked| asked.calls.clone()).collect();
             Err(format!("it never came to its last words; calls: {calls:?}"))
         }
     }
