@@ -1,4 +1,6 @@
-//! Plays the scenario library: `cargo xtask library [--agent NAME] [--only NAME,…] [--jobs N] [--json FILE] [--out FOLDER]`.
+//! Plays the scenario library: `cargo xtask library [--agent NAME] [--only NAME,…] [--first] [--jobs N] [--json FILE]
+//! [--out FOLDER] [--all]`. `--first`: each scenario on the first of its agents only; `--all`: what was shown of each run is
+//! kept, not only of those that did not go as expected. A name may end with `*`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a tool of the test rig")]
 
@@ -22,8 +24,12 @@ fn main() -> ExitCode {
     let json = value("--json");
     let out = PathBuf::from(value("--out").unwrap_or_else(|| "target/library".to_owned()));
     let muster = value("--muster").unwrap_or_else(|| "target/debug/muster".to_owned());
-    let all = arguments.iter().any(|a| a == "--all");
-    arguments.retain(|a| a != "--all");
+    let mut flag = |name: &str| {
+        let before = arguments.len();
+        arguments.retain(|a| a != name);
+        arguments.len() < before
+    };
+    let (all, first) = (flag("--all"), flag("--first"));
     assert!(arguments.is_empty(), "not understood: {arguments:?}");
 
     let library = Library::read().unwrap_or_else(|why| panic!("{why}"));
@@ -37,7 +43,7 @@ fn main() -> ExitCode {
         .runs
         .iter()
         .filter(|run| fits(run))
-        .flat_map(|run| run.on.iter().map(move |who| (run, *who)))
+        .flat_map(|run| run.on.iter().take(if first { 1 } else { run.on.len() }).map(move |who| (run, *who)))
         .filter(|(_, who)| agent.as_ref().is_none_or(|agent| agent == who.name()))
         .collect();
     let stage = Stage::start(Path::new(&muster)).unwrap_or_else(|e| panic!("{e}"));
@@ -72,6 +78,9 @@ fn play(stage: &Stage, runs: &[(&Scenario, Who)], jobs: usize, total: usize, don
                     let Some((run, who)) = next.lock().unwrap().next() else { return };
                     let outcome = stage.play(run, *who);
                     let mut outcomes = outcomes.lock().unwrap();
+                    if !outcome.good() {
+                        eprintln!("\r{:<100}", outcome.line());
+                    }
                     outcomes.push(outcome);
                     let bad = outcomes.iter().filter(|o| !o.good()).count();
                     eprint!("\r{:>3} of {total}, {bad} not as expected; last: {:<48}", done + outcomes.len(), run.name);

@@ -13,5 +13,6 @@ mod agents;
 mod claims;
 mod forge;
 mod hostile;
+mod library;
 mod nobodys;
 mod rig;

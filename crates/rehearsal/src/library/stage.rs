@@ -26,7 +26,7 @@ use crate::script::Script;
 const ENDED: Duration = Duration::from_secs(6);
 /// An account is read soon after it was written.
 const READ: Duration = Duration::from_millis(1_500);
-const POLL: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_millis(1_500);
 /// Longer than the longest scenario takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -77,6 +77,21 @@ pub struct Outcome {
 impl Outcome {
     pub fn good(&self) -> bool {
         self.not_run.is_none() && self.missed.is_empty() && self.false_alarms.is_empty()
+    }
+
+    /// In one line.
+    pub fn line(&self) -> String {
+        let alarms: Vec<&str> = self.false_alarms.iter().map(|f| f.code.as_str()).collect();
+        let mut line = format!("{} on {}:", self.name, self.who.name());
+        if let Some(why) = &self.not_run {
+            line += &format!(" not run: {}", why.lines().next().unwrap_or_default());
+        }
+        for (what, codes) in [("missed", self.missed.join(", ")), ("not expected", alarms.join(", "))] {
+            if !codes.is_empty() {
+                line += &format!(" {what}: {codes};");
+            }
+        }
+        line
     }
 
     fn not_run(scenario: &Scenario, who: Who, why: String, took: Duration) -> Self {
@@ -382,16 +397,17 @@ impl<'a> Set<'a> {
         let project = fs::canonicalize(self.project()).map_err(|e| e.to_string())?;
         loop {
             let roll = stage.list(&["roll"]);
-            let ours: Vec<&Value> = roll
+            let mandate = self.scenario.mandate && self.who.agent().is_some();
+            let mut ours: Vec<&Value> = roll
                 .iter()
                 .filter(|agent| {
-                    if self.scenario.mandate && self.who.agent().is_some() {
-                        return agent["label"] == self.label.as_str();
-                    }
-                    agent["mandate"].is_null()
-                        && (agent["root_pid"] == root || self.worked_in(stage, agent, &project))
+                    if mandate { agent["label"] == self.label.as_str() } else { agent["root_pid"] == root }
                 })
                 .collect();
+            if !mandate && ours.is_empty() {
+                let unmandated = roll.iter().filter(|agent| agent["mandate"].is_null());
+                ours = unmandated.filter(|agent| self.worked_in(stage, agent, &project)).collect();
+            }
             let over = !ours.is_empty() && ours.iter().all(|agent| agent["state"] == "ended");
             if over || begun.elapsed() > ENDED && !ours.is_empty() {
                 return Ok(ours.iter().filter_map(|agent| agent["agent"].as_str().map(str::to_owned)).collect());
