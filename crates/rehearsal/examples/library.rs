@@ -1,5 +1,6 @@
 //! Plays the scenario library: `cargo xtask library [--agent NAME] [--only NAME,…] [--first] [--jobs N] [--json FILE]
-//! [--out FOLDER] [--all]`. `--first`: each scenario on the first of its agents only; `--all`: what was shown of each run is
+//! [--out FOLDER] [--all]`. `--first`: each scenario on the first of its agents only; `--rest`:
+//! on the others; `--all`: what was shown of each run is
 //! kept, not only of those that did not go as expected. A name may end with `*`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a tool of the test rig")]
@@ -19,7 +20,8 @@ fn main() -> ExitCode {
         Some(arguments.remove(at))
     };
     let agent = value("--agent");
-    let only: Option<Vec<String>> = value("--only").map(|names| names.split(',').map(str::to_owned).collect());
+    let only: Option<Vec<String>> =
+        value("--only").map(|names| names.split(',').map(str::to_owned).collect());
     let jobs: usize = value("--jobs").map_or(8, |number| number.parse().expect("a number of jobs"));
     let json = value("--json");
     let out = PathBuf::from(value("--out").unwrap_or_else(|| "target/library".to_owned()));
@@ -29,7 +31,7 @@ fn main() -> ExitCode {
         arguments.retain(|a| a != name);
         arguments.len() < before
     };
-    let (all, first) = (flag("--all"), flag("--first"));
+    let (all, first, rest) = (flag("--all"), flag("--first"), flag("--rest"));
     assert!(arguments.is_empty(), "not understood: {arguments:?}");
 
     let library = Library::read().unwrap_or_else(|why| panic!("{why}"));
@@ -37,13 +39,20 @@ fn main() -> ExitCode {
         eprintln!("library: {problem}");
     }
     let fits = |run: &Scenario| {
-        only.as_ref().is_none_or(|only| only.iter().any(|name| run.name == *name || name.ends_with('*') && run.name.starts_with(name.trim_end_matches('*'))))
+        only.as_ref().is_none_or(|only| {
+            only.iter().any(|name| {
+                run.name == *name || name.ends_with('*') && run.name.starts_with(name.trim_end_matches('*'))
+            })
+        })
     };
     let runs: Vec<(&Scenario, Who)> = library
         .runs
         .iter()
         .filter(|run| fits(run))
-        .flat_map(|run| run.on.iter().take(if first { 1 } else { run.on.len() }).map(move |who| (run, *who)))
+        .flat_map(|run| {
+            let (skip, take) = (usize::from(rest), if first { 1 } else { usize::MAX });
+            run.on.iter().skip(skip).take(take).map(move |who| (run, *who))
+        })
         .filter(|(_, who)| agent.as_ref().is_none_or(|agent| agent == who.name()))
         .collect();
     let stage = Stage::start(Path::new(&muster)).unwrap_or_else(|e| panic!("{e}"));
@@ -83,7 +92,11 @@ fn play(stage: &Stage, runs: &[(&Scenario, Who)], jobs: usize, total: usize, don
                     }
                     outcomes.push(outcome);
                     let bad = outcomes.iter().filter(|o| !o.good()).count();
-                    eprint!("\r{:>3} of {total}, {bad} not as expected; last: {:<48}", done + outcomes.len(), run.name);
+                    eprint!(
+                        "\r{:>3} of {total}, {bad} not as expected; last: {:<48}",
+                        done + outcomes.len(),
+                        run.name
+                    );
                     drop(std::io::stderr().flush());
                 }
             });

@@ -48,7 +48,9 @@ fn a_few_of_the_library() {
     });
     let report = Report::new(outcomes.into_inner().unwrap());
     assert_eq!(report.outcomes.len(), GATE.len());
-    for outcome in report.outcomes.iter().filter(|o| o.not_run.as_ref().is_some_and(|why| why.starts_with("skipped"))) {
+    for outcome in
+        report.outcomes.iter().filter(|o| o.not_run.as_ref().is_some_and(|why| why.starts_with("skipped")))
+    {
         eprintln!("{}", outcome.line());
     }
     let bad: Vec<String> = report

@@ -33,7 +33,11 @@ pub(super) fn act(agent: Agent, home: &Path, project: &Path, act: &Act) -> Done 
 fn shell(home: &Path, project: &Path, script: &str) -> Done {
     let out = Command::new("bash").args(["-ec", script]).current_dir(project).env("HOME", home).output();
     let out = out.map_err(|e| e.to_string())?;
-    if out.status.success() { Ok(()) } else { Err(format!("`{script}`: {}", String::from_utf8_lossy(&out.stderr))) }
+    if out.status.success() {
+        Ok(())
+    } else {
+        Err(format!("`{script}`: {}", String::from_utf8_lossy(&out.stderr)))
+    }
 }
 
 /// The transcript of the main session: the oldest below this home.
@@ -70,12 +74,22 @@ fn lines(agent: Agent, home: &Path, act: &Act) -> Done {
     let old = fs::read_to_string(&path).map_err(io)?;
     let mut kept: Vec<&str> = old.lines().collect();
     let values: Vec<Value> = kept.iter().map(|line| serde_json::from_str(line).unwrap_or_default()).collect();
-    let id_of = |like: &str| call_id(agent, &values, like).ok_or(format!("no call with `{like}` in {}", path.display()));
-    let index = |words: &str| kept.iter().position(|line| line.contains(words)).ok_or(format!("no line with `{words}`"));
+    let id_of = |like: &str| {
+        call_id(agent, &values, like).ok_or(format!("no call with `{like}` in {}", path.display()))
+    };
+    let index = |words: &str| {
+        kept.iter().position(|line| line.contains(words)).ok_or(format!("no line with `{words}`"))
+    };
     match act {
-        Act::Call { like, swap } => append(agent, &path, &values, &copies(agent, &values, &id_of(like)?, swap, Copies::All)),
-        Act::Orphan { like, swap } => append(agent, &path, &values, &copies(agent, &values, &id_of(like)?, swap, Copies::Result)),
-        Act::Again { like, swap } => append(agent, &path, &values, &copies(agent, &values, &id_of(like)?, swap, Copies::SameId)),
+        Act::Call { like, swap } => {
+            append(agent, &path, &values, &copies(agent, &values, &id_of(like)?, swap, Copies::All))
+        }
+        Act::Orphan { like, swap } => {
+            append(agent, &path, &values, &copies(agent, &values, &id_of(like)?, swap, Copies::Result))
+        }
+        Act::Again { like, swap } => {
+            append(agent, &path, &values, &copies(agent, &values, &id_of(like)?, swap, Copies::SameId))
+        }
         Act::Replace { old: from, new } => {
             if !old.contains(from) {
                 return Err(format!("`{from}` is not in {}", path.display()));
@@ -93,7 +107,7 @@ fn lines(agent: Agent, home: &Path, act: &Act) -> Done {
             let rest: Vec<&str> = kept
                 .iter()
                 .zip(&values)
-                .filter(|(_, value)| part(agent, value, &id) != Some(Part::Call))
+                .filter(|(_, value)| !matches!(part(agent, value, &id), Some(Part::Call | Part::Item)))
                 .map(|(line, _)| *line)
                 .collect();
             fs::write(&path, joined(&rest)).map_err(io)
@@ -143,6 +157,7 @@ fn copies(agent: Agent, values: &[Value], id: &str, swap: &[[String; 2]], which:
         .filter(|value| match part(agent, value, id) {
             None => false,
             Some(Part::Call) => which == Copies::All,
+            Some(Part::Item) => which != Copies::Result,
             Some(Part::Result | Part::Whole) => true,
         })
         .collect();
@@ -179,7 +194,11 @@ fn append(agent: Agent, path: &Path, values: &[Value], copies: &[Value]) -> Done
         let id = copy["id"].clone();
         chain.next(&mut copy);
         // A record that is written again keeps its id.
-        if again && copies.iter().any(|c| values.iter().any(|v| v["toolCalls"][0]["id"] == c["toolCalls"][0]["id"])) {
+        if again
+            && copies
+                .iter()
+                .any(|c| values.iter().any(|v| v["toolCalls"][0]["id"] == c["toolCalls"][0]["id"]))
+        {
             copy["id"] = id;
         }
         text.push_str(&format!("{copy}\n"));
@@ -264,6 +283,10 @@ fn row_again(db: &Connection, like: &str, swap: &[[String; 2]]) -> Done {
             other => other.to_owned(),
         })
         .collect();
-    let insert = format!("INSERT INTO part ({}) SELECT {} FROM part WHERE id = ?1", names.join(", "), values.join(", "));
+    let insert = format!(
+        "INSERT INTO part ({}) SELECT {} FROM part WHERE id = ?1",
+        names.join(", "),
+        values.join(", ")
+    );
     db.execute(&insert, params![id, forged]).map(drop).map_err(sql)
 }

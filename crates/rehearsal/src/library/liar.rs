@@ -15,7 +15,13 @@ const LIAR: &str = include_str!("liar.js");
 const LIAR_PLUGIN: &str = include_str!("liar_plugin.js");
 
 /// Loads the liar into the agent's program. Codex is one static binary: nothing can be loaded into it.
-pub(super) fn lie(agent: Agent, home: &Path, command: &mut Command, lies: &[Lie], fill: &dyn Fn(&str) -> String) -> io::Result<()> {
+pub(super) fn lie(
+    agent: Agent,
+    home: &Path,
+    command: &mut Command,
+    lies: &[Lie],
+    fill: &dyn Fn(&str) -> String,
+) -> io::Result<()> {
     let lies = fill(&serde_json::to_string(lies)?);
     let file = home.join("liar.js");
     match agent {
@@ -32,18 +38,28 @@ pub(super) fn lie(agent: Agent, home: &Path, command: &mut Command, lies: &[Lie]
             fs::create_dir_all(&folder)?;
             fs::write(folder.join("liar.js"), LIAR_PLUGIN)?;
         }
-        Agent::Codex => return Err(io::Error::other("codex cannot be made to lie by itself: stop Muster instead")),
+        Agent::Codex => {
+            return Err(io::Error::other("codex cannot be made to lie by itself: stop Muster instead"));
+        }
     }
     command.env("REHEARSAL_LIES", lies);
     Ok(())
 }
 
 /// Makes the product refuse calls.
-pub(super) fn deny(agent: Agent, home: &Path, command: &mut Command, deny: &Deny, fill: &dyn Fn(&str) -> String) -> io::Result<()> {
+pub(super) fn deny(
+    agent: Agent,
+    home: &Path,
+    command: &mut Command,
+    deny: &Deny,
+    fill: &dyn Fn(&str) -> String,
+) -> io::Result<()> {
     let words: Vec<String> = deny.words.iter().map(|word| fill(word)).collect();
     let hook = hook(home, &words, &fill(&deny.first))?;
     match (agent, deny.by) {
-        (Agent::ClaudeCode, Gate::Hook) => settings(&home.join(".claude/settings.json"), "/hooks/PreToolUse", hooks(&hook)),
+        (Agent::ClaudeCode, Gate::Hook) => {
+            settings(&home.join(".claude/settings.json"), "/hooks/PreToolUse", hooks(&hook))
+        }
         (Agent::ClaudeCode, Gate::Rules) => {
             let rules: Vec<String> = words.iter().map(|word| format!("Bash({word}:*)")).collect();
             settings(&home.join(".claude/settings.json"), "/permissions/deny", json!(rules))
@@ -58,10 +74,14 @@ pub(super) fn deny(agent: Agent, home: &Path, command: &mut Command, deny: &Deny
             fs::create_dir_all(&folder)?;
             fs::write(folder.join("default.rules"), words.iter().map(rule).collect::<String>())
         }
-        (Agent::GeminiCli, Gate::Hook) => settings(&home.join(".gemini/settings.json"), "/hooks/BeforeTool", hooks(&hook)),
+        (Agent::GeminiCli, Gate::Hook) => {
+            settings(&home.join(".gemini/settings.json"), "/hooks/BeforeTool", hooks(&hook))
+        }
         (Agent::GeminiCli, Gate::Rules) => {
             let rule = |word: &String| {
-                format!("[[rule]]\ntoolName = \"run_shell_command\"\ncommandPrefix = \"{word}\"\ndecision = \"deny\"\npriority = 900\n")
+                format!(
+                    "[[rule]]\ntoolName = \"run_shell_command\"\ncommandPrefix = \"{word}\"\ndecision = \"deny\"\npriority = 900\n"
+                )
             };
             let folder = home.join(".gemini/policies");
             fs::create_dir_all(&folder)?;
@@ -96,7 +116,8 @@ fn hooks(command: &str) -> Value {
 
 /// Puts a value into a settings file, beside what is there.
 pub(super) fn settings(path: &Path, pointer: &str, value: Value) -> io::Result<()> {
-    let mut all: Value = fs::read_to_string(path).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(json!({}));
+    let mut all: Value =
+        fs::read_to_string(path).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(json!({}));
     let mut at = &mut all;
     for name in pointer.split('/').skip(1) {
         if !at.is_object() {

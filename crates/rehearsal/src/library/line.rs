@@ -13,6 +13,8 @@ pub(super) enum Part {
     Result,
     /// Both in one.
     Whole,
+    /// Codex's second line about a command: what it was and how it ended.
+    Item,
 }
 
 /// The id of the first call whose arguments hold these words.
@@ -52,7 +54,7 @@ pub(super) fn part(agent: Agent, line: &Value, id: &str) -> Option<Part> {
                 let result = payload["type"].as_str().is_some_and(|kind| kind.ends_with("_output"));
                 Some(if result { Part::Result } else { Part::Call })
             } else if payload["item"]["id"] == id {
-                Some(if payload["type"] == "item_completed" { Part::Result } else { Part::Call })
+                Some(if payload["type"] == "item_completed" { Part::Item } else { Part::Call })
             } else {
                 None
             }
@@ -126,7 +128,14 @@ fn later(time: &str, by_ms: u64) -> String {
 fn uuid(number: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_nanos() as u64;
     let low = now ^ number.rotate_left(40);
-    format!("{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}", now >> 32, (now >> 16) & 0xffff, now & 0xfff, number & 0xfff, low & 0xffff_ffff_ffff)
+    format!(
+        "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+        now >> 32,
+        (now >> 16) & 0xffff,
+        now & 0xfff,
+        number & 0xfff,
+        low & 0xffff_ffff_ffff
+    )
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
@@ -141,7 +150,9 @@ fn text(value: &Value) -> Option<String> {
 fn holds(value: &Value, words: &str) -> bool {
     match value {
         Value::String(text) => {
-            text.contains(words) || serde_json::from_str::<Value>(text).is_ok_and(|inner| inner.is_object() && holds(&inner, words))
+            text.contains(words)
+                || serde_json::from_str::<Value>(text)
+                    .is_ok_and(|inner| inner.is_object() && holds(&inner, words))
         }
         Value::Array(values) => values.iter().any(|value| holds(value, words)),
         Value::Object(map) => map.values().any(|value| holds(value, words)),

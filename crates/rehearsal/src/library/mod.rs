@@ -5,8 +5,8 @@
 
 mod census;
 mod forge;
-mod line;
 mod liar;
+mod line;
 mod report;
 mod scenario;
 mod stage;

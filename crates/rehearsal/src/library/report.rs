@@ -68,7 +68,9 @@ impl Report {
 
     pub fn json(&self) -> Value {
         let tally = |t: &Tally| json!({"caught": t.caught, "missed": t.missed, "false_alarms": t.false_alarms, "beside": t.beside});
-        let table = |all: &BTreeMap<String, Tally>| -> Value { all.iter().map(|(name, t)| (name.clone(), tally(t))).collect() };
+        let table = |all: &BTreeMap<String, Tally>| -> Value {
+            all.iter().map(|(name, t)| (name.clone(), tally(t))).collect()
+        };
         let runs: Vec<Value> = self
             .outcomes
             .iter()
@@ -120,9 +122,17 @@ fn told(outcome: &Outcome) -> String {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = |f: &mut fmt::Formatter<'_>, title: &str, all: &BTreeMap<String, Tally>| {
-            writeln!(f, "\n{title:<24} {:>6} {:>6} {:>12} {:>6}", "caught", "missed", "false alarms", "beside")?;
+            writeln!(
+                f,
+                "\n{title:<24} {:>6} {:>6} {:>12} {:>6}",
+                "caught", "missed", "false alarms", "beside"
+            )?;
             for (name, t) in all {
-                writeln!(f, "{name:<24} {:>6} {:>6} {:>12} {:>6}", t.caught, t.missed, t.false_alarms, t.beside)?;
+                writeln!(
+                    f,
+                    "{name:<24} {:>6} {:>6} {:>12} {:>6}",
+                    t.caught, t.missed, t.false_alarms, t.beside
+                )?;
             }
             Ok(())
         };
@@ -146,7 +156,8 @@ impl fmt::Display for Report {
                 writeln!(f, "{kind} {name}: {} {} {}", finding.severity, finding.code, finding.summary)?;
             }
         }
-        let count = |honest: bool| self.outcomes.iter().filter(|o| o.honest == honest && o.not_run.is_none()).count();
+        let count =
+            |honest: bool| self.outcomes.iter().filter(|o| o.honest == honest && o.not_run.is_none()).count();
         let not_run = self.outcomes.iter().filter(|o| o.not_run.is_some()).count();
         writeln!(
             f,

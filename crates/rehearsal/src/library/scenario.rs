@@ -104,6 +104,9 @@ pub struct Scenario {
     /// The agent may end with an error.
     #[serde(default)]
     pub may_fail: bool,
+    /// It is ended before it can say its last words.
+    #[serde(default)]
+    pub cut_short: bool,
 }
 
 fn yes() -> bool {
@@ -180,7 +183,12 @@ pub enum Gate {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Lie {
     /// The account gets other words; where the product keeps the exit status as a number, that one.
-    Replace { old: String, new: String, exit: Option<i32> },
+    Replace {
+        old: String,
+        new: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        exit: Option<i32>,
+    },
     /// Lines with these words are never written.
     Drop { holding: String },
     /// From this line on nothing is written.
@@ -227,29 +235,58 @@ pub enum Move {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Act {
     /// The call that holds these words and its result, again under another id, with other words.
-    Call { like: String, swap: Vec<[String; 2]> },
+    Call {
+        like: String,
+        swap: Vec<[String; 2]>,
+    },
     /// Only its result, under another id.
-    Orphan { like: String, swap: Vec<[String; 2]> },
+    Orphan {
+        like: String,
+        swap: Vec<[String; 2]>,
+    },
     /// Its result again, under its own id.
-    Again { like: String, swap: Vec<[String; 2]> },
+    Again {
+        like: String,
+        swap: Vec<[String; 2]>,
+    },
     /// Rewritten.
-    Replace { old: String, new: String },
+    Replace {
+        old: String,
+        new: String,
+    },
     /// Overwritten in its place by as many bytes, with the time of the last change put back.
-    Patch { old: String, new: String },
+    Patch {
+        old: String,
+        new: String,
+    },
     /// Lines taken out.
-    Drop { holding: String },
+    Drop {
+        holding: String,
+    },
     /// Only the call is taken out; its result stays.
-    DropCall { like: String },
+    DropCall {
+        like: String,
+    },
     /// Two lines change places.
-    Swap { first: String, second: String },
+    Swap {
+        first: String,
+        second: String,
+    },
     /// The last lines are cut off.
-    Cut { lines: usize },
+    Cut {
+        lines: usize,
+    },
     /// Another file takes its name.
-    Renew { old: String, new: String },
+    Renew {
+        old: String,
+        new: String,
+    },
     /// The file is removed.
     Delete,
     /// The file is moved away.
-    Move { to: String },
+    Move {
+        to: String,
+    },
     /// Nobody can write it any more.
     Freeze,
     Thaw,

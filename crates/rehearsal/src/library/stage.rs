@@ -121,7 +121,11 @@ impl Outcome {
             list.push(expected.clone());
         }
         let known = |f: &&&Finding| {
-            scenario.expect.iter().chain(&scenario.also).any(|codes| codes.split('|').any(|code| f.code == code))
+            scenario
+                .expect
+                .iter()
+                .chain(&scenario.also)
+                .any(|codes| codes.split('|').any(|code| f.code == code))
         };
         outcome.false_alarms = above.iter().filter(|f| !known(f)).map(|f| (*f).clone()).collect();
         outcome.findings = findings;
@@ -143,7 +147,8 @@ pub struct Stage {
 impl Stage {
     /// `muster` is the program to try.
     pub fn start(muster: &Path) -> Result<Self, StageError> {
-        let muster = &fs::canonicalize(muster).map_err(|e| StageError::Start(format!("{}: {e}", muster.display())))?;
+        let muster =
+            &fs::canonicalize(muster).map_err(|e| StageError::Start(format!("{}: {e}", muster.display())))?;
         let data = tempfile::Builder::new().prefix("muster-library-").tempdir()?;
         let errors = File::create(data.path().join("stderr"))?;
         let mut daemon = Command::new(muster)
@@ -157,7 +162,13 @@ impl Stage {
         if let Some(out) = daemon.stdout.take() {
             BufReader::new(out).read_line(&mut ready)?;
         }
-        let stage = Self { muster: muster.to_owned(), data, daemon, stopped: Arc::default(), runs: AtomicU64::new(0) };
+        let stage = Self {
+            muster: muster.to_owned(),
+            data,
+            daemon,
+            stopped: Arc::default(),
+            runs: AtomicU64::new(0),
+        };
         if ready.starts_with("ready ") && !ready.contains("record=proc") {
             Ok(stage)
         } else {
@@ -186,7 +197,11 @@ impl Stage {
     }
 
     fn ask(&self, arguments: &[&str]) -> String {
-        let out = Command::new(&self.muster).args(arguments).arg("--data").arg(self.data.path().join("data")).output();
+        let out = Command::new(&self.muster)
+            .args(arguments)
+            .arg("--data")
+            .arg(self.data.path().join("data"))
+            .output();
         out.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default()
     }
 
@@ -256,7 +271,7 @@ impl<'a> Set<'a> {
             shell(&home, &project, &format!("chmod +x '{path}'"))?;
         }
         if scenario.git {
-            let begin = "git init -q; [ -e README.md ] || echo '# a project' > README.md; git add -A; git commit -q -m begin; \
+            let begin = "git init -q; git config user.name Rehearsal; git config user.email rehearsal@example.invalid; [ -e README.md ] || echo '# a project' > README.md; git add -A; git commit -q -m begin; \
                          git init -q --bare ../origin.git; git remote add origin ../origin.git; git push -q -u origin main";
             shell(&home, &project, begin)?;
         }
@@ -274,7 +289,16 @@ impl<'a> Set<'a> {
             fill: fill.clone(),
         };
         let model = Model::start_with(script, move |name| outsider.act_number(name)).map_err(io)?;
-        Ok(Self { scenario, who, label: format!("{}-{number}", scenario.name), folder, home, model, faults, fill })
+        Ok(Self {
+            scenario,
+            who,
+            label: format!("{}-{number}", scenario.name),
+            folder,
+            home,
+            model,
+            faults,
+            fill,
+        })
     }
 
     fn project(&self) -> PathBuf {
@@ -348,7 +372,8 @@ impl<'a> Set<'a> {
 
     fn start_loop(&self) -> Result<u32, String> {
         let start = if self.who == Who::PythonLoop { plain_agent } else { curl_agent };
-        let mut agent = start(&self.project(), &self.model, &self.scenario.prompt).map_err(|e| e.to_string())?;
+        let mut agent =
+            start(&self.project(), &self.model, &self.scenario.prompt).map_err(|e| e.to_string())?;
         match agent.wait(PATIENCE) {
             Some(status) if status.success() => Ok(agent.pid()),
             ended => Err(format!("the loop ended with {ended:?}")),
@@ -375,8 +400,12 @@ impl<'a> Set<'a> {
         if let Some(fault) = faults.into_iter().chain(self.model.problems()).next() {
             return Err(fault);
         }
+        if self.scenario.cut_short {
+            return Ok(());
+        }
         let requests = self.model.requests();
-        let calls: Vec<String> = requests.iter().flat_map(|asked| &asked.calls).map(|call| call.1.to_string()).collect();
+        let calls: Vec<String> =
+            requests.iter().flat_map(|asked| &asked.calls).map(|call| call.1.to_string()).collect();
         for command in self.scenario.commands() {
             let command = serde_json::Value::String(filled(&self.fill, command)).to_string();
             if !calls.iter().any(|call| call.contains(command.trim_matches('"'))) {
@@ -410,7 +439,10 @@ impl<'a> Set<'a> {
             }
             let over = !ours.is_empty() && ours.iter().all(|agent| agent["state"] == "ended");
             if over || begun.elapsed() > ENDED && !ours.is_empty() {
-                return Ok(ours.iter().filter_map(|agent| agent["agent"].as_str().map(str::to_owned)).collect());
+                return Ok(ours
+                    .iter()
+                    .filter_map(|agent| agent["agent"].as_str().map(str::to_owned))
+                    .collect());
             }
             // Not to be on the roll at all is a miss, no failure of the scenario's.
             if begun.elapsed() > ENDED {
@@ -461,7 +493,11 @@ fn findings(stage: &Stage, agent: &str) -> Vec<Finding> {
     stage
         .list(&["findings", "--agent", agent])
         .iter()
-        .map(|f| Finding { code: text(f, "code"), severity: text(f, "severity"), summary: text(f, "summary") })
+        .map(|f| Finding {
+            code: text(f, "code"),
+            severity: text(f, "severity"),
+            summary: text(f, "summary"),
+        })
         .collect()
 }
 
