@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask ci | tidy | licences | probes | gen | vm | bench | fuzz`. Nothing here ships.
+//! The project's own tasks: `cargo xtask ci | tidy | licences | probes | gen | vm | bench | fuzz | library`. Nothing here ships.
 
 #![forbid(unsafe_code)]
 
@@ -6,6 +6,7 @@ mod bench;
 mod ci;
 mod fuzz;
 mod generated;
+mod library;
 mod licences;
 mod metadata;
 mod probes;
@@ -31,6 +32,8 @@ usage: cargo xtask TASK
   vm [--kernel 6.1|6.12]   the kernel tests in QEMU guests with Debian's kernels
   bench                    every benchmark
   fuzz [TARGET] [--seconds N]   fuzz one target or all of them
+  library [--agent NAME] [--only NAME,…] [--first] [--jobs N] [--json FILE]
+                           honest and dishonest runs of real agents: what is caught, missed, and found without reason
 ";
 
 fn main() -> ExitCode {
@@ -58,6 +61,7 @@ fn run(args: &[&str]) -> Result<()> {
         ["vm", "--kernel", kernel] => vm::run(&[kernel]),
         ["bench"] => bench::run(),
         ["fuzz", rest @ ..] => fuzz::run(rest),
+        ["library", rest @ ..] => library::run(rest),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())

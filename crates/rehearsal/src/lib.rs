@@ -28,6 +28,7 @@ mod api;
 mod home;
 mod http;
 mod install;
+pub mod library;
 mod loop_agent;
 mod model;
 mod offer;

@@ -46,8 +46,13 @@ pub struct Model {
     accepting: Option<JoinHandle<()>>,
 }
 
+type Outsider = dyn Fn(&str) + Send + Sync;
+
 struct Shared {
     script: Script,
+    /// Does what `Step::Act` names.
+    outsider: Box<Outsider>,
+    acted: Mutex<Vec<String>>,
     stopped: AtomicBool,
     started: Instant,
     /// Makes the ids of two models differ, and of two answers.
@@ -64,12 +69,23 @@ impl Model {
         Self::start_at(script, 0)
     }
 
+    /// With somebody who does what the script's `Step::Act` name, while the model is silent.
+    pub fn start_with(script: Script, outsider: impl Fn(&str) + Send + Sync + 'static) -> io::Result<Self> {
+        Self::listen(script, 0, Box::new(outsider))
+    }
+
     pub fn start_at(script: Script, port: u16) -> io::Result<Self> {
+        Self::listen(script, port, Box::new(|_| {}))
+    }
+
+    fn listen(script: Script, port: u16, outsider: Box<Outsider>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         let address = listener.local_addr()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let shared = Arc::new(Shared {
             script,
+            outsider,
+            acted: Mutex::default(),
             stopped: AtomicBool::new(false),
             started: Instant::now(),
             nonce: (now.as_micros() as u64) << 16 | u64::from(address.port()),
@@ -191,7 +207,23 @@ impl Shared {
                 all.push(problem);
             }
         }
+        drop(all);
+        for act in play.acts {
+            self.act(act);
+        }
         (play.wait_ms, play.message)
+    }
+
+    /// Once, however often the agent asks for this message.
+    fn act(&self, name: String) {
+        {
+            let mut acted = locked(&self.acted);
+            if acted.contains(&name) {
+                return;
+            }
+            acted.push(name.clone());
+        }
+        (self.outsider)(&name);
     }
 
     fn record(&self, request: &Request, question: Option<&Question>, message: &Message) {

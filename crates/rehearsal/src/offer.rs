@@ -39,7 +39,7 @@ impl<'a> Offer<'a> {
                 Some(Wanted { name: name.clone(), arguments: arguments.clone() })
             }
             Step::Delegate { prompt, .. } => self.delegate(prompt),
-            Step::Say(_) | Step::Final(_) | Step::Wait(_) | Step::Parallel(_) => None,
+            Step::Say(_) | Step::Final(_) | Step::Wait(_) | Step::Act(_) | Step::Parallel(_) => None,
         }
     }
 

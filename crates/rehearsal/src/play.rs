@@ -4,9 +4,10 @@ use crate::api::{Message, Question};
 use crate::offer::{Offer, Wanted};
 use crate::script::Step;
 
-/// What the model does now: stay silent for so long, then say this.
+/// What the model does now: let others act, stay silent for so long, then say this.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Play {
+    pub(crate) acts: Vec<String>,
     pub(crate) wait_ms: u64,
     pub(crate) message: Message,
 }
@@ -14,6 +15,7 @@ pub(crate) struct Play {
 /// One message of the model's.
 #[derive(Debug, Default, PartialEq)]
 struct Turn {
+    acts: Vec<String>,
     wait_ms: u64,
     text: String,
     calls: Vec<Wanted>,
@@ -37,11 +39,11 @@ pub(crate) fn next(steps: &[Step], question: &Question, problems: &mut Vec<Strin
             return play(turn);
         }
     }
-    Play { wait_ms: 0, message: Message { text: "Done.".to_owned(), calls: Vec::new() } }
+    Play { acts: Vec::new(), wait_ms: 0, message: Message { text: "Done.".to_owned(), calls: Vec::new() } }
 }
 
 fn play(turn: Turn) -> Play {
-    Play { wait_ms: turn.wait_ms, message: Message { text: turn.text, calls: turn.calls } }
+    Play { acts: turn.acts, wait_ms: turn.wait_ms, message: Message { text: turn.text, calls: turn.calls } }
 }
 
 fn turns(steps: &[Step], offer: &Offer, problems: &mut Vec<String>) -> Vec<Turn> {
@@ -56,6 +58,7 @@ fn turns(steps: &[Step], offer: &Offer, problems: &mut Vec<String>) -> Vec<Turn>
                 open.text.push_str(text);
             }
             Step::Wait(ms) => open.wait_ms += ms,
+            Step::Act(name) => open.acts.push(name.clone()),
             Step::Final(text) => {
                 open.text.clone_from(text);
                 turns.push(std::mem::take(&mut open));

@@ -43,6 +43,8 @@ pub enum Step {
     },
     /// Silence before the next message.
     Wait(u64),
+    /// Something that others do before the next message, once; whoever started the model is told its name.
+    Act(String),
 }
 
 impl Step {

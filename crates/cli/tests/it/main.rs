@@ -15,6 +15,7 @@ mod continued;
 mod forge;
 mod hook;
 mod hostile;
+mod library;
 mod nobodys;
 mod record;
 mod results;
