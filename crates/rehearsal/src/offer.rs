@@ -80,7 +80,13 @@ impl<'a> Offer<'a> {
             ("file_editor", json!({"command": "create", "path": path, "file_text": content})),
             ("str_replace_editor", json!({"command": "create", "path": path, "file_text": content})),
         ]);
-        own_tool.or_else(|| self.shell(&format!("printf %s {} > {}", quoted(content), quoted(path))))
+        own_tool.or_else(|| {
+            // As the tools for files do.
+            let folder = path.rsplit_once('/').filter(|(folder, _)| !folder.is_empty());
+            let make =
+                folder.map_or_else(String::new, |(folder, _)| format!("mkdir -p {} && ", quoted(folder)));
+            self.shell(&format!("{make}printf %s {} > {}", quoted(content), quoted(path)))
+        })
     }
 
     fn edit(&self, path: &str, old: &str, new: &str) -> Option<Wanted> {

@@ -28,7 +28,7 @@ const ENDED: Duration = Duration::from_secs(6);
 const READ: Duration = Duration::from_millis(1_500);
 const POLL: Duration = Duration::from_millis(1_500);
 /// Longer than the longest scenario takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 #[derive(Debug, thiserror::Error)]
 pub enum StageError {
