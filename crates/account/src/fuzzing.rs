@@ -136,6 +136,17 @@ pub fn shell_command(bytes: &[u8]) {
     assert_eq!(shell::unwrap(&gemini).as_deref(), Some(text.as_ref()));
 }
 
+/// What of a shown output is the command's own: never more than was shown.
+pub fn shown_output(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for format in crate::Format::ALL {
+        if let Some(own) = crate::command_output(format.name(), &text) {
+            assert!(own.len() <= text.len(), "{own:?}");
+        }
+    }
+    assert_eq!(crate::command_output("no such product", &text), None);
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;
@@ -205,6 +216,15 @@ mod tests {
         fn any_command(command in any::<String>(), bytes: Vec<u8>) {
             shell_command(command.as_bytes());
             shell_command(&bytes);
+        }
+
+        #[test]
+        fn any_shown_output(
+            text in "((Exit code |Output: |\\(empty\\)|\\(no output\\)|Process Group PGID: |Signal: |Shell cwd was reset to |<system-reminder>|</system-reminder>|7|\n|\\PC) ?){0,40}",
+            bytes: Vec<u8>,
+        ) {
+            shown_output(text.as_bytes());
+            shown_output(&bytes);
         }
     }
 

@@ -299,7 +299,7 @@ impl Choices<'_> {
 
     fn kind(&mut self) -> Kind {
         let address = Address::Unix { path: self.path() };
-        match self.byte() % 16 {
+        match self.byte() % 17 {
             0 | 1 => Kind::Fork { child: self.key() },
             2 | 3 => Kind::Exec {
                 path: self.path(),
@@ -345,6 +345,13 @@ impl Choices<'_> {
                 result: 0,
             },
             13 => Kind::SetSid { session: u32::from(self.byte()) },
+            15 => Kind::Output {
+                stream: 1,
+                bytes: self.number(),
+                lines: self.number(),
+                whole: self.flag(),
+                hashes: vec![u32::from(self.byte())],
+            },
             14 => Kind::Bpf { command: u32::from(self.byte()), result: 0 },
             _ => Kind::Truncate { path: self.path(), length: self.number(), result: 0 },
         }

@@ -1,6 +1,6 @@
 //! What must hold of text at the edges whatever it is: driven by proptest here, by libFuzzer in `fuzz/`.
 
-use crate::{escape_bytes, redact, redact_argv, redact_bytes, redact_url, sanitize};
+use crate::{OutputText, escape_bytes, line_hash, redact, redact_argv, redact_bytes, redact_url, sanitize};
 
 /// What is shown: no control, bidirectional or invisible character comes through; what is safe already stays.
 pub fn shown_text(bytes: &[u8]) {
@@ -44,6 +44,17 @@ pub fn secrets(bytes: &[u8]) {
     assert!(!redact(&around).contains(token), "a token survived: {around:?}");
 }
 
+/// An output as lines: none of them holds a control character or an end of a line, and making lines of lines changes nothing.
+pub fn output_lines(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let shown = OutputText::new(&text);
+    assert!(shown.lines.iter().all(|line| !line.is_empty() && !line.contains(char::is_control)), "{shown:?}");
+    let again = OutputText::new(&shown.lines.join("\n"));
+    // What was in two lines may be a secret in one; but no secret appears.
+    assert!(again.lines.len() <= shown.lines.len() && !again.drawn, "{shown:?}");
+    let _ = shown.lines.iter().map(|line| line_hash(line)).max();
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -55,6 +66,12 @@ mod tests {
         fn any_text(text in any::<String>(), bytes: Vec<u8>) {
             shown_text(text.as_bytes());
             shown_text(&bytes);
+        }
+
+        #[test]
+        fn any_output(text in "(\u{1b}\\[[0-9;]*[mKHJ]|\u{1b}\\]|\u{7}|\r|\n|\t|a| |\\PC){0,60}", bytes: Vec<u8>) {
+            output_lines(text.as_bytes());
+            output_lines(&bytes);
         }
 
         #[test]

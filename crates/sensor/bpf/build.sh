@@ -6,7 +6,7 @@
 set -eu
 export LC_ALL=C
 sum() { cat "$@" | sha256sum | cut -d ' ' -f 1; }
-sums() { echo "sources: $(sum build.sh extras.h kernel.h muster.bpf.c wire.h)"; echo "object: $(sum "$1")"; }
+sums() { echo "sources: $(sum build.sh extras.h kernel.h muster.bpf.c outputs.h wire.h)"; echo "object: $(sum "$1")"; }
 
 cd "$(dirname "$0")"
 clang=${CLANG:-clang}

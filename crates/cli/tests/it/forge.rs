@@ -142,6 +142,20 @@ pub fn success(agent: Agent, home: &Path) {
     }
 }
 
+/// Changes what a command shows in the account, wherever it stands.
+pub fn output(agent: Agent, home: &Path, old: &str, new: &str) {
+    match agent {
+        Agent::OpenCode => {
+            let connection = Connection::open(home.join(".local/share/opencode/opencode.db")).unwrap();
+            let sql = "UPDATE part SET data = replace(data, ?1, ?2) WHERE data LIKE '%\"tool\"%' AND data LIKE '%' || ?1 || '%'";
+            assert_eq!(connection.execute(sql, [old, new]).unwrap(), 1);
+        }
+        Agent::ClaudeCode | Agent::Codex | Agent::GeminiCli => {
+            edit_lines(&account(home), |line| *line = line.replace(old, new));
+        }
+    }
+}
+
 /// Changes an account in its place. At least one line must have changed.
 pub fn edit_lines(path: &Path, mut edit: impl FnMut(&mut String)) {
     let text = fs::read_to_string(path).unwrap();

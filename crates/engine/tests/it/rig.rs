@@ -16,6 +16,8 @@
 //! rewrite 100 c2 /w/a.txt TEXT                               the same, with its text
 //! result 100 c1 ok
 //! exited 100 c1 1                                            the same, with an exit code
+//! shows 100 c1 a|b                                           a result with exit code 0 and these lines of output
+//! wrote 101 a|b                                              what a command had written when it ended
 //! say 100 All done.
 //! link b a                                                   the next record is `b` and follows `a`
 //! number 7                                                   the next record is the seventh
@@ -34,7 +36,9 @@ use std::collections::BTreeMap;
 
 use muster_account::{Actor, Body, Class, Item, Origin, Status};
 use muster_engine::{AccountRecord, Engine, Enrol, Identified, Input, Output, Products, Start};
-use muster_event::{Access, Address, Event, Identity, Kind, Lost, ProcessKey, Queue, Snapshot};
+use muster_event::{
+    Access, Address, Event, Identity, Kind, Lost, OutputText, ProcessKey, Queue, Snapshot, line_hash,
+};
 
 /// 1 January 2026.
 pub const T0: u64 = 1_767_225_600_000_000_000;
@@ -357,6 +361,32 @@ impl Rig {
                     background: false,
                 },
             ),
+            "shows" => {
+                let output = words.get(3..).unwrap_or_default().join(" ").replace('|', "\n");
+                self.said(
+                    pid(1),
+                    Body::Result {
+                        call_id: words[2].into(),
+                        status: Status::Ok,
+                        exit_code: Some(0),
+                        output_len: output.len() as u64,
+                        output,
+                        process_group: None,
+                    },
+                );
+            }
+            "wrote" | "wrote-part" | "wrote-err" => {
+                let text = words.get(2..).unwrap_or_default().join(" ").replace('|', "\n");
+                let lines = OutputText::new(&text).lines;
+                let kind = Kind::Output {
+                    stream: if words[0] == "wrote-err" { 2 } else { 1 },
+                    bytes: text.len() as u64,
+                    lines: lines.len() as u64,
+                    whole: words[0] != "wrote-part",
+                    hashes: lines.iter().map(|line| line_hash(line)).collect(),
+                };
+                self.event(pid(1), kind);
+            }
             "exited" => {
                 let code: i32 = words[3].parse().unwrap();
                 self.said(

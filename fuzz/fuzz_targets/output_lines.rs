@@ -1,0 +1,5 @@
+//! `output_lines` of crates/event/src/fuzzing.rs.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| muster_event::fuzzing::output_lines(bytes));
