@@ -11,6 +11,7 @@
 
 mod claims;
 mod reconcile;
+mod recorded;
 mod replay;
 mod rig;
 mod roll;
