@@ -86,9 +86,9 @@ impl Daemon {
                         // The asker may have given up.
                         drop(answer.send(self.enrol(peer, request)));
                     }
-                    Message::Stop(peer, request, answer) => match self.agent_of_peer(peer) {
-                        Some(agent) => self.questions.ask(&agent, &request.text, answer),
-                        None => drop(answer.send(Err("it belongs to no agent on the roll".to_owned()))),
+                    Message::Stop(peer, request, answer) => match self.asking_agent(peer) {
+                        Ok(agent) => self.questions.ask(&agent, &request.text, answer),
+                        Err(why) => drop(answer.send(Err(why))),
                     },
                 }
             }
@@ -227,12 +227,19 @@ impl Daemon {
         None
     }
 
-    /// The agent whose lineage asks: the nearest one, as the kernel knows the process.
-    fn agent_of_peer(&self, peer: Peer) -> Option<AgentId> {
-        let process = process_key(peer.pid)?;
-        muster_sensor::ancestry(process)
-            .into_iter()
-            .find_map(|ancestor| self.engine.agent_of_process(ancestor).map(|(agent, _)| agent.to_owned()))
+    /// The agent whose lineage asks: the nearest one, as the kernel knows the process. Its hook may ask, its model's tools
+    /// may not: they would learn which untruths pass.
+    fn asking_agent(&self, peer: Peer) -> Result<AgentId, String> {
+        let process = process_key(peer.pid).ok_or_else(|| format!("no process {}", peer.pid))?;
+        for ancestor in muster_sensor::ancestry(process) {
+            if let Some((agent, _)) = self.engine.agent_of_process(ancestor) {
+                if self.engine.acts_for_model(ancestor) {
+                    return Err("only a hook of the agent's own product may ask".to_owned());
+                }
+                return Ok(agent.to_owned());
+            }
+        }
+        Err("it belongs to no agent on the roll".to_owned())
     }
 
     /// An agent that nobody enrolled cannot enrol what it starts.

@@ -130,6 +130,14 @@ impl Engine {
         Some((agent.state.agent.as_str(), agent.state.mandate.is_some()))
     }
 
+    /// Is this process part of what the model asked for: no program of the product's, and no hook or helper of it?
+    pub fn acts_for_model(&self, process: ProcessKey) -> bool {
+        let Some(member) = self.processes.get(process).and_then(|p| p.member.as_ref()) else { return false };
+        let crate::process::Role::Action(index) = member.role else { return false };
+        let action = self.agents.get(&member.agent).and_then(|agent| agent.actions.get(&index));
+        action.is_none_or(|action| action.helper.is_none() || action.uncovered)
+    }
+
     fn on_start(&mut self, start: Start) {
         self.time_ns = start.time_ns;
         self.recorded = None;

@@ -30,10 +30,11 @@ struct Waiting {
 pub struct Drive<'a> {
     work: &'a mut Work,
     products: &'a Products,
-    surveys: &'a [Survey],
-    sources: &'a [Source],
+    survey: &'a Survey,
+    source: &'a Source,
     wanted: &'a Wanted,
-    records: Vec<(Events, Option<Event>)>,
+    events_left: Events,
+    next: Option<Event>,
     accounts: Vec<Waiting>,
     /// Processes that alone write an account of the product: its program, however its command line was cut.
     writers: BTreeMap<ProcessKey, Identified>,
@@ -52,35 +53,28 @@ impl<'a> Drive<'a> {
     pub fn new(
         work: &'a mut Work,
         products: &'a Products,
-        sources: &'a [Source],
-        surveys: &'a [Survey],
+        source: &'a Source,
+        survey: &'a Survey,
         wanted: &'a Wanted,
         cwd: Option<&str>,
     ) -> Result<Drive<'a>> {
-        let mut records = Vec::new();
-        for source in sources {
-            let mut events = source.events(cwd)?;
-            let first = events.next()?;
-            records.push((events, first));
-        }
-        let roots = surveys
-            .iter()
-            .flat_map(|survey| &survey.roots)
-            .map(|root| (root.process, root.identified.clone()))
-            .collect();
+        let mut events_left = source.events(cwd)?;
+        let next = events_left.next()?;
+        let roots = survey.roots.iter().map(|root| (root.process, root.identified.clone())).collect();
         let seq = work.store.last_seq();
         Ok(Drive {
             work,
             products,
-            surveys,
-            sources,
+            survey,
+            source,
             wanted,
-            records,
+            events_left,
+            next,
             accounts: Vec::new(),
             writers: BTreeMap::new(),
             roots,
             live: BTreeMap::new(),
-            unended: surveys.iter().flat_map(|survey| survey.unended.iter().copied()).collect(),
+            unended: survey.unended.clone(),
             ticked_ns: 0,
             seq,
             events: 0,
@@ -90,7 +84,7 @@ impl<'a> Drive<'a> {
 
     /// Who alone writes an account that is given is the product's program.
     pub fn know_writers(&mut self, is_given: &dyn Fn(&str) -> bool) {
-        for root in self.surveys.iter().flat_map(|survey| &survey.roots) {
+        for root in &self.survey.roots {
             for (_, writer) in root.accounts.iter().filter(|(path, _)| is_given(path)) {
                 let by = "it alone writes the account".to_owned();
                 let identified = Identified { by, launcher: false, ..root.identified.clone() };
@@ -100,19 +94,18 @@ impl<'a> Drive<'a> {
     }
 
     pub fn add(&mut self, mut account: Account, said: &Said, root: ProcessKey) {
-        let last = self.surveys.iter().map(|survey| survey.last_ns).max().unwrap_or_default();
-        account.begin(said.first_ns.unwrap_or(last));
+        account.begin(said.first_ns.unwrap_or(self.survey.last_ns));
         self.accounts.push(Waiting { account, root });
     }
 
     pub fn agents(&self) -> usize {
-        let roots = self.surveys.iter().flat_map(|survey| &survey.roots);
+        let roots = self.survey.roots.iter();
         roots.filter(|root| self.work.engine.agent_of_root(root.process).is_some()).count()
     }
 
     pub fn run(&mut self, last_said: Option<Nanos>) -> Result<()> {
-        let first = self.surveys.iter().map(|survey| survey.first_ns).min().unwrap_or_default();
-        let words = self.sources.iter().map(Source::words).collect::<Vec<_>>().join(" and ");
+        let first = self.survey.first_ns;
+        let words = self.source.words();
         self.ticked_ns = first;
         self.take(Input::Start(Start {
             time_ns: first,
@@ -124,13 +117,11 @@ impl<'a> Drive<'a> {
             data_dir: String::new(),
         }))?;
         self.take(Input::Recorded { time_ns: first, source: words })?;
-        let blind: BTreeMap<String, String> =
-            self.surveys.iter().flat_map(|survey| survey.blind(last_said)).collect();
-        for (probe, error) in blind {
+        for (probe, error) in self.survey.blind(last_said) {
             self.take(Input::Probe { time_ns: first, state: ProbeState { probe, error: Some(error) } })?;
         }
         while self.step()? {}
-        let end = self.surveys.iter().map(|survey| survey.last_ns).chain(last_said).max().unwrap_or_default();
+        let end = self.survey.last_ns.max(last_said.unwrap_or_default());
         // Nobody saw them end; none of them runs any more.
         for (_, last) in std::mem::take(&mut self.live) {
             self.event(Event { time_ns: end, kind: Kind::Exit { code: None, signal: None }, ..last })?;
@@ -141,12 +132,7 @@ impl<'a> Drive<'a> {
 
     /// The next thing that happened or was said. `false`: there is none.
     fn step(&mut self) -> Result<bool> {
-        let act = self
-            .records
-            .iter()
-            .enumerate()
-            .filter_map(|(at, (_, event))| Some((event.as_ref()?.time_ns, at)))
-            .min();
+        let act = self.next.as_ref().map(|event| event.time_ns);
         let mut word: Option<(Nanos, usize)> = None;
         for at in 0..self.accounts.len() {
             let Some(waiting) = self.accounts.get_mut(at) else { continue };
@@ -159,17 +145,16 @@ impl<'a> Drive<'a> {
         }
         match (act, word) {
             (None, None) => Ok(false),
-            (Some((act_ns, record)), None) => self.act(act_ns, record),
-            (Some((act_ns, record)), Some((said_ns, _))) if act_ns < said_ns => self.act(act_ns, record),
+            (Some(act_ns), None) => self.act(act_ns),
+            (Some(act_ns), Some((said_ns, _))) if act_ns < said_ns => self.act(act_ns),
             (_, Some((said_ns, account))) => self.word(said_ns, account),
         }
     }
 
-    fn act(&mut self, time_ns: Nanos, record: usize) -> Result<bool> {
-        let Some((events, next)) = self.records.get_mut(record) else { return Ok(false) };
-        let Some(event) = next.take() else { return Ok(false) };
-        *next = events.next()?;
-        let read = events.take_read();
+    fn act(&mut self, time_ns: Nanos) -> Result<bool> {
+        let Some(event) = self.next.take() else { return Ok(false) };
+        self.next = self.events_left.next()?;
+        let read = self.events_left.take_read();
         self.work.progress(read);
         self.lose_sight(time_ns)?;
         self.advance(time_ns)?;

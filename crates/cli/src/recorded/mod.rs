@@ -7,7 +7,7 @@ mod source;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use muster_engine::Products;
+use muster_engine::{Engine, Products};
 use muster_event::Nanos;
 
 pub use accounts::Account;
@@ -61,7 +61,9 @@ pub fn reconcile(
     }
     let format_of = |given: &Given| files.get(given.at).map_or("", |(_, _, format)| format.name());
     let wanted: Wanted = given.iter().map(|given| format_of(given).to_owned()).collect();
-    let cwd = given.iter().find_map(|given| given.said.cwd.clone());
+    // Where the agents work, if they all work in one folder.
+    let mut folders = given.iter().filter_map(|given| given.said.cwd.clone());
+    let cwd = folders.next().filter(|first| folders.all(|other| other == *first));
     let mut surveys = Vec::new();
     for source in sources {
         surveys.push(survey(source, products, &wanted, cwd.as_deref(), &mut |bytes| work.progress(bytes))?);
@@ -84,28 +86,42 @@ pub fn reconcile(
         return Ok(outcome);
     }
     outcome.accounts = given.iter().filter(|given| given.root.is_some()).count();
-    let mut drive = Drive::new(work, products, sources, &surveys, &wanted, cwd.as_deref())?;
-    let is_given = |path: &str| {
-        given.iter().any(|given| {
-            let name = files.get(given.at).map_or("", |(_, name, _)| name.as_str());
-            is_of(path, name, &given.said.sessions)
-        })
-    };
-    drive.know_writers(&is_given);
-    for given in &given {
-        let (Some((record, root)), Some((path, name, format))) = (given.root, files.get(given.at)) else {
+    // Each record is a run of its own: what one does not show says nothing of another.
+    for (record, (source, survey)) in sources.iter().zip(&surveys).enumerate() {
+        let own = || given.iter().filter(move |given| given.root.is_some_and(|(of, _)| of == record));
+        if own().next().is_none() {
             continue;
+        }
+        let own_cwd = own().find_map(|given| given.said.cwd.clone());
+        let again;
+        let survey = if own_cwd == cwd {
+            survey
+        } else {
+            again = self::survey(source, products, &wanted, own_cwd.as_deref(), &mut |bytes| {
+                work.progress(bytes)
+            })?;
+            &again
         };
-        let Some(root) = surveys.get(record).and_then(|survey| survey.roots.get(root)) else { continue };
-        let account = Account::open(path.clone(), name.clone(), *format)?;
-        drive.add(account, &given.said, root.process);
+        work.engine = Engine::new(products.clone());
+        let mut drive = Drive::new(work, products, source, survey, &wanted, own_cwd.as_deref())?;
+        let is_given = |path: &str| {
+            own().any(|given| {
+                let name = files.get(given.at).map_or("", |(_, name, _)| name.as_str());
+                is_of(path, name, &given.said.sessions)
+            })
+        };
+        drive.know_writers(&is_given);
+        for given in own() {
+            let root = given.root.and_then(|(_, root)| survey.roots.get(root));
+            let (Some(root), Some((path, name, format))) = (root, files.get(given.at)) else { continue };
+            let account = Account::open(path.clone(), name.clone(), *format)?;
+            drive.add(account, &given.said, root.process);
+        }
+        drive.run(own().filter_map(|given| given.said.last_ns).max())?;
+        outcome.events += drive.events;
+        outcome.agents += drive.agents();
+        outcome.findings += drive.findings.len();
     }
-    let last_said =
-        given.iter().filter(|given| given.root.is_some()).filter_map(|given| given.said.last_ns).max();
-    drive.run(last_said)?;
-    outcome.events = drive.events;
-    outcome.agents = drive.agents();
-    outcome.findings = drive.findings.len();
     Ok(outcome)
 }
 

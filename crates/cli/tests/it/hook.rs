@@ -84,6 +84,29 @@ fn gemini_cli_puts_it_right() {
     puts_it_right(Agent::GeminiCli);
 }
 
+/// The model's own tools learn nothing of which untruths pass.
+#[test]
+fn a_tool_of_the_model_is_told_nothing() {
+    let (Some(codex), Some(daemon)) = (installed(Agent::Codex), Daemon::start()) else { return };
+    let dir = project();
+    let home = Home::new().unwrap();
+    fs::write(dir.path().join("event"), stop().to_string()).unwrap();
+    let data = daemon.data.path().display();
+    let model = Model::start(Script::new([
+        Step::say(UNTRUE),
+        Step::shell(format!("sleep 1; {MUSTER} hook stop --data {data} < event > answer 2> why; true")),
+        Step::last("done"),
+    ]))
+    .unwrap();
+    let ran =
+        muster_rehearsal::run(command(&daemon, &codex, dir.path(), &home, &model, true), Agent::PATIENCE)
+            .unwrap();
+    assert!(ran.success(), "{}", ran.stderr);
+    let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+    assert_eq!(read("answer"), "");
+    assert!(read("why").contains("only a hook"), "{}", read("why"));
+}
+
 /// What the hook prints, on stdout and stderr, and how long it takes.
 fn hook(data: &Path, event: &Value) -> (String, String, Duration) {
     let begun = Instant::now();

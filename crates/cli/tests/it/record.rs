@@ -17,10 +17,14 @@ struct Imported {
 }
 
 fn import(record: Option<&Path>, accounts: &[PathBuf]) -> Imported {
+    import_all(record.as_slice(), accounts)
+}
+
+fn import_all(records: &[&Path], accounts: &[PathBuf]) -> Imported {
     let data = tempfile::tempdir().unwrap();
     let mut command = Command::new(MUSTER);
     command.arg("import").arg("--data").arg(data.path());
-    if let Some(record) = record {
+    for record in records {
         command.arg("--record").arg(record);
     }
     let out = command.args(accounts).output().unwrap();
@@ -236,4 +240,17 @@ fn an_account_of_another_run_is_taken_alone() {
     let roll = imported.list(&["roll"]);
     assert!(roll.iter().any(|a| text(a, "coverage") == "account only"), "{roll:#?}");
     assert_eq!(imported.findings(), Vec::<String>::new());
+}
+
+/// Two runs at once: each is held against its own record.
+#[test]
+fn several_records_are_several_runs() {
+    let records = [sample("codex.strace"), sample("claude-code.strace")];
+    let accounts = ["codex.jsonl", "claude-code.jsonl", "claude-code-subagent.jsonl"].map(sample);
+    let imported = import_all(&records.iter().map(PathBuf::as_path).collect::<Vec<_>>(), &accounts);
+    assert_eq!(imported.out.status.code(), Some(0), "{}", imported.said());
+    assert_eq!(imported.list(&["roll"]).len(), 2);
+    assert_eq!(imported.findings().iter().filter(|f| f.ends_with(" false-claim")).count(), 6);
+    assert_eq!(imported.findings().len(), 6);
+    assert!(imported.muster(&["replay"]).contains("findings: the same"));
 }

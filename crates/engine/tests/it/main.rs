@@ -12,6 +12,7 @@
 mod claims;
 mod deception;
 mod reconcile;
+mod recorded;
 mod replay;
 mod result;
 mod rig;

@@ -29,6 +29,8 @@
 //! died 101 11                                                by a signal
 //! signal 100 101
 //! wait 3
+//! recorded                                                   what follows is a record that others kept
+//! blind record:open                                          … and what it does not show
 //! later 3600                                                 the same in one step
 //! ```
 
@@ -136,6 +138,13 @@ impl Rig {
                     open_for_write: Vec::new(),
                 }));
             }
+            "recorded" => {
+                self.give(Input::Recorded { time_ns: self.time_ns, source: "strace `x.log`".into() });
+            }
+            "blind" => self.give(Input::Probe {
+                time_ns: self.time_ns,
+                state: muster_event::ProbeState { probe: words[1].into(), error: Some("not traced".into()) },
+            }),
             "enrol" => self.give(Input::Enrol(Enrol {
                 time_ns: self.time_ns,
                 process: key(pid(1)),
@@ -158,7 +167,7 @@ impl Rig {
                         path: fields["path"].clone(),
                         script: fields.get("script").cloned(),
                         argv: argv(&fields),
-                        argv_truncated: false,
+                        argv_truncated: fields.contains_key("cut"),
                         cwd: fields.get("cwd").cloned().unwrap_or_else(|| "/w".into()),
                         env,
                         parent: key(parent),
