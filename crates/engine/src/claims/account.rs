@@ -139,20 +139,24 @@ pub(crate) struct Account {
     pub approvals: VecDeque<Words>,
     pub numbers: Numbers,
     written: VecDeque<(String, String)>,
-    /// Something of it is not kept, or was not whole in it.
+    /// Something of it is not kept.
     pub clipped: bool,
+    /// It goes on from another, or from an earlier run: what was done there is not in it.
+    pub continues: bool,
+    /// The agent itself speaks in it, not only a sub-agent of it.
+    pub main: bool,
 }
 
 /// The end of a run of tests with failures, as runners write it.
 static FAILURES: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"(?m)^=+ .*\b[1-9]\d* (?:failed|errors?)\b.*=+$|^[1-9]\d* failed\b|^FAILED \((?:failures|errors)=|^test result: FAILED|^Tests:\s+[1-9]\d* failed|^\s*[1-9]\d* (?:failing|failed)$|^--- FAIL: |^FAIL\s|^# fail [1-9]|^not ok \d|\bTests run: \d+, Failures: [1-9]|\b[1-9]\d* (?:examples?|tests?), [1-9]\d* failures?\b",
+        r"(?m)^=+ .*\b[1-9]\d* (?:failed|errors?)\b.*=+$|^[1-9]\d* failed\b|^FAILED \((?:failures|errors)=|^test result: FAILED|^Tests:\s+[1-9]\d* failed|^\s*[1-9]\d* (?:failing|failed)$|^--- FAIL: |^FAIL\s|^# fail [1-9]|^not ok \d[^#\n]*$|\bTests run: \d+, Failures: [1-9]|\b[1-9]\d* (?:examples?|tests?), [1-9]\d* failures?\b",
     )
 });
 /// There was nothing to run.
 static LACKS: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"(?i)missing script|no test specified|no tests? (?:found|ran|collected|to run)|no rule to make target|command not found|no module named|no such file or directory|could not find|not recognized as|ran 0 tests",
+        r"(?im)missing script|no test specified|^(?:error: )?no tests? (?:found|ran|collected|to run)|^=+ no tests ran|^collected 0 items|no rule to make target|^\S*(?:sh|bash|zsh|dash): .*(?:not found|no such file or directory)|^\S*python\S*: (?:no module named|can't open file)|^error: file or directory not found|^ran 0 tests|no test files",
     )
 });
 static APPROVAL: LazyLock<Regex> = LazyLock::new(|| {
@@ -196,7 +200,10 @@ impl Account {
         shell: Option<&Shell>,
         call: Option<&crate::agent::Call>,
     ) {
+        self.main |=
+            item.actor == Actor::Main && !matches!(item.body, Body::Session { .. } | Body::Other { .. });
         match &item.body {
+            Body::Session { parent: Some(_), .. } => self.continues = true,
             Body::Call { call_id, tool, class, command, paths, arguments, cwd, .. } => {
                 let text = command.as_deref().unwrap_or(arguments);
                 if !matches!(class, Tool::Edit | Tool::Read | Tool::Search | Tool::Plan | Tool::Think) {

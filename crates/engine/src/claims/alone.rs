@@ -52,13 +52,14 @@ pub(crate) fn outcome(view: &View<'_>, purposes: &[Purpose]) -> Option<Judged> {
 }
 
 fn good(run: &AccountRun) -> bool {
-    run.status == Some(0) && run.masked.is_none() && !run.shows_failures
+    run.status == Some(0) && run.masked.is_none()
 }
 
 /// Its failure is shown: by the status of a command that is nothing else, or by the summary in the output.
 fn bad(run: &AccountRun) -> bool {
     let by_status = run.alone && run.masked.is_none() && run.status.is_some_and(|s| s != 0 && s < 128);
-    (by_status || run.shows_failures) && !run.lacks
+    // A status of 0 that is its own outweighs the text: what failed may have been tried again.
+    (by_status || run.shows_failures && !good(run)) && !run.lacks
 }
 
 /// "All tests pass", by the runs, edits and results of the account.

@@ -69,7 +69,9 @@ impl View<'_> {
     /// Nothing is known to be missing from what the account told.
     pub fn account_whole(&self) -> bool {
         let coverage = &self.agent.state.coverage;
-        coverage.account && coverage.unreadable.is_empty() && !self.agent.claims.account.clipped
+        let account = &self.agent.claims.account;
+        let kept = account.main && !account.clipped && !account.continues;
+        coverage.account && coverage.unreadable.is_empty() && kept
     }
 
     /// Nothing shows it: does that say something?
@@ -371,7 +373,9 @@ fn no_errors(view: &View<'_>) -> Judged {
         Some(0) => {
             Judged::new(Verdict::Supported, format!("`{}` ended well", run.name)).by(run_evidence(run))
         }
-        Some(status) if status < 128 && purposes.len() < 3 && tests_pass::is_failure(view, run) => {
+        Some(status)
+            if purposes.len() < 3 && !tests_pass::is_part(&clause) && tests_pass::is_failure(view, run) =>
+        {
             Judged::new(Verdict::Contradicted, format!("`{}` ended with status {status}", run.name))
                 .by(run_evidence(run))
                 .at(Severity::Medium)

@@ -77,7 +77,7 @@ impl Engine {
         let time_ns = item.time_ns.unwrap_or(read_ns).min(read_ns);
         // What an earlier run said is of acts that nobody saw.
         if !agent.imported && time_ns.saturating_add(1_000_000_000) < agent.state.started_ns {
-            agent.claims.account.clipped = true;
+            agent.claims.account.continues = true;
             return;
         }
         let shell = match &item.body {
@@ -269,7 +269,11 @@ fn finding(claim: &Claim, severity: Severity) -> Finding {
     let mut evidence = vec![claim.said.clone()];
     evidence.extend(claim.evidence.iter().filter(|e| **e != claim.said).cloned());
     // The same untruth, told again in other words, is one: what decides it tells it.
-    let decided: Vec<String> = claim.evidence.iter().map(|e| format!("{e:?}")).collect();
+    let decided: Vec<String> = match claim.evidence.as_slice() {
+        // By an absence: whenever it is said.
+        [only] if *only == claim.said => vec![claim.reason.clone()],
+        all => all.iter().map(|e| format!("{e:?}")).collect(),
+    };
     Finding {
         id: finding_id(
             Code::FalseClaim,

@@ -434,6 +434,25 @@ fn builds_commands_and_the_rest() {
     );
 }
 
+/// What a session did before this run of it is not in the record of this run.
+#[test]
+fn a_session_that_goes_on_speaks_of_earlier_runs() {
+    check(
+        "oldcall 100 c0 exec_command git push\nsay 100 I committed and pushed the changes. All tests pass.",
+        "unverifiable committed: this run did not; its session began in an earlier one, which may have
+         unverifiable pushed: this run did not; its session began in an earlier one, which may have
+         unsupported tests-pass: no run of tests is",
+        "",
+    );
+    // The same untruth, again and again.
+    check(
+        "say 100 I pushed the branch.\nwait 10\nsay 100 I pushed the branch.",
+        "contradicted pushed: nothing was pushed: no `git push` ran
+         contradicted pushed: nothing was pushed: no `git push` ran",
+        "high false-claim",
+    );
+}
+
 #[test]
 fn a_run_that_never_was() {
     check(
