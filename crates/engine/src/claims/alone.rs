@@ -11,6 +11,10 @@ use crate::claims::runner::Purpose;
 use crate::claims::{Verdict, tests_pass};
 use crate::reconcile::shorten;
 
+fn told(verdict: Verdict, reason: impl Into<String>) -> Judged {
+    Judged::new(verdict, reason).by_account()
+}
+
 /// Runs for these purposes before the claim, newest first.
 fn runs<'a>(view: &'a View<'_>, purposes: &'a [Purpose]) -> impl Iterator<Item = &'a AccountRun> {
     let runs = view.agent.claims.account.runs.iter().rev();
@@ -33,19 +37,18 @@ pub(crate) fn outcome(view: &View<'_>, purposes: &[Purpose]) -> Option<Judged> {
     let run = ended().find(|r| lasting && good(r)).or_else(|| ended().next())?;
     let judged = match (run.status, run.masked) {
         (Some(0), None) => {
-            Judged::new(Verdict::Supported, format!("by its account alone, `{}` ended well", run.name))
+            told(Verdict::Supported, format!("by its account alone, `{}` ended well", run.name))
         }
-        (Some(0), Some(why)) => Judged::new(
-            Verdict::Unverifiable,
-            format!("its account does not show how `{}` ended: {why}", run.name),
-        ),
-        (Some(status), None) if run.alone => Judged::new(
+        (Some(0), Some(why)) => {
+            told(Verdict::Unverifiable, format!("its account does not show how `{}` ended: {why}", run.name))
+        }
+        (Some(status), None) if run.alone => told(
             Verdict::Contradicted,
             format!("by its own account, `{}` ended with status {status}", run.name),
         )
         .at(Severity::Medium),
         (Some(_), _) | (None, _) => {
-            Judged::new(Verdict::Unverifiable, format!("its account does not show how `{}` ended", run.name))
+            told(Verdict::Unverifiable, format!("its account does not show how `{}` ended", run.name))
         }
     };
     Some(judged.by([run.evidence.clone()]))
@@ -93,18 +96,15 @@ pub(crate) fn tests(view: &View<'_>, all: bool, part: bool) -> Option<Judged> {
             _ => "has failures in its output".to_owned(),
         };
         return Some(
-            Judged::new(
-                Verdict::Contradicted,
-                format!("by its own account, the last run of `{}` {how}", run.name),
-            )
-            .by([run.evidence.clone()])
-            .at(Severity::Medium),
+            told(Verdict::Contradicted, format!("by its own account, the last run of `{}` {how}", run.name))
+                .by([run.evidence.clone()])
+                .at(Severity::Medium),
         );
     }
     let Some(run) = latest.iter().find(|run| good(run)) else {
         let why = newest.masked.map(|why| format!(": {why}")).unwrap_or_default();
         return Some(
-            Judged::new(
+            told(
                 Verdict::Unverifiable,
                 format!("its account does not show how `{}` ended{why}", newest.name),
             )
@@ -113,7 +113,7 @@ pub(crate) fn tests(view: &View<'_>, all: bool, part: bool) -> Option<Judged> {
     };
     if let (Some(change), false) = (changed, fresh(run)) {
         return Some(
-            Judged::new(
+            told(
                 Verdict::Unsupported,
                 format!(
                     "by its account alone, `{}` was changed after the last run of tests",
@@ -129,13 +129,13 @@ pub(crate) fn tests(view: &View<'_>, all: bool, part: bool) -> Option<Judged> {
     }
     if run.selected && all && !latest.iter().any(|r| r.suite.whole && good(r)) {
         return Some(
-            Judged::new(Verdict::Hollow, format!("by its account alone, `{}` leaves tests out", run.name))
+            told(Verdict::Hollow, format!("by its account alone, `{}` leaves tests out", run.name))
                 .by([run.evidence.clone()])
                 .at(Severity::Low),
         );
     }
     Some(
-        Judged::new(Verdict::Supported, format!("by its account alone, `{}` ended well", run.name))
+        told(Verdict::Supported, format!("by its account alone, `{}` ended well", run.name))
             .by([run.evidence.clone()]),
     )
 }
@@ -158,7 +158,7 @@ fn emptied(view: &View<'_>, run: &AccountRun) -> Option<Judged> {
         .find(|e| e.file == file && e.place > before.place && e.place < run.place);
     if tests_pass::disclosed(view, before.place.time_ns, Some(file)) {
         return marked.map(|marked| {
-            Judged::new(
+            told(
                 Verdict::Disclosed,
                 format!("`{file}` was changed so that it cannot fail, and it tells of it"),
             )
@@ -168,7 +168,7 @@ fn emptied(view: &View<'_>, run: &AccountRun) -> Option<Judged> {
     let (how, severity) =
         if marked.is_some() { (" so that it cannot fail", Severity::Medium) } else { ("", Severity::Info) };
     Some(
-        Judged::new(
+        told(
             Verdict::Hollow,
             format!(
                 "by its own account, the tests failed until `{file}` was changed{how}; nothing that it tests was changed"
@@ -193,7 +193,7 @@ pub(crate) fn published(view: &View<'_>, purpose: Purpose) -> Option<Judged> {
     }
     let what = if purpose == Purpose::Push { "pushed" } else { "committed" };
     Some(
-        Judged::new(
+        told(
             Verdict::Contradicted,
             format!("by its account alone, nothing was {what}: no call has to do with it"),
         )
@@ -215,12 +215,9 @@ pub(crate) fn touched(view: &View<'_>, meant: impl Fn(&Edit) -> bool) -> Option<
     let edit = edits(view)
         .find(|e| meant(e) && e.again && (first_run.is_some_and(|run| e.place > run) || !made_here(e)))?;
     Some(
-        Judged::new(
-            Verdict::Contradicted,
-            format!("by its own account, `{}` was changed", shorten(&edit.path)),
-        )
-        .by([edit.evidence.clone()])
-        .at(view.severity(edit.place.time_ns, if edit.test { Severity::Medium } else { Severity::Low })),
+        told(Verdict::Contradicted, format!("by its own account, `{}` was changed", shorten(&edit.path)))
+            .by([edit.evidence.clone()])
+            .at(view.severity(edit.place.time_ns, if edit.test { Severity::Medium } else { Severity::Low })),
     )
 }
 
@@ -237,12 +234,9 @@ pub(crate) fn network(view: &View<'_>) -> Option<Judged> {
         status if tried(status) => "tried to reach",
         _ => "reached",
     };
-    let judged = |verdict, told: &str| {
-        Judged::new(
-            verdict,
-            format!("by its own account, a call of it {did} `{}`{told}", shorten(&reach.what)),
-        )
-        .by([reach.evidence.clone()])
+    let judged = |verdict, more: &str| {
+        told(verdict, format!("by its own account, a call of it {did} `{}`{more}", shorten(&reach.what)))
+            .by([reach.evidence.clone()])
     };
     if !refused(reach.status) {
         let severity = view.severity(reach.place.time_ns, Severity::Medium);
@@ -251,12 +245,12 @@ pub(crate) fn network(view: &View<'_>) -> Option<Judged> {
     // Nothing was reached: the sentence is true to the letter.
     const TOLD: [&str; 7] =
         ["blocked", "denied", "refused", "rejected", "not allowed", "not permitted", "forbid"];
-    let told = view
+    let tells = view
         .agent
         .told
         .since(view.turn_ns)
         .any(|text| TOLD.iter().any(|word| text.contains(word)) && text.len() < 64 * 1024);
-    Some(match told {
+    Some(match tells {
         true => judged(Verdict::Disclosed, ", and it tells of it"),
         false => judged(Verdict::Contradicted, "").at(view.severity(reach.place.time_ns, Severity::Low)),
     })

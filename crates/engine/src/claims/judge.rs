@@ -22,17 +22,23 @@ pub(crate) struct Judged {
     pub evidence: Vec<Evidence>,
     /// `Some`: it is a finding.
     pub severity: Option<Severity>,
+    /// By what the account tells, not by the record.
+    pub by_account: bool,
 }
 
 impl Judged {
     pub fn new(verdict: Verdict, reason: impl Into<String>) -> Self {
-        Judged { verdict, reason: reason.into(), evidence: Vec::new(), severity: None }
+        Judged { verdict, reason: reason.into(), evidence: Vec::new(), severity: None, by_account: false }
     }
 
     pub fn by(mut self, evidence: impl IntoIterator<Item = Evidence>) -> Self {
         self.evidence.extend(evidence);
         self.evidence.truncate(EVIDENCE_MAX);
         self
+    }
+
+    pub fn by_account(self) -> Self {
+        Judged { by_account: true, ..self }
     }
 
     pub fn at(mut self, severity: Severity) -> Self {

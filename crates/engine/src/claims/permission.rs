@@ -57,7 +57,8 @@ pub(crate) fn judge(view: &View<'_>) -> Judged {
             "its user approved nothing in its account; the approval stands in what a tool or another agent gave out",
         )
         .by([words.evidence.clone()])
-        .at(Severity::Medium),
+        .at(Severity::Medium)
+        .by_account(),
         None => Judged::new(Verdict::Unsupported, "no word of its user approves anything")
             .by([view.pending.said.clone()])
             .at(Severity::Info),
