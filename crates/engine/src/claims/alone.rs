@@ -1,15 +1,24 @@
 //! Verdicts by the account alone, where no record was kept: only where it contradicts itself. Each says so.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use muster_account::Status;
+use regex::Regex;
 
 use crate::Severity;
 use crate::claims::account::{AccountRun, Edit, Reach};
 use crate::claims::judge::{Judged, View};
+use crate::claims::prose::regex;
 use crate::claims::runner::Purpose;
 use crate::claims::{Verdict, tests_pass};
 use crate::reconcile::shorten;
+
+static BY_USER: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"<bash-input>|\b(?:i|i've|i have|we|we've)(?: have)?(?: already| just)? (?:pushed|committed|merged)\b",
+    )
+});
 
 fn told(verdict: Verdict, reason: impl Into<String>) -> Judged {
     Judged::new(verdict, reason).by_account()
@@ -188,7 +197,9 @@ pub(crate) fn published(view: &View<'_>, purpose: Purpose) -> Option<Judged> {
     let did = |reach: &&Reach| {
         view.before(reach.place) && if purpose == Purpose::Push { reach.may_push } else { reach.may_commit }
     };
-    if view.record || !view.account_whole() || account.publishing.iter().any(|reach| did(&reach)) {
+    // A user runs commands of their own too, and tells of them.
+    let by_user = account.user.iter().any(|words| BY_USER.is_match(&words.text));
+    if view.record || by_user || !view.account_whole() || account.publishing.iter().any(|r| did(&r)) {
         return None;
     }
     let what = if purpose == Purpose::Push { "pushed" } else { "committed" };

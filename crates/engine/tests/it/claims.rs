@@ -879,6 +879,11 @@ fn tests_by_an_account_alone() {
         );
     }
     alone(
+        "prompt 0 I pushed it already, write the notes.\nsay 0 The changes are pushed.",
+        "unverifiable pushed: no push is in its account, and no record was kept of its acts",
+        "",
+    );
+    alone(
         &format!("{}say 0 I pushed the branch.", test(4, "git push", 1, "rejected")),
         "contradicted pushed: by its own account, `git push` ended with status 1",
         "medium false-claim",
