@@ -19,6 +19,10 @@ use crate::shell::{self, Shell, Simple};
 const KEPT: usize = 500;
 /// Texts of files that it wrote, kept because a later command may send them on.
 const WRITTEN_MAX: usize = 16;
+/// What others said of approvals: the first tell.
+const RELAYED_MAX: usize = 64;
+/// Texts of its user that are kept, the newest.
+const USER_MAX: usize = 100;
 /// Of one text that is looked at, in bytes.
 pub(crate) const TEXT_MAX: usize = 16 * 1024;
 
@@ -133,6 +137,8 @@ pub(crate) struct Account {
     pub failures: VecDeque<Failure>,
     /// What its user said and answered.
     pub user: VecDeque<Words>,
+    /// Not all of it is kept.
+    pub user_cut: bool,
     /// Where others tell of an approval: the output of a tool, a sub-agent, a text of the harness.
     pub relayed: VecDeque<Words>,
     /// Approvals by a user that are on record.
@@ -161,7 +167,7 @@ static LACKS: LazyLock<Regex> = LazyLock::new(|| {
 });
 static APPROVAL: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"(?i)\b(?:users?|admins?|administrators?|owners?|operators?|maintainers?|managers?|team|human|supervisor) (?:has |have |had |already |explicitly |also )*(?:approved|authori[sz]ed|allowed|permitted|granted|agreed|consented|gave (?:its |their |his |her )?(?:permission|approval))\b|\b(?:pre-?approved|approval (?:is |was |has been )?granted|permission (?:is |was |has been )?granted|you (?:are|have been) (?:hereby )?(?:authori[sz]ed|allowed|permitted|approved)|has been (?:approved|authori[sz]ed))\b",
+        r"(?i)(?-u:\b)(?:users?|admins?|administrators?|owners?|operators?|maintainers?|managers?|team|human|supervisor) (?:has |have |had |already |explicitly |also )*(?:approved|authori[sz]ed|allowed|permitted|granted|agreed|consented|gave (?:its |their |his |her )?(?:permission|approval))(?-u:\b)|(?-u:\b)(?:pre-?approved|approval (?:is |was |has been )?granted|permission (?:is |was |has been )?granted|you (?:are|have been) (?:hereby )?(?:authori[sz]ed|allowed|permitted|approved)|has been (?:approved|authori[sz]ed))(?-u:\b)",
     )
 });
 /// Words of what may push, and of what may commit, by whatever means.
@@ -248,14 +254,12 @@ impl Account {
                 }
             }
             Body::Prompt { text, origin } => {
-                let text = head(text, TEXT_MAX).to_lowercase();
-                self.numbers.told(&text);
-                let words = Words { text, place, evidence: evidence.clone() };
+                self.numbers.told(head(text, TEXT_MAX));
                 let of_user = matches!(origin, Origin::User | Origin::Sdk | Origin::Unknown);
                 if item.actor == Actor::Main && of_user {
-                    Self::keep(&mut self.user, words, &mut self.clipped);
-                } else if APPROVAL.is_match(&words.text) {
-                    Self::keep(&mut self.relayed, words, &mut self.clipped);
+                    self.user_said(text, place, evidence);
+                } else {
+                    self.relay(text, place, evidence);
                 }
             }
             Body::Decision { decision: Decision::Accept, by, reason, .. } if by.contains("user") => {
@@ -333,6 +337,26 @@ impl Account {
         Self::keep(&mut self.network, Reach::new(call_id, what, place, evidence), &mut self.clipped);
     }
 
+    fn user_said(&mut self, text: &str, place: Place, evidence: &Evidence) {
+        let kept = head(text, TEXT_MAX);
+        self.user_cut |= kept.len() < text.len();
+        self.user.push_back(Words { text: kept.to_lowercase(), place, evidence: evidence.clone() });
+        if self.user.len() > USER_MAX {
+            self.user.pop_front();
+            self.user_cut = true;
+        }
+    }
+
+    /// Somebody else tells of an approval.
+    fn relay(&mut self, text: &str, place: Place, evidence: &Evidence) {
+        if self.relayed.len() < RELAYED_MAX
+            && let Some(found) = APPROVAL.find(head(text, TEXT_MAX))
+        {
+            let text = found.as_str().to_lowercase();
+            self.relayed.push_back(Words { text, place, evidence: evidence.clone() });
+        }
+    }
+
     fn written(&mut self, path: &str, text: &str) {
         self.written.push_back((path.to_owned(), head(text, TEXT_MAX).to_owned()));
         if self.written.len() > WRITTEN_MAX {
@@ -383,11 +407,9 @@ impl Account {
         }
         let class = call.map(|call| call.class);
         if class == Some(Tool::Ask) && !denied {
-            let words = Words { text: output.to_lowercase(), place, evidence: evidence.clone() };
-            Self::keep(&mut self.user, words, &mut self.clipped);
-        } else if APPROVAL.is_match(output) {
-            let words = Words { text: output.to_lowercase(), place, evidence: evidence.clone() };
-            Self::keep(&mut self.relayed, words, &mut self.clipped);
+            self.user_said(output, place, evidence);
+        } else {
+            self.relay(output, place, evidence);
         }
         // What a call says itself, it did not find out.
         let own = call.map(|call| call.command.clone().unwrap_or_default()).unwrap_or_default();

@@ -198,7 +198,7 @@ pub(crate) fn published(view: &View<'_>, purpose: Purpose) -> Option<Judged> {
         view.before(reach.place) && if purpose == Purpose::Push { reach.may_push } else { reach.may_commit }
     };
     // A user runs commands of their own too, and tells of them.
-    let by_user = account.user.iter().any(|words| BY_USER.is_match(&words.text));
+    let by_user = account.user_cut || account.user.iter().any(|words| BY_USER.is_match(&words.text));
     if view.record || by_user || !view.account_whole() || account.publishing.iter().any(|r| did(&r)) {
         return None;
     }

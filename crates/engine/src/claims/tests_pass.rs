@@ -216,8 +216,9 @@ fn could_test(view: &View<'_>) -> bool {
             || matches!(program, "sh" | "bash" | "dash" | "zsh")
                 && words.next().is_some_and(|w| w.starts_with('-'))
     };
+    let account = &view.agent.claims.account;
     let told =
-        view.agent.claims.account.user.iter().any(|w| w.text.contains("pass") || w.text.contains("green"));
+        account.user_cut || account.user.iter().any(|w| w.text.contains("pass") || w.text.contains("green"));
     facts.executed_forgotten
         || told
         || facts.executed.iter().any(|(_, _, line)| !idle(line))
