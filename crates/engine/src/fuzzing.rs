@@ -399,7 +399,7 @@ impl Choices<'_> {
             },
             _ => Body::TurnEnd,
         };
-        let actor = if self.byte() % 8 == 0 { Actor::Sub { id: self.text() } } else { Actor::Main };
+        let actor = if self.byte().is_multiple_of(8) { Actor::Sub { id: self.text() } } else { Actor::Main };
         Item { time_ns: self.option(Self::time), actor, body }
     }
 }
