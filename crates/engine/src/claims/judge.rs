@@ -261,7 +261,8 @@ fn squeeze(text: &str) -> String {
 pub(crate) fn before<'a>(list: &'a [Touch], view: &View<'_>) -> Option<&'a Touch> {
     let by_ns = view.by_ns;
     let then = || list.iter().rev().filter(|t| t.time_ns <= by_ns);
-    then().find(|t| !t.failed).or_else(|| then().next())
+    let rank = |t: &&Touch| (t.by_run, t.failed);
+    then().min_by_key(rank)
 }
 
 fn network(view: &View<'_>) -> Judged {
@@ -273,9 +274,13 @@ fn network(view: &View<'_>) -> Judged {
         Some(touch) => {
             // Whether a connection that was begun came about, the record does not always tell.
             let did = if touch.failed { "tried to reach" } else { "reached out to" };
-            Judged::new(Verdict::Contradicted, format!("a tool of it {did} `{}`", shorten(&touch.detail)))
+            let (who, severity) = match touch.by_run {
+                true => ("a run of tests or a build", Severity::Info),
+                false => ("a tool of it", Severity::Medium),
+            };
+            Judged::new(Verdict::Contradicted, format!("{who} {did} `{}`", shorten(&touch.detail)))
                 .by([event(touch.seq)])
-                .at(view.severity(touch.time_ns, Severity::Medium))
+                .at(view.severity(touch.time_ns, severity))
         }
         None if view.agent.state.coverage.record_whole() && view.record => {
             Judged::new(Verdict::Supported, "no tool of it reached beyond this machine")
