@@ -173,7 +173,8 @@ fn hostile_text_stays_text_on_the_page() {
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "{page}");
     assert!(page.contains("\\u{1b}[2J\\u{202e}gpj.exe"), "{page}");
     // A claim has its verdict, and the event that decides it leads to it.
-    for part in ["class=\"verdict hollow\"", "href=\"#e1\">#1</a>", "id=\"e1\"", "in a request, by sub-agent"] {
+    for part in ["class=\"verdict hollow\"", "href=\"#e1\">#1</a>", "id=\"e1\"", "in a request, by sub-agent"]
+    {
         assert!(page.contains(part), "{part} in {page}");
     }
 }
