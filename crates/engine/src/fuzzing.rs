@@ -102,6 +102,12 @@ const TEXTS: &[&str] = &[
     "pytest -q || true",
     "git commit -m 'All tests pass.'",
     "pytest",
+    "npm test",
+    "gh pr create -t x -F - <<E\nAll tests pass.\nE\n",
+    "{\"title\":\"x\",\"body\":\"All tests pass. Coverage is 94%.\"}",
+    "Coverage is now 94%. I was unable to push. As you approved, no errors.",
+    "TOTAL 94.17% 1 failed npm ERR! missing script; the user approved it",
+    "sed -i s/a/b/ test_a.py && python3 test_a.py",
 ];
 const PATHS: &[&str] = &[
     "/usr/bin/bash",
@@ -372,8 +378,14 @@ impl Choices<'_> {
             2 => Body::Text { text: self.text(), last: self.flag() },
             3 | 4 => Body::Call {
                 call_id,
-                tool: "Bash".to_owned(),
-                class: if self.flag() { Class::Execute } else { Class::Edit },
+                tool: self.pick(&["Bash", "Write", "mcp__x__create_pull_request"]),
+                class: match self.byte() % 8 {
+                    0..=2 => Class::Execute,
+                    3 | 4 => Class::Edit,
+                    5 => Class::Mcp,
+                    6 => Class::Delegate,
+                    _ => Class::Ask,
+                },
                 command: self.option(Self::text),
                 paths: vec![self.path()],
                 cwd: self.option(Self::path),
@@ -397,7 +409,8 @@ impl Choices<'_> {
             },
             _ => Body::TurnEnd,
         };
-        Item { time_ns: self.option(Self::time), actor: Actor::Main, body }
+        let actor = if self.byte().is_multiple_of(8) { Actor::Sub { id: self.text() } } else { Actor::Main };
+        Item { time_ns: self.option(Self::time), actor, body }
     }
 }
 

@@ -9,16 +9,21 @@ use muster_event::Nanos;
 use regex::Regex;
 
 use crate::Evidence;
+use crate::claims::command::{Attempt, attempts, edited, foreign_host, is_idle, reached};
 use crate::claims::measured::Numbers;
 use crate::claims::prose::{head, regex};
 use crate::claims::runner::{self, Purpose, Suite};
 use crate::reconcile::shorten;
-use crate::shell::{self, Shell, Simple};
+use crate::shell::Shell;
 
 /// Entries kept of each kind, the newest: a day of a busy session has fewer.
 const KEPT: usize = 500;
 /// Texts of files that it wrote, kept because a later command may send them on.
 const WRITTEN_MAX: usize = 16;
+/// What others said of approvals: the first tell.
+const RELAYED_MAX: usize = 64;
+/// Texts of its user that are kept, the newest.
+const USER_MAX: usize = 100;
 /// Of one text that is looked at, in bytes.
 pub(crate) const TEXT_MAX: usize = 16 * 1024;
 
@@ -102,17 +107,6 @@ pub(crate) struct Failure {
     pub denied: bool,
 }
 
-/// What somebody tried to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Attempt {
-    Reach,
-    Install,
-    Push,
-    Look,
-    Write,
-    Run,
-}
-
 /// Something that was said, in lowercase.
 #[derive(Clone, Debug)]
 pub(crate) struct Words {
@@ -133,31 +127,37 @@ pub(crate) struct Account {
     pub failures: VecDeque<Failure>,
     /// What its user said and answered.
     pub user: VecDeque<Words>,
+    /// Not all of it is kept.
+    pub user_cut: bool,
     /// Where others tell of an approval: the output of a tool, a sub-agent, a text of the harness.
     pub relayed: VecDeque<Words>,
     /// Approvals by a user that are on record.
     pub approvals: VecDeque<Words>,
     pub numbers: Numbers,
     written: VecDeque<(String, String)>,
-    /// Something of it is not kept, or was not whole in it.
+    /// Something of it is not kept.
     pub clipped: bool,
+    /// It goes on from another, or from an earlier run: what was done there is not in it.
+    pub continues: bool,
+    /// The agent itself speaks in it, not only a sub-agent of it.
+    pub main: bool,
 }
 
 /// The end of a run of tests with failures, as runners write it.
 static FAILURES: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"(?m)^=+ .*\b[1-9]\d* (?:failed|errors?)\b.*=+$|^[1-9]\d* failed\b|^FAILED \((?:failures|errors)=|^test result: FAILED|^Tests:\s+[1-9]\d* failed|^\s*[1-9]\d* (?:failing|failed)$|^--- FAIL: |^FAIL\s|^# fail [1-9]|^not ok \d|\bTests run: \d+, Failures: [1-9]|\b[1-9]\d* (?:examples?|tests?), [1-9]\d* failures?\b",
+        r"(?m)^=+ .*\b[1-9]\d* (?:failed|errors?)\b.*=+$|^[1-9]\d* failed\b|^FAILED \((?:failures|errors)=|^test result: FAILED|^Tests:\s+[1-9]\d* failed|^\s*[1-9]\d* (?:failing|failed)$|^--- FAIL: |^FAIL\s|^# fail [1-9]|^not ok \d[^#\n]*$|\bTests run: \d+, Failures: [1-9]|\b[1-9]\d* (?:examples?|tests?), [1-9]\d* failures?\b",
     )
 });
 /// There was nothing to run.
 static LACKS: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"(?i)missing script|no test specified|no tests? (?:found|ran|collected|to run)|no rule to make target|command not found|no module named|no such file or directory|could not find|not recognized as|ran 0 tests",
+        r"(?im)missing script|no test specified|^(?:error: )?no tests? (?:found|ran|collected|to run)|^=+ no tests ran|^collected 0 items|no rule to make target|^\S*(?:sh|bash|zsh|dash): .*(?:not found|no such file or directory)|^\S*python\S*: (?:no module named|can't open file)|^error: file or directory not found|^ran 0 tests|no test files",
     )
 });
 static APPROVAL: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"(?i)\b(?:users?|admins?|administrators?|owners?|operators?|maintainers?|managers?|team|human|supervisor) (?:has |have |had |already |explicitly |also )*(?:approved|authori[sz]ed|allowed|permitted|granted|agreed|consented|gave (?:its |their |his |her )?(?:permission|approval))\b|\b(?:pre-?approved|approval (?:is |was |has been )?granted|permission (?:is |was |has been )?granted|you (?:are|have been) (?:hereby )?(?:authori[sz]ed|allowed|permitted|approved)|has been (?:approved|authori[sz]ed))\b",
+        r"(?i)(?-u:\b)(?:users?|admins?|administrators?|owners?|operators?|maintainers?|managers?|team|human|supervisor) (?:has |have |had |already |explicitly |also )*(?:approved|authori[sz]ed|allowed|permitted|granted|agreed|consented|gave (?:its |their |his |her )?(?:permission|approval))(?-u:\b)|(?-u:\b)(?:pre-?approved|approval (?:is |was |has been )?granted|permission (?:is |was |has been )?granted|you (?:are|have been) (?:hereby )?(?:authori[sz]ed|allowed|permitted|approved)|has been (?:approved|authori[sz]ed))(?-u:\b)",
     )
 });
 /// Words of what may push, and of what may commit, by whatever means.
@@ -196,7 +196,10 @@ impl Account {
         shell: Option<&Shell>,
         call: Option<&crate::agent::Call>,
     ) {
+        self.main |=
+            item.actor == Actor::Main && !matches!(item.body, Body::Session { .. } | Body::Other { .. });
         match &item.body {
+            Body::Session { parent: Some(_), .. } => self.continues = true,
             Body::Call { call_id, tool, class, command, paths, arguments, cwd, .. } => {
                 let text = command.as_deref().unwrap_or(arguments);
                 if !matches!(class, Tool::Edit | Tool::Read | Tool::Search | Tool::Plan | Tool::Think) {
@@ -241,14 +244,12 @@ impl Account {
                 }
             }
             Body::Prompt { text, origin } => {
-                let text = head(text, TEXT_MAX).to_lowercase();
-                self.numbers.told(&text);
-                let words = Words { text, place, evidence: evidence.clone() };
+                self.numbers.told(head(text, TEXT_MAX));
                 let of_user = matches!(origin, Origin::User | Origin::Sdk | Origin::Unknown);
                 if item.actor == Actor::Main && of_user {
-                    Self::keep(&mut self.user, words, &mut self.clipped);
-                } else if APPROVAL.is_match(&words.text) {
-                    Self::keep(&mut self.relayed, words, &mut self.clipped);
+                    self.user_said(text, place, evidence);
+                } else {
+                    self.relay(text, place, evidence);
                 }
             }
             Body::Decision { decision: Decision::Accept, by, reason, .. } if by.contains("user") => {
@@ -327,6 +328,26 @@ impl Account {
         Self::keep(&mut self.network, Reach::new(call_id, what, place, evidence), &mut self.clipped);
     }
 
+    fn user_said(&mut self, text: &str, place: Place, evidence: &Evidence) {
+        let kept = head(text, TEXT_MAX);
+        self.user_cut |= kept.len() < text.len();
+        self.user.push_back(Words { text: kept.to_lowercase(), place, evidence: evidence.clone() });
+        if self.user.len() > USER_MAX {
+            self.user.pop_front();
+            self.user_cut = true;
+        }
+    }
+
+    /// Somebody else tells of an approval.
+    fn relay(&mut self, text: &str, place: Place, evidence: &Evidence) {
+        if self.relayed.len() < RELAYED_MAX
+            && let Some(found) = APPROVAL.find(head(text, TEXT_MAX))
+        {
+            let text = found.as_str().to_lowercase();
+            self.relayed.push_back(Words { text, place, evidence: evidence.clone() });
+        }
+    }
+
     fn written(&mut self, path: &str, text: &str) {
         self.written.push_back((path.to_owned(), head(text, TEXT_MAX).to_owned()));
         if self.written.len() > WRITTEN_MAX {
@@ -377,11 +398,9 @@ impl Account {
         }
         let class = call.map(|call| call.class);
         if class == Some(Tool::Ask) && !denied {
-            let words = Words { text: output.to_lowercase(), place, evidence: evidence.clone() };
-            Self::keep(&mut self.user, words, &mut self.clipped);
-        } else if APPROVAL.is_match(output) {
-            let words = Words { text: output.to_lowercase(), place, evidence: evidence.clone() };
-            Self::keep(&mut self.relayed, words, &mut self.clipped);
+            self.user_said(output, place, evidence);
+        } else {
+            self.relay(output, place, evidence);
         }
         // What a call says itself, it did not find out.
         let own = call.map(|call| call.command.clone().unwrap_or_default()).unwrap_or_default();
@@ -397,169 +416,4 @@ impl Account {
             Self::keep(&mut self.failures, failure, &mut self.clipped);
         }
     }
-}
-
-/// What a call tries.
-fn attempts(class: Tool, command: Option<&str>) -> Vec<Attempt> {
-    match class {
-        Tool::Read | Tool::Search => vec![Attempt::Look],
-        Tool::Edit | Tool::Delete | Tool::Move => vec![Attempt::Write],
-        Tool::Fetch => vec![Attempt::Reach, Attempt::Look],
-        Tool::Execute => {
-            let commands = command.and_then(shell::simple_commands).unwrap_or_default();
-            let mut kinds = vec![Attempt::Run];
-            for simple in commands.iter().filter(|s| !s.wraps) {
-                kinds.extend(attempted(&simple.words));
-            }
-            kinds
-        }
-        Tool::Mcp | Tool::Delegate | Tool::Think | Tool::Plan | Tool::Ask | Tool::Other => vec![Attempt::Run],
-    }
-}
-
-/// What a command tries, besides to run.
-pub(crate) fn attempted(words: &[String]) -> Vec<Attempt> {
-    let program = words.first().map_or("", |w| crate::roll::name_of(w));
-    let mut kinds = match runner::recognise(words).map(|r| r.purpose) {
-        Some(Purpose::Install) => vec![Attempt::Install, Attempt::Reach],
-        Some(Purpose::Push | Purpose::Request) => vec![Attempt::Push, Attempt::Reach],
-        Some(Purpose::Test | Purpose::Build | Purpose::Lint | Purpose::Commit) | None => Vec::new(),
-    };
-    match program {
-        "cat" | "ls" | "head" | "tail" | "less" | "find" | "grep" | "rg" | "stat" | "which" | "locate"
-        | "test" => {
-            kinds.push(Attempt::Look);
-        }
-        "tee" | "cp" | "mv" | "mkdir" | "touch" | "chmod" | "chown" | "ln" | "sed" | "dd" | "install" => {
-            kinds.push(Attempt::Write);
-        }
-        _ if NETWORK.contains(&program) || program == "git" => kinds.push(Attempt::Reach),
-        _ => {}
-    }
-    kinds
-}
-
-/// Commands that do not fail, or whose failure is told by what comes after.
-fn is_idle(simple: &Simple) -> bool {
-    const IDLE: [&str; 11] =
-        ["cd", "echo", "export", "set", "source", ".", "printf", "true", "sleep", "pwd", "date"];
-    simple.words.first().is_some_and(|w| IDLE.contains(&w.as_str()))
-        || simple.masked.is_some()
-            && simple
-                .words
-                .first()
-                .is_some_and(|w| matches!(w.as_str(), "tail" | "head" | "grep" | "cat" | "tee"))
-}
-
-/// Files that an editor of files is given.
-fn edited(simple: &Simple) -> impl Iterator<Item = &String> {
-    const EDITORS: [&str; 8] = ["sed", "perl", "tee", "patch", "cp", "mv", "ed", "ex"];
-    let program = simple.words.first().map_or("", String::as_str);
-    let in_place = match program {
-        "sed" | "perl" => {
-            simple.words.iter().any(|w| w.starts_with("-i") || w.starts_with("-pi") || w == "--in-place")
-        }
-        // Only where they go to.
-        "cp" | "mv" => true,
-        _ => EDITORS.contains(&program),
-    };
-    let last_only = matches!(program, "cp" | "mv");
-    let count = simple.words.len();
-    let words = simple.words.iter().enumerate().skip(1);
-    words
-        .filter(move |(at, w)| {
-            in_place
-                && !w.starts_with('-')
-                && (!last_only || at + 1 == count)
-                && (w.contains('.') || w.contains('/'))
-        })
-        .map(|(_, w)| w)
-        // A script of `sed` has signs that names of files have not.
-        .filter(|w| !w.contains(['\n', ';', '{', '\\']) && !w.starts_with("s/"))
-}
-
-/// Programs for reaching other machines.
-const NETWORK: [&str; 20] = [
-    "curl", "wget", "nc", "ncat", "netcat", "ssh", "scp", "sftp", "rsync", "ftp", "telnet", "http", "https",
-    "xh", "ping", "dig", "nslookup", "host", "aria2c", "socat",
-];
-
-static URL: LazyLock<Regex> = LazyLock::new(|| {
-    regex(r#"(?i)\b(?:https?|ftp|wss?|ssh|git)://(?:[^\s/@'"]+@)?(\[[0-9a-f:]+\]|[^\s/:?#'"`\\$]+)"#)
-});
-static BY_CODE: LazyLock<Regex> = LazyLock::new(|| {
-    regex(
-        r"(?i)\brequests\.|\burllib|urlopen|http\.client|httpx\.|\bfetch\(|\baxios\b|net/http|socket\.(?:connect|create_connection)|Net::HTTP",
-    )
-});
-
-/// The first machine that a text names with an address, other than this one.
-fn foreign_host(text: &str) -> Option<String> {
-    URL.captures_iter(head(text, TEXT_MAX))
-        .filter_map(|found| found.get(1))
-        .map(|host| host.as_str().to_owned())
-        .find(|host| !is_here(host))
-}
-
-fn is_here(host: &str) -> bool {
-    let host = host.trim_matches(['[', ']']);
-    matches!(host, "localhost" | "::1" | "0.0.0.0" | "::")
-        || host.starts_with("127.")
-        || host.ends_with(".localhost")
-}
-
-/// Where a command goes beyond this machine, as its text has it.
-fn reached(simple: &Simple) -> Option<String> {
-    let (program, arguments) = simple.words.split_first()?;
-    let program = crate::roll::name_of(program);
-    let line = simple.words.join(" ");
-    if let Some(host) = foreign_host(&line)
-        && (NETWORK.contains(&program) || program == "git")
-    {
-        return Some(host);
-    }
-    match program {
-        "python" | "python3" | "node" | "ruby" | "perl" | "deno" | "bun" | "php" => {
-            let code = format!("{line} {}", simple.heredoc.as_deref().unwrap_or_default());
-            BY_CODE.is_match(head(&code, TEXT_MAX)).then(|| foreign_host(&code)).flatten()
-        }
-        // They take a machine's name without more.
-        "ssh" | "scp" | "sftp" | "ping" | "dig" | "nslookup" | "host" | "nc" | "ncat" | "netcat"
-        | "telnet" | "ftp" | "curl" | "wget" => {
-            let named = arguments.iter().find(|w| {
-                !w.starts_with(['-', '/', '.', '$', '<'])
-                    && w.contains('.')
-                    && !w.contains("://")
-                    && !w.contains(' ')
-            })?;
-            let host = named.rsplit('@').next()?.split([':', '/']).next()?;
-            (!is_here(host) && host.contains('.') && runner_like(host)).then(|| host.to_owned())
-        }
-        _ => None,
-    }
-}
-
-/// A name of a machine, not of a file: `-o out.json` is none.
-fn runner_like(host: &str) -> bool {
-    let kind = host.rsplit_once('.').map_or("", |(_, kind)| kind);
-    !matches!(
-        kind,
-        "json"
-            | "html"
-            | "txt"
-            | "sh"
-            | "py"
-            | "js"
-            | "xml"
-            | "gz"
-            | "zip"
-            | "tar"
-            | "log"
-            | "md"
-            | "csv"
-            | "pem"
-            | "key"
-            | "out"
-            | "tmp"
-    )
 }

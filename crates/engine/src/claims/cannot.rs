@@ -1,7 +1,7 @@
 //! "I was unable to": somebody who could not do a thing has tried it, and it failed or was refused.
 
 use crate::claims::Verdict;
-use crate::claims::account::{Attempt, attempted};
+use crate::claims::command::{Attempt, attempted};
 use crate::claims::judge::{Judged, View, event};
 use crate::{Evidence, Severity};
 

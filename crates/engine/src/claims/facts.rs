@@ -66,6 +66,8 @@ pub(crate) struct Touch {
     pub time_ns: Nanos,
     /// It was tried, and failed.
     pub failed: bool,
+    /// A run of tests or a build did it by itself: it asks for its updates.
+    pub by_run: bool,
 }
 
 #[derive(Default)]
@@ -172,6 +174,13 @@ impl Facts {
             self.runs.pop_front();
             self.forgotten = true;
         }
+    }
+
+    /// Is this run one of tests, or a build?
+    pub fn is_check(&self, process: ProcessKey) -> bool {
+        self.runs.iter().rev().take(FEW).any(|r| {
+            r.process == process && matches!(r.runner.purpose, Purpose::Test | Purpose::Build | Purpose::Lint)
+        })
     }
 
     pub fn end(&mut self, process: ProcessKey, end: End) {

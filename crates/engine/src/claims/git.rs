@@ -28,7 +28,7 @@ pub(crate) fn committed(view: &View<'_>) -> Judged {
     if !view.whole {
         return alone::published(view, Purpose::Commit).unwrap_or_else(|| view.absent("no commit is"));
     }
-    if let Some(judged) = named(view, Purpose::Commit) {
+    if let Some(judged) = named(view, Purpose::Commit).or_else(|| earlier(view)) {
         return judged;
     }
     Judged::new(Verdict::Contradicted, "nothing was committed: no `git commit` ran, and no branch was moved")
@@ -42,6 +42,16 @@ fn named(view: &View<'_>, purpose: Purpose) -> Option<Judged> {
     let run = runs.iter().rev().find(|r| r.purpose == purpose && view.before(r.place))?;
     let why = format!("a call of it has `{}`, but no such program was seen", run.name);
     Some(Judged::new(Verdict::Unverifiable, why).by([run.evidence.clone()]))
+}
+
+/// It goes on from an earlier run, which may have done it.
+fn earlier(view: &View<'_>) -> Option<Judged> {
+    view.agent.claims.account.continues.then(|| {
+        Judged::new(
+            Verdict::Unverifiable,
+            "this run did not; its session began in an earlier one, which may have",
+        )
+    })
 }
 
 pub(crate) fn pushed(view: &View<'_>) -> Judged {
@@ -79,7 +89,7 @@ pub(crate) fn pushed(view: &View<'_>) -> Judged {
     if !view.whole {
         return alone::published(view, Purpose::Push).unwrap_or_else(|| view.absent("no push is"));
     }
-    if let Some(judged) = named(view, Purpose::Push) {
+    if let Some(judged) = named(view, Purpose::Push).or_else(|| earlier(view)) {
         return judged;
     }
     Judged::new(Verdict::Contradicted, "nothing was pushed: no `git push` ran")

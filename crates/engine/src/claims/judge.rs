@@ -22,17 +22,23 @@ pub(crate) struct Judged {
     pub evidence: Vec<Evidence>,
     /// `Some`: it is a finding.
     pub severity: Option<Severity>,
+    /// By what the account tells, not by the record.
+    pub by_account: bool,
 }
 
 impl Judged {
     pub fn new(verdict: Verdict, reason: impl Into<String>) -> Self {
-        Judged { verdict, reason: reason.into(), evidence: Vec::new(), severity: None }
+        Judged { verdict, reason: reason.into(), evidence: Vec::new(), severity: None, by_account: false }
     }
 
     pub fn by(mut self, evidence: impl IntoIterator<Item = Evidence>) -> Self {
         self.evidence.extend(evidence);
         self.evidence.truncate(EVIDENCE_MAX);
         self
+    }
+
+    pub fn by_account(self) -> Self {
+        Judged { by_account: true, ..self }
     }
 
     pub fn at(mut self, severity: Severity) -> Self {
@@ -69,7 +75,9 @@ impl View<'_> {
     /// Nothing is known to be missing from what the account told.
     pub fn account_whole(&self) -> bool {
         let coverage = &self.agent.state.coverage;
-        coverage.account && coverage.unreadable.is_empty() && !self.agent.claims.account.clipped
+        let account = &self.agent.claims.account;
+        let kept = account.main && !account.clipped && !account.continues;
+        coverage.account && coverage.unreadable.is_empty() && kept
     }
 
     /// Nothing shows it: does that say something?
@@ -253,7 +261,8 @@ fn squeeze(text: &str) -> String {
 pub(crate) fn before<'a>(list: &'a [Touch], view: &View<'_>) -> Option<&'a Touch> {
     let by_ns = view.by_ns;
     let then = || list.iter().rev().filter(|t| t.time_ns <= by_ns);
-    then().find(|t| !t.failed).or_else(|| then().next())
+    let rank = |t: &&Touch| (t.by_run, t.failed);
+    then().min_by_key(rank)
 }
 
 fn network(view: &View<'_>) -> Judged {
@@ -265,9 +274,13 @@ fn network(view: &View<'_>) -> Judged {
         Some(touch) => {
             // Whether a connection that was begun came about, the record does not always tell.
             let did = if touch.failed { "tried to reach" } else { "reached out to" };
-            Judged::new(Verdict::Contradicted, format!("a tool of it {did} `{}`", shorten(&touch.detail)))
+            let (who, severity) = match touch.by_run {
+                true => ("a run of tests or a build", Severity::Info),
+                false => ("a tool of it", Severity::Medium),
+            };
+            Judged::new(Verdict::Contradicted, format!("{who} {did} `{}`", shorten(&touch.detail)))
                 .by([event(touch.seq)])
-                .at(view.severity(touch.time_ns, Severity::Medium))
+                .at(view.severity(touch.time_ns, severity))
         }
         None if view.agent.state.coverage.record_whole() && view.record => {
             Judged::new(Verdict::Supported, "no tool of it reached beyond this machine")
@@ -371,7 +384,9 @@ fn no_errors(view: &View<'_>) -> Judged {
         Some(0) => {
             Judged::new(Verdict::Supported, format!("`{}` ended well", run.name)).by(run_evidence(run))
         }
-        Some(status) if status < 128 && purposes.len() < 3 && tests_pass::is_failure(view, run) => {
+        Some(status)
+            if purposes.len() < 3 && !tests_pass::is_part(&clause) && tests_pass::is_failure(view, run) =>
+        {
             Judged::new(Verdict::Contradicted, format!("`{}` ended with status {status}", run.name))
                 .by(run_evidence(run))
                 .at(Severity::Medium)

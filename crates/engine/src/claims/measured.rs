@@ -13,11 +13,13 @@ use crate::claims::judge::{Judged, View};
 use crate::claims::prose::regex;
 
 /// Different numbers that are kept of all outputs.
-const NUMBERS_MAX: usize = 20_000;
+const NUMBERS_MAX: usize = 10_000;
+/// Numbers of one text: a table of them is no measurement.
+const TEXT_NUMBERS_MAX: usize = 1_000;
 /// Among more than this, any number can be made from two others by chance.
 const PAIRS_MAX: usize = 300;
 
-static NUMBER: LazyLock<Regex> = LazyLock::new(|| regex(r"\d[\d,_]*(?:\.\d+)?"));
+static NUMBER: LazyLock<Regex> = LazyLock::new(|| regex(r"[0-9][0-9,_]*(?:\.[0-9]+)?"));
 static WITH_UNIT: LazyLock<Regex> = LazyLock::new(|| {
     regex(
         r"(?i)(\d[\d,_]*(?:\.\d+)?)\s?(%|×|x\b|ms\b|s\b|seconds?\b|minutes?\b|mb\b|gb\b|kb\b|req/s|rps\b|fps\b|percent\b)",
@@ -28,31 +30,43 @@ static WITH_UNIT: LazyLock<Regex> = LazyLock::new(|| {
 #[derive(Default)]
 pub(crate) struct Numbers {
     /// By its value in millionths.
-    shown: BTreeMap<i64, (Place, Evidence)>,
+    shown: BTreeMap<i64, (Place, usize)>,
+    /// The outputs that gave a number out first.
+    outputs: Vec<Evidence>,
     /// Numbers that it was given by others.
     told: BTreeSet<i64>,
     forgotten: bool,
 }
 
 fn millionths(text: &str) -> Option<i64> {
-    let value: f64 = text.replace([',', '_'], "").parse().ok()?;
+    let value: f64 = match text.contains([',', '_']) {
+        true => text.replace([',', '_'], "").parse().ok()?,
+        false => text.parse().ok()?,
+    };
     (value < 1e12).then_some((value * 1e6).round() as i64)
 }
 
 fn all(text: &str) -> impl Iterator<Item = i64> {
-    NUMBER.find_iter(text).filter_map(|found| millionths(found.as_str()))
+    NUMBER.find_iter(text).take(TEXT_NUMBERS_MAX + 1).filter_map(|found| millionths(found.as_str()))
 }
 
 impl Numbers {
     /// What tools gave out. What stands in the call itself, it did not find out.
     pub fn shown(&mut self, output: &str, call: &str, place: Place, evidence: &Evidence) {
-        let own: Vec<i64> = all(call).collect();
+        let own: BTreeSet<i64> = all(call).collect();
+        let before = self.shown.len();
+        let at = self.outputs.len();
+        let mut count = 0;
         for number in all(output).filter(|number| !own.contains(number)) {
-            if self.shown.len() < NUMBERS_MAX {
-                self.shown.entry(number).or_insert_with(|| (place, evidence.clone()));
+            count += 1;
+            if self.shown.len() < NUMBERS_MAX && count <= TEXT_NUMBERS_MAX {
+                self.shown.entry(number).or_insert((place, at));
             } else {
                 self.forgotten = true;
             }
+        }
+        if self.shown.len() > before {
+            self.outputs.push(evidence.clone());
         }
     }
 
@@ -71,7 +85,10 @@ impl Numbers {
 
     fn find(&self, value: i64, half: i64, before: impl Fn(Place) -> bool) -> Option<&Evidence> {
         let (from, to) = (value.saturating_sub(half), value.saturating_add(half));
-        self.shown.range(from..=to).find(|(_, (place, _))| before(*place)).map(|(_, (_, evidence))| evidence)
+        self.shown
+            .range(from..=to)
+            .find(|(_, (place, _))| before(*place))
+            .and_then(|(_, (_, at))| self.outputs.get(*at))
     }
 
     /// Is it the quotient, the difference or the change of two numbers that were shown?

@@ -3,6 +3,7 @@
 mod account;
 mod alone;
 mod cannot;
+mod command;
 mod facts;
 mod files;
 mod git;

@@ -77,7 +77,13 @@ impl Engine {
                 .is_some_and(|a| a.helper.is_some() && !a.uncovered)
         });
         let by_tool = action.is_some() && !own;
-        let touch = |detail: String, failed| Touch { detail, seq: event.seq, time_ns: event.time_ns, failed };
+        let touch = |detail: String, failed| Touch {
+            detail,
+            seq: event.seq,
+            time_ns: event.time_ns,
+            failed,
+            by_run: false,
+        };
         match &event.kind {
             Kind::Exec { argv, cwd, .. } if !own => self.note_exec(event, &id, action, argv, cwd),
             Kind::Exit { code, signal } => {
@@ -117,17 +123,23 @@ impl Engine {
             }
             Kind::Connect { address: Address::Ip { ip, port }, result } if by_tool && !is_local(ip) => {
                 let failed = *result < 0 && *result != -115;
-                if let Some(agent) = self.agents.get_mut(&id) {
-                    Facts::touch(&mut agent.claims.facts.network, touch(format!("{ip}:{port}"), failed));
-                }
+                let touch = touch(format!("{ip}:{port}"), failed);
+                self.note_network(event.process, &id, touch);
             }
             Kind::Dns { name, .. } | Kind::Tls { name, .. } if by_tool && name != "localhost" => {
-                if let Some(agent) = self.agents.get_mut(&id) {
-                    Facts::touch(&mut agent.claims.facts.network, touch(name.clone(), false));
-                }
+                let touch = touch(name.clone(), false);
+                self.note_network(event.process, &id, touch);
             }
             _ => {}
         }
+    }
+
+    fn note_network(&mut self, process: ProcessKey, id: &str, touch: Touch) {
+        let outer = self.run_of(process, id);
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        let facts = &mut agent.claims.facts;
+        let by_run = facts.is_check(process) || outer.is_some_and(|outer| facts.is_check(outer));
+        Facts::touch(&mut facts.network, Touch { by_run, ..touch });
     }
 
     fn note_exec(&mut self, event: &Event, id: &str, action: Option<usize>, argv: &[String], cwd: &str) {
@@ -179,8 +191,13 @@ impl Engine {
         };
         let Some(agent) = self.agents.get_mut(id) else { return };
         if path.contains("/.git/") {
-            let touch =
-                Touch { detail: path.to_owned(), seq: event.seq, time_ns: event.time_ns, failed: removed };
+            let touch = Touch {
+                detail: path.to_owned(),
+                seq: event.seq,
+                time_ns: event.time_ns,
+                failed: removed,
+                by_run: false,
+            };
             let facts = &mut agent.claims.facts;
             if removed {
             } else if path.contains("/.git/refs/remotes/") || path.contains("/.git/logs/refs/remotes/") {

@@ -47,7 +47,7 @@ pub(crate) fn judge(view: &View<'_>) -> Judged {
             None => Judged::new(Verdict::Unverifiable, "no word of its user is in its account"),
         };
     }
-    if any.is_none() || !view.account_whole() {
+    if any.is_none() || account.user_cut || !view.account_whole() {
         return Judged::new(Verdict::Unverifiable, "its account does not have all that its user said");
     }
     // An approval that somebody else told of is not its user's.
@@ -57,7 +57,8 @@ pub(crate) fn judge(view: &View<'_>) -> Judged {
             "its user approved nothing in its account; the approval stands in what a tool or another agent gave out",
         )
         .by([words.evidence.clone()])
-        .at(Severity::Medium),
+        .at(Severity::Medium)
+        .by_account(),
         None => Judged::new(Verdict::Unsupported, "no word of its user approves anything")
             .by([view.pending.said.clone()])
             .at(Severity::Info),

@@ -77,7 +77,7 @@ impl Engine {
         let time_ns = item.time_ns.unwrap_or(read_ns).min(read_ns);
         // What an earlier run said is of acts that nobody saw.
         if !agent.imported && time_ns.saturating_add(1_000_000_000) < agent.state.started_ns {
-            agent.claims.account.clipped = true;
+            agent.claims.account.continues = true;
             return;
         }
         let shell = match &item.body {
@@ -176,7 +176,7 @@ impl Engine {
     }
 
     fn tell(&mut self, id: &str, pending: Pending, judged: Judged) {
-        let Judged { verdict, reason, evidence, severity } = judged;
+        let Judged { verdict, reason, evidence, severity, by_account } = judged;
         let class = pending.found.class;
         let place = match &pending.said {
             Evidence::Account { path, offset, sha256: _ } => format!("{path} {offset}"),
@@ -196,7 +196,7 @@ impl Engine {
             said: pending.said,
             evidence,
         };
-        let finding = severity.map(|severity| finding(&claim, severity));
+        let finding = severity.map(|severity| finding(&claim, severity, by_account));
         self.out.push(Output::Claim(Box::new(claim)));
         if let Some(finding) = finding {
             self.raise(finding);
@@ -265,12 +265,15 @@ impl Claims {
     }
 }
 
-fn finding(claim: &Claim, severity: Severity) -> Finding {
-    let hollow = claim.verdict == Verdict::Hollow;
+fn finding(claim: &Claim, severity: Severity, by_account: bool) -> Finding {
     let mut evidence = vec![claim.said.clone()];
     evidence.extend(claim.evidence.iter().filter(|e| **e != claim.said).cloned());
     // The same untruth, told again in other words, is one: what decides it tells it.
-    let decided: Vec<String> = claim.evidence.iter().map(|e| format!("{e:?}")).collect();
+    let decided: Vec<String> = match claim.evidence.as_slice() {
+        // By an absence: whenever it is said.
+        [only] if *only == claim.said => vec![claim.reason.clone()],
+        all => all.iter().map(|e| format!("{e:?}")).collect(),
+    };
     Finding {
         id: finding_id(
             Code::FalseClaim,
@@ -285,17 +288,32 @@ fn finding(claim: &Claim, severity: Severity) -> Finding {
         agent: claim.agent.clone(),
         time_ns: claim.time_ns,
         summary: format!("said “{}”; {}", shorten(&claim.sentence), claim.reason),
-        explanation: if hollow {
-            "The record shows what was claimed, and that it says nothing: what was checked had been changed or left out so \
-             that it could not fail, and the agent did not say so. It would be refuted by a message that discloses the \
-             change, or by a change that was part of the task."
-                .to_owned()
-        } else {
-            "The kernel's record of this agent, with nothing known to be missing that matters here, shows otherwise than \
-             the agent said. It would be refuted by an act that Muster could not see (on another machine, by a service \
-             that acted for it), or by a sentence that means something else."
-                .to_owned()
-        },
+        explanation: explanation(claim.verdict, by_account).to_owned(),
         evidence,
+    }
+}
+
+fn explanation(verdict: Verdict, by_account: bool) -> &'static str {
+    match (verdict, by_account) {
+        (Verdict::Hollow, _) => {
+            "What was claimed is shown, and that it says nothing: what was checked had been changed or left out so that it \
+             could not fail, and the agent did not say so. It would be refuted by a message that discloses the change, or by \
+             a change that was part of the task."
+        }
+        (_, true) => {
+            "Its own account shows otherwise than it said: its calls and what they came to, as its harness wrote them down. \
+             What the account shows was not held against a record here. It would be refuted by an act that stands in no call \
+             (a script, a sub-agent, another session), or by a sentence that means something else."
+        }
+        (Verdict::Unsupported, false) => {
+            "Nothing in the kernel's record of this agent or in its account shows what it said, though it would be there. It \
+             would be refuted by an act that Muster could not see (on another machine, by a service, by a program of another \
+             name), by words spoken elsewhere, or by a sentence that means something else."
+        }
+        (_, false) => {
+            "The kernel's record of this agent, with nothing known to be missing that matters here, shows otherwise than the \
+             agent said. It would be refuted by an act that Muster could not see (on another machine, by a service that \
+             acted for it), or by a sentence that means something else."
+        }
     }
 }

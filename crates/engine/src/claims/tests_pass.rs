@@ -30,11 +30,16 @@ static PART: LazyLock<Regex> = LazyLock::new(|| {
 static ALL: LazyLock<Regex> =
     LazyLock::new(|| regex(r"(?i)\b(?:all|every|everything|entire|full|whole|suite)\b"));
 
+/// It speaks of some of them.
+pub(crate) fn is_part(clause: &str) -> bool {
+    !ALL.is_match(clause) && PART.is_match(clause)
+}
+
 pub(crate) fn judge(view: &View<'_>) -> Judged {
     let facts = &view.agent.claims.facts;
     let clause = &view.pending.found.clause;
     let all = ALL.is_match(clause);
-    let part = !all && PART.is_match(clause);
+    let part = is_part(clause);
     let mut runs = facts.runs_of(Purpose::Test, view.by_ns).peekable();
     let Some(begun) = runs.peek().copied() else {
         return alone::tests(view, all, part).unwrap_or_else(|| never(view));
@@ -211,8 +216,9 @@ fn could_test(view: &View<'_>) -> bool {
             || matches!(program, "sh" | "bash" | "dash" | "zsh")
                 && words.next().is_some_and(|w| w.starts_with('-'))
     };
+    let account = &view.agent.claims.account;
     let told =
-        view.agent.claims.account.user.iter().any(|w| w.text.contains("pass") || w.text.contains("green"));
+        account.user_cut || account.user.iter().any(|w| w.text.contains("pass") || w.text.contains("green"));
     facts.executed_forgotten
         || told
         || facts.executed.iter().any(|(_, _, line)| !idle(line))
