@@ -437,6 +437,20 @@ impl<'a> Set<'a> {
                 let unmandated = roll.iter().filter(|agent| agent["mandate"].is_null());
                 ours = unmandated.filter(|agent| self.worked_in(stage, agent, &project)).collect();
             }
+            // Agents that these started are theirs, whatever they are called.
+            loop {
+                let parents: Vec<&Value> = ours.iter().map(|agent| &agent["agent"]).collect();
+                let more: Vec<&Value> = roll
+                    .iter()
+                    .filter(|agent| {
+                        parents.contains(&&agent["parent"]) && !parents.contains(&&agent["agent"])
+                    })
+                    .collect();
+                if more.is_empty() {
+                    break;
+                }
+                ours.extend(more);
+            }
             let over = !ours.is_empty() && ours.iter().all(|agent| agent["state"] == "ended");
             if over || begun.elapsed() > ENDED && !ours.is_empty() {
                 return Ok(ours
