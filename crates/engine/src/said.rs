@@ -111,7 +111,10 @@ impl Engine {
             Body::Result { call_id, status, exit_code, output, output_len, process_group: _ } => {
                 let Some(index) = agent.call_by_id.get(&call_id).copied() else { return };
                 let Some(call) = agent.calls.get_mut(&index) else { return };
-                let compared = !agent.imported && call.class == Class::Execute;
+                // What ended before the agent began (a resumed session) was never seen.
+                let seen = time_ns >= agent.state.started_ns;
+                let ended = matches!(status, Status::Ok | Status::Failed);
+                let compared = !agent.imported && seen && ended && call.class == Class::Execute;
                 // Of what is longer, only the beginning is here.
                 let shown = (compared && output_len <= Item::OUTPUT_MAX as u64)
                     .then(|| command_output(&agent.state.product, &output))
@@ -128,7 +131,7 @@ impl Engine {
                     Some(_) => return,
                 }
                 if compared {
-                    agent.results_open.insert(index);
+                    agent.open_result(index);
                 }
             }
             Body::TurnEnd => agent.turn_end_ns = Some(time_ns),
