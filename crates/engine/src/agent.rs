@@ -30,6 +30,10 @@ pub(crate) const WRITES_UNREAD_MAX: usize = 1_000;
 /// Actions remembered per call: a sandbox that refuses a command has it run again, once or twice.
 pub(crate) const ACTIONS_OF_CALL_MAX: usize = 8;
 
+/// Results that wait to be held against the record, with up to 16 KiB of output each: they come as fast as an agent works,
+/// but for a long account that is read at once.
+pub(crate) const RESULTS_MAX: usize = 512;
+
 /// Processes remembered per agent that outlived their action and ended: more of them are more of the same.
 pub(crate) const OUTLIVED_MAX: usize = 1_000;
 
@@ -317,6 +321,22 @@ impl Agent {
             }
         }
         index
+    }
+
+    /// Keeps a result until it can be held against the record. The oldest gives way when there are too many.
+    pub fn open_result(&mut self, index: usize) {
+        self.results_open.insert(index);
+        while self.results_open.len() > RESULTS_MAX {
+            let Some(oldest) = self.results_open.pop_first() else { break };
+            self.close_result(oldest);
+        }
+    }
+
+    pub fn close_result(&mut self, index: usize) {
+        self.results_open.remove(&index);
+        if let Some(result) = self.calls.get_mut(&index).and_then(|call| call.result.as_mut()) {
+            result.end.shown = None;
+        }
     }
 
     /// Keeps a write. The older half gives way when there are too many: what cannot be matched any more cannot be

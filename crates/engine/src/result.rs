@@ -46,12 +46,7 @@ impl Engine {
                 }
                 Some(Ready::Never) | None => {}
             }
-            agent.results_open.remove(&index);
-            if let Some(result) = agent.calls.get_mut(&index).and_then(|call| call.result.as_mut())
-                && result.end.status != Status::Running
-            {
-                result.end.shown = None;
-            }
+            agent.close_result(index);
         }
         for finding in findings {
             self.raise(finding);

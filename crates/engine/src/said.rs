@@ -176,7 +176,10 @@ impl Engine {
             return;
         };
         let Some(call) = agent.calls.get_mut(&index) else { return };
-        let compared = !agent.imported && call.class == Class::Execute;
+        // What ended before the agent began (a resumed session) was never seen.
+        let seen = time_ns >= agent.state.started_ns;
+        let ended = matches!(status, Status::Ok | Status::Failed);
+        let compared = !agent.imported && seen && ended && call.class == Class::Execute;
         // Of what is longer, only the beginning is here.
         let shown = (compared && output_len <= Item::OUTPUT_MAX as u64)
             .then(|| command_output(&agent.state.product, &output))
@@ -193,7 +196,7 @@ impl Engine {
             Some(_) => return,
         }
         if compared {
-            agent.results_open.insert(index);
+            agent.open_result(index);
         }
     }
 
