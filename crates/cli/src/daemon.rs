@@ -210,6 +210,9 @@ impl Daemon {
                 }
                 match output {
                     Output::Agent(state) => {
+                        if state.state == State::Ended {
+                            drop(self.tail.send(tail::Request::Ended { agent: state.agent.clone() }));
+                        }
                         if matches!(state.state, State::Ended | State::Out)
                             && let Some(cgroup) = self.cgroups.remove(&state.agent)
                         {

@@ -19,7 +19,7 @@ impl Engine {
         let id = member.agent;
         let is_root = self.agents.get(&id).is_some_and(|a| a.state.root == key);
         match member.role {
-            Role::Harness if is_root => self.harnesses.push(key),
+            Role::Harness if is_root || process.harness => self.harnesses.push(key),
             Role::Harness => self.begin_action(&id, key, seq),
             Role::Action(index) => {
                 let begins = self

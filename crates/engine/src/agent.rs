@@ -339,6 +339,15 @@ impl Agent {
         }
     }
 
+    /// Nothing of this run belongs to this call.
+    pub fn close_call(&mut self, index: usize) {
+        self.calls_open.remove(&index);
+        self.unjoined.remove(&index);
+        if let Some(call) = self.calls.get_mut(&index) {
+            call.decided = true;
+        }
+    }
+
     /// Keeps a write. The older half gives way when there are too many: what cannot be matched any more cannot be
     /// judged, and coverage says so as soon as there is an account to judge it by.
     pub fn add_write(&mut self, write: Write) {

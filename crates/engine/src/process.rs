@@ -31,6 +31,8 @@ pub(crate) struct Process {
     pub argv_cut: bool,
     pub time_ns: Nanos,
     pub ended: bool,
+    /// It was itself seen to run the agent's own program: what it goes on as may be that program again (`env`, a launcher).
+    pub harness: bool,
     /// It forked and has not executed a file of its own: it still runs its parent's program.
     pub forked: bool,
     pub member: Option<Membership>,
@@ -105,6 +107,7 @@ impl Processes {
             argv_cut: false,
             time_ns,
             ended: false,
+            harness: false,
             forked: true,
             member: None,
         });

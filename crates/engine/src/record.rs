@@ -27,6 +27,7 @@ impl Engine {
             argv_cut: false,
             time_ns: self.time_ns,
             ended: false,
+            harness: false,
             forked: false,
             member: None,
         });
@@ -161,6 +162,7 @@ impl Engine {
         process.time_ns = event.time_ns;
         process.ended = false;
         process.forked = true;
+        process.harness = false;
         process.member = None;
         self.processes.insert(process);
         self.attribute(child, event.seq);
@@ -274,8 +276,12 @@ impl Engine {
             // A database is shared by all agents of its product.
             let shared = location.format.framing() == muster_account::Framing::Rows;
             let key = if shared { format!("{path}\n{id}") } else { path.to_owned() };
-            if self.account_paths.contains_key(&key) {
-                return;
+            if let Some(known) = self.account_paths.get(&key) {
+                // A session that another agent takes up again: from now on it is that one's account.
+                let ended = self.agents.get(known).is_none_or(|agent| agent.root_ended_ns.is_some());
+                if *known == id || !ended {
+                    return;
+                }
             }
             self.account_paths.insert(key, id.clone());
             let Some(agent) = self.agents.get(&id) else { return };

@@ -158,8 +158,12 @@ impl Engine {
         let member = process.member.clone();
         let parent = process.parent;
         let Some(product) = product else {
-            if member.is_none() {
-                self.on_marked_stranger(key);
+            match member {
+                None => self.on_marked_stranger(key),
+                Some(member) if member.role == Role::Harness => {
+                    self.on_harness_gone_on(key, &member.agent, seq)
+                }
+                Some(_) => {}
             }
             return;
         };
@@ -181,6 +185,7 @@ impl Engine {
                 }
                 self.withdraw_action(&member.agent, key);
                 self.join_agent(key, &member.agent, member.by, Role::Harness, seq);
+                self.mark_harness(key, true);
                 return;
             }
             if agent.state.product == "unknown" {
@@ -189,6 +194,22 @@ impl Engine {
             }
         }
         self.add_product_agent(key, &product, seq);
+    }
+
+    fn mark_harness(&mut self, key: ProcessKey, is: bool) {
+        if let Some(process) = self.processes.get_mut(key) {
+            process.harness = is;
+        }
+    }
+
+    /// A process that ran the agent's own program goes on as another one: an act, as if it had forked for it.
+    fn on_harness_gone_on(&mut self, key: ProcessKey, id: &str, seq: u64) {
+        let is_root = self.agents.get(id).is_some_and(|agent| agent.state.root == key);
+        let was = self.processes.get(key).is_some_and(|process| process.harness);
+        if was && !is_root {
+            self.mark_harness(key, false);
+            self.on_executed(key, seq);
+        }
     }
 
     /// An enrolled (or behaving) agent turns out to be a product: same agent, better known.
@@ -204,6 +225,7 @@ impl Engine {
         self.withdraw_action(id, key);
         self.demote_harness(id, key);
         self.join_agent(key, id, by, Role::Harness, 0);
+        self.mark_harness(key, true);
         self.read_configuration(id, key);
         self.publish_now(id);
     }

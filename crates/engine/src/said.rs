@@ -12,6 +12,8 @@ use crate::orphan::Orphan;
 use crate::reconcile::shorten;
 use crate::{Code, Evidence, Finding, Severity, Stage};
 
+/// What an agent says when it ends may have a time a little later.
+const LATE_NS: Nanos = 5_000_000_000;
 /// Arguments of a call that are kept, in bytes: files that a call writes are longer, and are in the ledger.
 const ARGUMENTS_MAX: usize = 2 * 1024;
 
@@ -55,6 +57,10 @@ impl Engine {
     fn on_item(&mut self, id: &str, read_ns: Nanos, evidence: &Evidence, item: Item) {
         let Some(agent) = self.agents.get_mut(id) else { return };
         let time_ns = item.time_ns.unwrap_or(read_ns);
+        // Said after its end: by another run, which goes on with the same session.
+        if !agent.imported && agent.root_ended_ns.is_some_and(|at| time_ns > at.saturating_add(LATE_NS)) {
+            return;
+        }
         if let (true, Some(said_ns)) = (agent.imported, item.time_ns) {
             let state = &mut agent.state;
             // It began with the first thing it said, as far as anybody can tell.
@@ -93,6 +99,9 @@ impl Engine {
                 if agent.call_by_id.contains_key(&call_id) {
                     return;
                 }
+                // Calls of an earlier run (a resumed session) are older than the agent: what became of them is not this one's.
+                let of_this_run =
+                    agent.imported || time_ns.saturating_add(1_000_000_000) >= agent.state.started_ns;
                 if let Some(command) = &command {
                     agent.told.push(time_ns, false, command);
                     agent.state.doing = shorten(command);
@@ -102,15 +111,15 @@ impl Engine {
                         None => tool.clone(),
                     };
                 }
-                // Calls of an earlier run (a resumed session) are older than the agent.
-                let of_this_run = time_ns.saturating_add(1_000_000_000) >= agent.state.started_ns;
                 if of_this_run && matches!(class, Class::Execute | Class::Edit | Class::Delete | Class::Move)
                 {
                     agent.first_call_ns =
                         Some(agent.first_call_ns.map_or(time_ns, |first| first.min(time_ns)));
                 }
-                agent.turn_end_ns = None;
-                agent.state.calls += 1;
+                if of_this_run {
+                    agent.turn_end_ns = None;
+                    agent.state.calls += 1;
+                }
                 arguments.truncate(arguments.floor_char_boundary(ARGUMENTS_MAX));
                 let index = agent.add_call(Call {
                     call_id,
@@ -132,8 +141,12 @@ impl Engine {
                     actions: Vec::new(),
                     decided: false,
                 });
-                self.note_retry_call(id, index);
-                self.note_command_impact(id, index);
+                if of_this_run {
+                    self.note_retry_call(id, index);
+                    self.note_command_impact(id, index);
+                } else {
+                    agent.close_call(index);
+                }
             }
             Body::Effective { call_id, command, arguments: _ } => {
                 if let Some(call) = agent.call_by_id.get(&call_id).and_then(|i| agent.calls.get_mut(i)) {

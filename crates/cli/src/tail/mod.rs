@@ -35,6 +35,8 @@ const FILES_MAX: usize = 50_000;
 pub enum Request {
     /// `cwd` and `since_ns` (the agent's start) tell whose a session is, where several agents share one file.
     Follow { agent: AgentId, path: String, format: Format, cwd: String, since_ns: u64 },
+    /// This agent ended: another one may go on with its sessions.
+    Ended { agent: AgentId },
     /// Nothing of this agent any more.
     Forget { agent: AgentId },
 }
@@ -80,6 +82,9 @@ pub fn run(requests: &Receiver<Request>, send: &dyn Fn(Input)) {
                     watches.insert(watch, path.clone());
                 }
                 follow(&mut files, agent, path, format, send);
+            }
+            Ok(Request::Ended { agent }) => {
+                databases.values_mut().for_each(|database| database.end(&agent));
             }
             Ok(Request::Forget { agent }) => {
                 files.retain(|_, file| file.agent != agent);
@@ -129,9 +134,13 @@ fn follow(
     format: Format,
     send: &dyn Fn(Input),
 ) {
-    if files.contains_key(&path) {
-        return;
+    match files.get_mut(&path) {
+        Some(file) if file.agent == agent => return,
+        // Another agent goes on with the session: what the first one said is taken first.
+        Some(file) => while look(&path, file, send) {},
+        None => {}
     }
+    files.remove(&path);
     if files.len() >= FILES_MAX {
         let error = format!("{FILES_MAX} accounts are read already");
         send(Input::AccountState {

@@ -35,6 +35,7 @@ struct Writer {
     agent: AgentId,
     cwd: String,
     since_ms: i64,
+    ended: bool,
 }
 
 struct Row {
@@ -74,10 +75,16 @@ impl Database {
         });
         let since_ms = i64::try_from(since_ns / 1_000_000).unwrap_or(0) - SLACK_MS;
         self.since_ms = self.since_ms.min(since_ms);
-        self.agents.push(Writer { agent, cwd, since_ms });
+        self.agents.push(Writer { agent, cwd, since_ms, ended: false });
         // Sessions that nobody could be named for may be this one's.
         self.sessions.retain(|_, of| of.is_some());
         self.version = -1;
+    }
+
+    pub fn end(&mut self, agent: &AgentId) {
+        for writer in self.agents.iter_mut().filter(|w| w.agent == *agent) {
+            writer.ended = true;
+        }
     }
 
     /// This agent is gone. `true`: nobody is left.
@@ -193,10 +200,26 @@ impl Database {
         self.agents.iter().map(|w| w.since_ms).max().unwrap_or(i64::MAX)
     }
 
+    /// A session of an agent that ended goes on: by the one that began last in the same folder, before the row changed.
+    fn successor(&self, owner: &AgentId, updated: i64) -> Option<AgentId> {
+        let owner = self.agents.iter().find(|w| w.agent == *owner && w.ended)?;
+        self.agents
+            .iter()
+            .filter(|w| w.agent != owner.agent && !w.ended && w.cwd == owner.cwd)
+            .filter(|w| owner.since_ms < w.since_ms && w.since_ms + SLACK_MS <= updated)
+            .max_by_key(|w| w.since_ms)
+            .map(|w| w.agent.clone())
+    }
+
     /// The agent whose session this row is of: the one in the session's folder that began last before the row changed.
     fn whose(&mut self, row: &Row) -> Option<AgentId> {
-        if let Some(known) = self.sessions.get(&row.session) {
-            return known.clone();
+        if let Some(known) = self.sessions.get(&row.session).cloned() {
+            let next = known.as_ref().and_then(|owner| self.successor(owner, row.updated));
+            if let Some(next) = next {
+                self.sessions.insert(row.session.clone(), Some(next.clone()));
+                return Some(next);
+            }
+            return known;
         }
         let directory = (row.table == "session" && row.id == row.session)
             .then(|| row.data.get("directory").and_then(Value::as_str))
@@ -225,7 +248,7 @@ impl Database {
 pub fn read_database(path: &str, agent: &str, send: &mut dyn FnMut(Input)) -> rusqlite::Result<()> {
     let mut database = Database::new(path);
     database.since_ms = 0;
-    database.agents.push(Writer { agent: agent.to_owned(), cwd: String::new(), since_ms: 0 });
+    database.agents.push(Writer { agent: agent.to_owned(), cwd: String::new(), since_ms: 0, ended: false });
     let rows = database.changed_rows()?;
     let send = std::cell::RefCell::new(send);
     for row in rows {

@@ -401,7 +401,8 @@ fn network_and_secrets() {
             curl(0).replace("c1", "c2").replace("101", "102")
         ),
         "contradicted no-network: a tool of it reached out to `192.0.2.7:443`",
-        "medium false-claim",
+        "medium false-claim
+         info omission",
     );
     check(
         "say 100 I made no network requests. I did not read any secrets.",
