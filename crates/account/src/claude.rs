@@ -157,7 +157,8 @@ impl Claude {
         };
         out.extend(decision(record, &call_id, &output));
         // Tools that are no shell have no exit code, and a shell that succeeded has 0 (the account only names others).
-        let shell = detail.is_some_and(|d| d.get("stdout").is_some());
+        // What went wrong is told as a text: one that did not is told of as if it had ended well.
+        let shell = detail.is_some_and(|d| d.get("stdout").is_some() || d.is_string());
         let ok = shell && status == Status::Ok;
         let exit_code =
             exit_code.or_else(|| match detail.and_then(|d| text(d, &["returnCodeInterpretation"])) {

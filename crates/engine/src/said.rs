@@ -206,6 +206,8 @@ impl Engine {
             }
             // What had gone on has ended now.
             Some(result) if result.end.status == Status::Running => result.end = end,
+            // Told again, and otherwise: what it says last is what a reader sees.
+            Some(result) if exit_code.is_some() && result.end.exit_code != exit_code => result.end = end,
             Some(_) => return,
         }
         if compared {
