@@ -19,6 +19,7 @@ mod exit;
 #[cfg(test)]
 mod fuzzing;
 mod identify;
+mod judge;
 mod screen;
 mod select;
 mod tail;

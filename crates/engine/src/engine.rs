@@ -87,6 +87,7 @@ impl Engine {
                 }
             }
             Input::Imported(imported) => self.on_imported(imported),
+            Input::Opinion(opinions) => self.on_opinions(opinions),
             Input::Tick { time_ns } => self.on_tick(time_ns),
             Input::ClockStep { time_ns, by_ns: _ } => {
                 self.time_ns = time_ns;

@@ -6,6 +6,11 @@
 mod cell;
 mod claims;
 mod findings;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
+pub mod judge;
+mod opinions;
 mod roll;
 mod show;
 mod time;
@@ -14,5 +19,6 @@ mod words;
 pub use cell::Style;
 pub use claims::claims;
 pub use findings::{event_line, finding, findings};
+pub use opinions::opinions;
 pub use roll::{roll, roll_empty};
 pub use show::{Show, show};

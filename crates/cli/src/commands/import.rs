@@ -12,10 +12,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use muster_account::{Format, Framing, Reader, detect, locate};
 use muster_engine::{AccountRecord, AgentId, Engine, Imported, Input, Output, Products};
 use muster_sensor::now_ns;
-use muster_server::{Retention, Store};
+use muster_server::{Retention, Store, StoreReader};
 
 use crate::Global;
 use crate::exit::{Exit, usage};
+use crate::judge::{Counts, Judge, JudgeOptions, Outcome};
 use crate::tail::read_database;
 
 /// Bytes read at a time: what an import holds in memory does not grow with its files.
@@ -37,6 +38,8 @@ pub struct Import {
     /// Print what was read as one JSON object per line.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    judge: JudgeOptions,
 }
 
 /// A file, and whose it is.
@@ -71,10 +74,15 @@ struct Work {
     uncommitted: u64,
     unknown: u64,
     bar: ProgressBar,
+    data: PathBuf,
+    judge: Option<Judge>,
+    /// The agent whose files are read now.
+    current: Option<AgentId>,
 }
 
 impl Import {
     pub fn run(self, global: &Global) -> Result<Exit> {
+        let judge = self.judge.open()?;
         let mut files = Vec::new();
         let mut skipped = Vec::new();
         for path in &self.paths {
@@ -119,6 +127,9 @@ impl Import {
             uncommitted: 0,
             unknown: 0,
             bar: bar(total),
+            data: global.data.clone(),
+            judge,
+            current: None,
         };
         let begun = Instant::now();
         let mut unreadable = 0;
@@ -131,6 +142,7 @@ impl Import {
         }
         work.take(Input::Tick { time_ns: now_ns() })?;
         work.take(Input::Stop { time_ns: now_ns() })?;
+        work.ask_model()?;
         work.store.commit(true)?;
         work.bar.finish_and_clear();
         let seconds = begun.elapsed().as_secs_f64();
@@ -140,7 +152,7 @@ impl Import {
             let summary = serde_json::json!({
                 "files": files.len(), "agents": work.agents, "records": work.records, "items": work.items,
                 "bytes": work.bytes, "unknown_records": work.unknown, "unreadable_files": unreadable,
-                "seconds": seconds,
+                "seconds": seconds, "opinions": work.judge.as_ref().map(|judge| counted(&judge.counts)),
             });
             writeln!(out, "{summary}")?;
         } else {
@@ -160,6 +172,15 @@ impl Import {
                     work.unknown
                 )?;
             }
+            if let Some(Counts { answers, opinions, dropped, unusable, not_asked }) =
+                work.judge.as_ref().map(|judge| judge.counts)
+            {
+                writeln!(
+                    out,
+                    "a model gave {opinions} opinions in {answers} answers; dropped: {dropped} opinions that do not \
+                     hold and {unusable} answers; not asked about: {not_asked} agents"
+                )?;
+            }
         }
         Ok(if unreadable + skipped.len() > 0 { Exit::Usage } else { Exit::Nothing })
     }
@@ -175,7 +196,14 @@ impl Work {
     fn apply(&mut self, outputs: Vec<Output>) -> Result<()> {
         for output in outputs {
             // Orders to a daemon mean nothing here.
-            if matches!(output, Output::Agent(_) | Output::Join(_) | Output::Finding(_) | Output::Claim(_)) {
+            if matches!(
+                output,
+                Output::Agent(_)
+                    | Output::Join(_)
+                    | Output::Finding(_)
+                    | Output::Claim(_)
+                    | Output::Opinion(_)
+            ) {
                 self.store.apply(&output)?;
             }
         }
@@ -187,10 +215,29 @@ impl Work {
         if !self.agents.insert(agent.clone()) {
             return Ok(());
         }
-        let products = self.products.clone();
-        let mut before = std::mem::replace(&mut self.engine, Engine::new(products));
-        let rest = before.step(Input::Stop { time_ns: now_ns() });
-        self.apply(rest)
+        let rest = self.engine.step(Input::Stop { time_ns: now_ns() });
+        self.apply(rest)?;
+        self.ask_model()?;
+        self.current = Some(agent.clone());
+        self.engine = Engine::new(self.products.clone());
+        Ok(())
+    }
+
+    /// With `--judge`: what a model thinks of the agent that was just read. The engine must still know that one.
+    fn ask_model(&mut self) -> Result<()> {
+        let (Some(judge), Some(agent)) = (&mut self.judge, &self.current) else { return Ok(()) };
+        self.store.commit(false)?;
+        let reader = StoreReader::open(&self.data)?;
+        let bar = &self.bar;
+        match judge.consider(&reader, agent, &|line| bar.suspend(|| eprintln!("{line}"))) {
+            Outcome::Opinions(opinions) => self.take(Input::Opinion(opinions)),
+            Outcome::Nothing => Ok(()),
+            // An import does not wait: the same command asks again.
+            Outcome::Later(_) => {
+                judge.counts.not_asked += 1;
+                Ok(())
+            }
+        }
     }
 
     fn file(&mut self, account: &Account) -> Result<()> {
@@ -284,6 +331,13 @@ impl Work {
         }
         Ok(())
     }
+}
+
+fn counted(counts: &Counts) -> serde_json::Value {
+    serde_json::json!({
+        "answers": counts.answers, "opinions": counts.opinions, "dropped": counts.dropped,
+        "unusable_answers": counts.unusable, "agents_not_asked": counts.not_asked,
+    })
 }
 
 fn bar(total: u64) -> ProgressBar {
