@@ -16,13 +16,19 @@ pub fn model_answer(bytes: &[u8]) {
     let (hostile, said) = text.split_once('\n').unwrap_or((&text, ""));
     let shown = shown(hostile);
     let asked = prompt(&shown, NONCE);
-    assert_eq!(asked.user.lines().count(), shown.lines.len() + 2, "a line of the agent's own: {}", asked.user);
+    assert_eq!(
+        asked.user.lines().count(),
+        shown.lines.len() + 2,
+        "a line of the agent's own: {}",
+        asked.user
+    );
     for (line, written) in shown.lines.iter().zip(asked.user.lines().skip(1)) {
         assert!(written.starts_with(&format!("[{}] ", line.id)));
         assert!(!line.text.contains('[') && muster_event::sanitize(&line.text) == line.text);
     }
     // Raw, as a message, and as an opinion with the right word: each goes further in.
-    let message = |content: &str| serde_json::json!({"choices": [{"message": {"content": content}}]}).to_string();
+    let message =
+        |content: &str| serde_json::json!({"choices": [{"message": {"content": content}}]}).to_string();
     let bodies = [
         said.to_owned(),
         message(said),

@@ -45,7 +45,8 @@ fn lines(opinion: &Opinion, style: &Style, out: &mut String) {
         None => "for review".to_owned(),
     };
     let head = format!("opinion {about}: {} ({} %)", opinion.label.name(), opinion.confidence);
-    let mut texts = vec![head, format!("model: “{}”", opinion.rationale), format!("quotes “{}”", opinion.quote)];
+    let mut texts =
+        vec![head, format!("model: “{}”", opinion.rationale), format!("quotes “{}”", opinion.quote)];
     texts.extend(opinion.cited.iter().map(|cited| format!("cites {} {}", cited.item, cited.text)));
     for (at, text) in texts.into_iter().enumerate() {
         let indent = if at == 0 { INDENT } else { 2 * INDENT };

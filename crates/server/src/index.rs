@@ -6,7 +6,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use muster_engine::{AccountRecord, AgentState, Claim, Evidence, Finding, Input, Join, Member, Opinions, Start};
+use muster_engine::{
+    AccountRecord, AgentState, Claim, Evidence, Finding, Input, Join, Member, Opinions, Start,
+};
 use muster_event::{Attribution, Nanos, ProbeState, ProcessKey, Snapshot};
 use muster_ledger::{Reader, SegmentInfo};
 use rusqlite::{Connection, OptionalExtension, params};

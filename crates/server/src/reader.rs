@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use muster_account::Item;
-use muster_engine::{AccountRecord, AgentId, AgentState, Claim, Code, Finding, Input, Join, Opinions, Severity, Start, Verdict};
+use muster_engine::{
+    AccountRecord, AgentId, AgentState, Claim, Code, Finding, Input, Join, Opinions, Severity, Start, Verdict,
+};
 use muster_event::{Attribution, Event, Lost, Nanos, ProbeState, ProcessKey};
 use muster_ledger::Reader;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
@@ -232,9 +234,8 @@ impl StoreReader {
 
     /// The last records of its accounts, in the order in which they were read.
     pub fn last_records(&self, agent: &str, limit: usize) -> Result<Vec<AccountRecord>> {
-        let mut statement = self
-            .conn
-            .prepare_cached("SELECT at FROM accounts WHERE agent = ?1 ORDER BY at DESC LIMIT ?2")?;
+        let mut statement =
+            self.conn.prepare_cached("SELECT at FROM accounts WHERE agent = ?1 ORDER BY at DESC LIMIT ?2")?;
         let mut rows = statement.query(params![agent, self::limit(Some(limit))])?;
         let mut records = Vec::new();
         while let Some(row) = rows.next()? {

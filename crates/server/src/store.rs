@@ -422,9 +422,18 @@ impl Store {
     /// Writes again what must stay, and takes the rest out of the index.
     fn rewrite(&mut self, keep: Keep, through: u64, dropped: &Dropped) -> Result<()> {
         self.index.begin()?;
-        for table in
-            ["agents", "members", "joins", "claims", "opinions", "accounts", "losses", "probes", "starts", "snapshots"]
-        {
+        for table in [
+            "agents",
+            "members",
+            "joins",
+            "claims",
+            "opinions",
+            "accounts",
+            "losses",
+            "probes",
+            "starts",
+            "snapshots",
+        ] {
             self.index.conn.execute(&format!("DELETE FROM {table} WHERE at <= ?1"), [int(through)])?;
         }
         keep.outputs.iter().try_for_each(|output| self.put(output))?;

@@ -788,11 +788,19 @@ pub const OPINIONS_FIELDS: &[Field] = &[
     ("endpoint", "string", "host and port of the server that was asked"),
     ("skeleton", "string", "SHA-256 of what the model was shown, in hex"),
     ("dropped", "integer", "opinions of the answer that did not pass the checks"),
-    ("opinions", "array of opinions.opinion", "those that did; none: the model had nothing to say that could be checked"),
+    (
+        "opinions",
+        "array of opinions.opinion",
+        "those that did; none: the model had nothing to say that could be checked",
+    ),
 ];
 
 pub const OPINION_FIELDS: &[Field] = &[
-    ("about", "string or null", "id of the finding that it is about; null: it asks for a look at something else"),
+    (
+        "about",
+        "string or null",
+        "id of the finding that it is about; null: it asks for a look at something else",
+    ),
     (
         "label",
         "string",

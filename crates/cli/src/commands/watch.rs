@@ -94,9 +94,7 @@ impl Watch {
 
         let for_judge = sender.clone();
         let judge = judge
-            .map(|judge| {
-                judge::start(judge, data, move |input| drop(for_judge.send(Message::Input(input))))
-            })
+            .map(|judge| judge::start(judge, data, move |input| drop(for_judge.send(Message::Input(input)))))
             .transpose()?;
 
         let (source, why_not) = self.source(&products, store.last_seq() + 1);

@@ -43,7 +43,9 @@ impl Client {
     pub fn new(base: &str, model: &str, key_env: Option<&str>, timeout: Duration) -> Result<Self> {
         let (host, is_tls) = host(base).map_err(usage)?;
         if is_tls && !cfg!(feature = "https") {
-            return Err(usage("this build of Muster has no TLS (feature `https`)\nhint: name an http:// server"));
+            return Err(usage(
+                "this build of Muster has no TLS (feature `https`)\nhint: name an http:// server",
+            ));
         }
         let authorization = match key_env {
             None => None,
@@ -131,7 +133,9 @@ impl Client {
     fn failure(&self, error: &ureq::Error) -> Failure {
         Failure::Down(match error {
             ureq::Error::Timeout(_) => format!("no answer within {} s", self.timeout.as_secs()),
-            ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+            ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                "connection refused".to_owned()
+            }
             error => short(&error.to_string()),
         })
     }
@@ -187,9 +191,16 @@ mod tests {
         check("http://127.0.0.1:8080/v1", Some(("127.0.0.1:8080", false)));
         check("https://api.example.com/v1/", Some(("api.example.com", true)));
         check("http://[::1]:11434/v1", Some(("[::1]:11434", false)));
-        for refused in
-            ["", "127.0.0.1:8080", "ftp://x/", "http://", "http:///v1", "http://u:p@h/v1", "http://h/v1?key=k", "http://h /"]
-        {
+        for refused in [
+            "",
+            "127.0.0.1:8080",
+            "ftp://x/",
+            "http://",
+            "http:///v1",
+            "http://u:p@h/v1",
+            "http://h/v1?key=k",
+            "http://h /",
+        ] {
             check(refused, None);
         }
     }

@@ -201,7 +201,10 @@ impl Judge {
             return None;
         }
         if !std::mem::replace(&mut self.told.spent, true) {
-            say(&format!("judge: the {} requests of this hour are used up (--judge-requests)", self.requests_max));
+            say(&format!(
+                "judge: the {} requests of this hour are used up (--judge-requests)",
+                self.requests_max
+            ));
         }
         Some(self.asked.front().map_or(HOUR, |first| HOUR.saturating_sub(first.elapsed())))
     }

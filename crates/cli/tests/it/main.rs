@@ -14,5 +14,6 @@ mod claims;
 mod continued;
 mod forge;
 mod hostile;
+mod judge;
 mod nobodys;
 mod rig;

@@ -95,7 +95,9 @@ fn a_model_cannot_bury_the_findings_of_the_record() {
 fn the_daemon_that_asks_is_no_agent() {
     let mut rig = Rig::new();
     rig.run("scan 7 path=/usr/local/bin/muster argv=muster|watch\nhttp 7 POST /v1/chat/completions");
-    rig.run("scan 300 parent=1 path=/usr/local/bin/muster argv=muster|import\nhttp 300 POST /v1/chat/completions");
+    rig.run(
+        "scan 300 parent=1 path=/usr/local/bin/muster argv=muster|import\nhttp 300 POST /v1/chat/completions",
+    );
     assert_eq!(rig.findings(), "");
     rig.run("scan 301 parent=1 path=/tmp/muster argv=muster|import\nhttp 301 POST /v1/chat/completions");
     assert!(rig.findings().contains("unmandated-agent"), "{}", rig.findings());

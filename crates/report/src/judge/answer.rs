@@ -72,8 +72,10 @@ fn is_same(a: &Opinion, b: &Opinion) -> bool {
 
 /// What the model said, out of the envelope.
 fn content(body: &[u8]) -> Result<String, String> {
-    let value: Value = serde_json::from_slice(body).map_err(|_| "the server's answer is no JSON".to_owned())?;
-    let content = value.pointer("/choices/0/message/content").ok_or("the server's answer holds no message")?;
+    let value: Value =
+        serde_json::from_slice(body).map_err(|_| "the server's answer is no JSON".to_owned())?;
+    let content =
+        value.pointer("/choices/0/message/content").ok_or("the server's answer holds no message")?;
     match content {
         Value::String(text) => Ok(text.clone()),
         // Some servers give the message in parts.

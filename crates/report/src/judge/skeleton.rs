@@ -107,7 +107,8 @@ fn said(facts: &Facts) -> Vec<Draft> {
         if let Body::Result { call_id, status, exit_code, output, .. } = &said.item.body {
             let code = exit_code.map(|code| format!(" exit={code}")).unwrap_or_default();
             let shown = output.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-            let shown = if shown.is_empty() { String::new() } else { format!(" ends {}", quoted(shown, OUTPUT_MAX)) };
+            let shown =
+                if shown.is_empty() { String::new() } else { format!(" ends {}", quoted(shown, OUTPUT_MAX)) };
             results.insert(call_id, format!(" -> {}{code}{shown}", words::status_word(*status)));
         }
     }
@@ -169,8 +170,10 @@ fn events(facts: &Facts) -> Vec<Draft> {
         })
         .collect();
     let by_seq: BTreeMap<u64, &Event> = facts.events.iter().map(|event| (event.seq, event)).collect();
-    let (decisive, others): (Vec<&Event>, Vec<&Event>) =
-        by_seq.into_values().filter(|e| !matches!(e.kind, Kind::Fork { .. })).partition(|e| pointed.contains(&e.seq));
+    let (decisive, others): (Vec<&Event>, Vec<&Event>) = by_seq
+        .into_values()
+        .filter(|e| !matches!(e.kind, Kind::Fork { .. }))
+        .partition(|e| pointed.contains(&e.seq));
     let acts = others.into_iter().filter(|e| is_act(&e.kind)).collect();
     let mut chosen = last(decisive, POINTED_MAX);
     chosen.extend(last(acts, EVENTS_MAX));
