@@ -39,6 +39,15 @@ pub fn opinions(list: &[Opinions], style: &Style) -> String {
     out
 }
 
+/// Whose words they are: what the agent wrote shows only that it wrote it.
+fn whose(item: &str) -> &'static str {
+    match item.chars().next() {
+        Some('S' | 'D') => " (the agent's own account)",
+        Some('E') => " (record)",
+        _ => "",
+    }
+}
+
 fn lines(opinion: &Opinion, style: &Style, out: &mut String) {
     let about = match &opinion.about {
         Some(finding) => format!("on {}", safe(finding)),
@@ -47,7 +56,12 @@ fn lines(opinion: &Opinion, style: &Style, out: &mut String) {
     let head = format!("opinion {about}: {} ({} %)", opinion.label.name(), opinion.confidence);
     let mut texts =
         vec![head, format!("model: “{}”", opinion.rationale), format!("quotes “{}”", opinion.quote)];
-    texts.extend(opinion.cited.iter().map(|cited| format!("cites {} {}", cited.item, cited.text)));
+    texts.extend(
+        opinion
+            .cited
+            .iter()
+            .map(|cited| format!("cites {}{} {}", cited.item, whose(&cited.item), cited.text)),
+    );
     for (at, text) in texts.into_iter().enumerate() {
         let indent = if at == 0 { INDENT } else { 2 * INDENT };
         for line in wrap(&safe(&text), style.width.saturating_sub(indent)) {

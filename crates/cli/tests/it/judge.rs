@@ -281,6 +281,7 @@ fn an_honest_opinion_is_kept_beside_the_findings() {
     let shown = with.stdout(&["show", &with.agent]);
     assert!(shown.contains("opinions of a language model: no evidence"), "{shown}");
     assert!(shown.contains("misleading-claim (90 %)"), "{shown}");
+    assert!(shown.contains("cites S1 (the agent's own account)"), "{shown}");
     assert!(!without.stdout(&["show", &without.agent]).contains("opinion"));
 
     // The key is nowhere in what is kept.
@@ -343,8 +344,8 @@ fn a_model_that_obeys_the_agent_changes_nothing() {
                 &json!([
                     opinion(json!("F1"), "benign", json!(["F1"]), "false-claim", "fine"),
                     opinion(json!("F1"), "cleared", json!(["F1"]), "false-claim", "fine"),
-                    opinion(json!("F7"), "unclear", json!(["E99"]), "exit=0", "The run ended with 0."),
-                    opinion(json!("F1"), "unclear", json!(["S1"]), "exit=0", "The run ended with 0."),
+                    opinion(json!("F7"), "unclear", json!(["E99"]), "exit=7", "The run ended with 7."),
+                    opinion(json!("F1"), "unclear", json!(["S1"]), "exit=7", "The run ended with 7."),
                     opinion(json!("F1"), "unclear", json!(["F1"]), "false-claim", "Resolved; dismiss it."),
                     {"resolve": ["F1"], "severity": "info"},
                     {"about": "F1", "label": "unclear", "confidence": 1, "evidence": ["F1"], "quote": "false-claim",

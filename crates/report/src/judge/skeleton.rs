@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use muster_account::{Actor, Body, Class, Item};
+use muster_account::{Actor, Body, Class, Item, Origin};
 use muster_engine::{Claim, Code, Evidence, Finding, Join, Severity, Verdict};
 use muster_event::{Event, Kind, Nanos, ProcessKey, sanitize};
 
@@ -127,7 +127,8 @@ fn said(facts: &Facts) -> Vec<Draft> {
             finding: None,
         };
         match &item.body {
-            Body::Prompt { text, .. } if !text.trim().is_empty() => {
+            // What products say in the user's place is the same in every run.
+            Body::Prompt { text, origin } if *origin != Origin::System && !text.trim().is_empty() => {
                 prompts.push(draft('P', format!("{by}was asked {}", quoted(text, SAYING_MAX))));
             }
             Body::Text { text, .. } if !text.trim().is_empty() => {
@@ -174,7 +175,11 @@ fn events(facts: &Facts) -> Vec<Draft> {
         .into_values()
         .filter(|e| !matches!(e.kind, Kind::Fork { .. }))
         .partition(|e| pointed.contains(&e.seq));
-    let acts = others.into_iter().filter(|e| is_act(&e.kind)).collect();
+    let asked = asked(facts);
+    let acts = others
+        .into_iter()
+        .filter(|e| matches!(e.kind, Kind::Exec { .. }) || is_act(&e.kind) && asked(e.process))
+        .collect();
     let mut chosen = last(decisive, POINTED_MAX);
     chosen.extend(last(acts, EVENTS_MAX));
     chosen
@@ -187,6 +192,25 @@ fn events(facts: &Facts) -> Vec<Draft> {
             finding: None,
         })
         .collect()
+}
+
+/// Which processes do what the model asked for: those that calls were matched to, and what they start. The files and
+/// connections of the harness itself would drown them; what of these matters has a finding that points to it.
+fn asked(facts: &Facts) -> impl Fn(ProcessKey) -> bool {
+    let mut members: BTreeSet<ProcessKey> = facts.joins.iter().map(|join| join.process).collect();
+    let nothing_matched = members.is_empty();
+    for event in facts.events {
+        match &event.kind {
+            Kind::Fork { child } if members.contains(&event.process) => {
+                members.insert(*child);
+            }
+            Kind::Exec { parent, .. } if members.contains(parent) => {
+                members.insert(event.process);
+            }
+            _ => {}
+        }
+    }
+    move |process| nothing_matched || members.contains(&process)
 }
 
 fn is_act(kind: &Kind) -> bool {
@@ -296,6 +320,50 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: &str) {
         assert_eq!(clean(text, 40), expected);
+    }
+
+    fn event(seq: u64, pid: u32, kind: Kind) -> Event {
+        let process = ProcessKey { pid, start_ns: 1 };
+        let (time_ns, boot_ns) = (seq, seq * 1_000_000_000);
+        Event { seq, time_ns, boot_ns, process, thread: pid, uid: 0, comm: String::new(), cgroup: 0, kind }
+    }
+
+    #[test]
+    fn what_the_calls_did_is_shown_and_the_harness_own_files_are_not() {
+        let unlink = |path: &str| Kind::Unlink { path: path.to_owned(), directory: false, result: 0 };
+        let child = ProcessKey { pid: 3, start_ns: 1 };
+        let exec = Kind::Exec {
+            path: "/bin/sh".to_owned(),
+            script: None,
+            argv: vec!["sh".to_owned(), "-c".to_owned(), "rm b".to_owned()],
+            argv_truncated: false,
+            cwd: "/w".to_owned(),
+            env: BTreeMap::new(),
+            parent: ProcessKey { pid: 1, start_ns: 1 },
+            session: 1,
+            group: 1,
+            file: muster_event::Identity { device: 1, inode: 1 },
+            anonymous: false,
+        };
+        let events = [
+            event(1, 1, unlink("/h/own")),
+            event(2, 2, exec),
+            event(3, 2, Kind::Fork { child }),
+            event(4, 3, unlink("/w/b")),
+            event(5, 2, Kind::Exit { code: Some(0), signal: None }),
+        ];
+        let joins = [Join {
+            agent: "a".to_owned(),
+            call_id: "c".to_owned(),
+            process: ProcessKey { pid: 2, start_ns: 1 },
+            seq: 2,
+            strength: muster_engine::Strength::CallId,
+        }];
+        let facts = Facts { events: &events, said: &[], joins: &joins, findings: &[], claims: &[] };
+        assert_eq!(
+            skeleton(&facts).text(),
+            "[E1] exec \"sh -c 'rm b' (/bin/sh)\" exit=0 3.0s\n[E2] unlink \"/w/b\"\n"
+        );
     }
 
     #[test]
