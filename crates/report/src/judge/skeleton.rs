@@ -360,10 +360,7 @@ mod tests {
             strength: muster_engine::Strength::CallId,
         }];
         let facts = Facts { events: &events, said: &[], joins: &joins, findings: &[], claims: &[] };
-        assert_eq!(
-            skeleton(&facts).text(),
-            "[E1] exec \"sh -c 'rm b' (/bin/sh)\" exit=0 3.0s\n[E2] unlink \"/w/b\"\n"
-        );
+        assert_eq!(skeleton(&facts).text(), "[E1] exec \"sh -c 'rm b'\" exit=0 3.0s\n[E2] unlink \"/w/b\"\n");
     }
 
     #[test]
