@@ -56,6 +56,7 @@ fn run(mut judge: Judge, data: &Path, receiver: &Receiver<AgentId>, answer: &dyn
     let mut due: BTreeMap<AgentId, Instant> = BTreeMap::new();
     // When each was asked about; as few as there are agents of the last minute.
     let mut asked: BTreeMap<AgentId, Instant> = BTreeMap::new();
+    let mut full = false;
     loop {
         let now = Instant::now();
         let next = due.values().min().map_or(AGAIN, |at| at.saturating_duration_since(now));
@@ -65,6 +66,8 @@ fn run(mut judge: Judge, data: &Path, receiver: &Receiver<AgentId>, answer: &dyn
                 if due.contains_key(&agent) || due.len() < DUE_MAX {
                     let earliest = asked.get(&agent).map_or(now, |last| *last + AGAIN);
                     due.entry(agent).or_insert(earliest.max(now + SETTLE));
+                } else if !std::mem::replace(&mut full, true) {
+                    eprintln!("judge: {DUE_MAX} agents wait for an opinion; later ones get none");
                 }
                 continue;
             }
@@ -77,6 +80,7 @@ fn run(mut judge: Judge, data: &Path, receiver: &Receiver<AgentId>, answer: &dyn
             continue;
         };
         due.remove(&agent);
+        full = false;
         let reader = match StoreReader::open(data) {
             Ok(reader) => reader,
             Err(error) => {

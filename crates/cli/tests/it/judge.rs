@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use muster_rehearsal::{Agent, Home, Model, Script, Step};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::agents::{command, installed, project};
 use crate::rig::{Daemon, MUSTER, text};
 
 /// What a server answers.
@@ -123,11 +125,14 @@ fn serve(
 
 /// A rollout of Codex in which the tests fail, and these are its last words.
 fn account(folder: &Path, said: &str) -> PathBuf {
+    account_of("0199aaaa-bbbb-7ccc-8ddd-eeeeffff0000", folder, said)
+}
+
+fn account_of(id: &str, folder: &Path, said: &str) -> PathBuf {
     let line = |seconds: u32, kind: &str, payload: Value| {
         let time = format!("2026-01-02T03:04:{seconds:02}.000Z");
         json!({"timestamp": time, "type": kind, "payload": payload}).to_string()
     };
-    let id = "0199aaaa-bbbb-7ccc-8ddd-eeeeffff0000";
     let arguments = json!({"cmd": "pytest -q", "workdir": "/w"}).to_string();
     let output =
         "Chunk ID: 1\nWall time: 1.0 seconds\nProcess exited with code 1\nOutput:\n1 failed, 2 passed\n";
@@ -299,6 +304,68 @@ fn the_api_gives_opinions_with_what_they_are_worth() {
     let Some(daemon) = Daemon::start_at(with.data.path(), &["--no-kernel"]) else { return };
     let answer = daemon.get(&format!("/api/v1/agents/{}/opinions", with.agent));
     assert!(answer.contains("opinion, no evidence") && answer.contains("misleading-claim"), "{answer}");
+}
+
+/// Each is asked about while its engine is there, and a replay with one engine for all finds the same.
+#[test]
+fn several_agents_in_one_import_get_an_opinion_each() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(|asked| Reply::opinions(asked, &good(asked)));
+    let files: Vec<PathBuf> = (0..3)
+        .map(|n| account_of(&format!("0199aaaa-bbbb-7ccc-8ddd-eeeeffff000{n}"), data.path(), SAID))
+        .collect();
+    let muster = |arguments: &[&str]| {
+        let mut command = Command::new(MUSTER);
+        command.args(arguments).arg("--data").arg(data.path());
+        command
+    };
+    let out = muster(&["import", "--judge", &server.url]).args(&files).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(said.contains("a model gave 6 opinions in 3 answers"), "{said}");
+    let out = muster(&["replay"]).output().unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stdout));
+    let raised = muster(&["findings", "--code", "model-opinion", "--json"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&raised.stdout).lines().count(), 3);
+}
+
+/// The daemon asks when a turn has ended, is no agent for it, and stops in good order.
+#[test]
+fn the_daemon_asks_when_a_turn_has_ended() {
+    let Some(installed) = installed(Agent::Codex) else { return };
+    let server = Server::start(|asked| {
+        let quote = "I pushed the branch";
+        Reply::opinions(
+            asked,
+            &json!([{
+                "about": asked.line("F", "false-claim"), "label": "misleading-claim", "confidence": 0.7,
+                "evidence": [asked.line("S", quote)], "quote": quote, "rationale": "It says what it did not do.",
+            }]),
+        )
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let Some(daemon) = Daemon::start_in(folder, &["--judge", &server.url]) else { return };
+    let dir = project();
+    let home = Home::new().unwrap();
+    let model =
+        Model::start(Script::new([Step::shell("true"), Step::last("Done. I pushed the branch.")])).unwrap();
+    let command = command(&daemon, &installed, dir.path(), &home, &model, true);
+    assert!(muster_rehearsal::run(command, Agent::PATIENCE).unwrap().success());
+    let id = text(&daemon.finished("codex", dir.path()), "agent");
+    let opinions = daemon.wait("an opinion", || {
+        let answer = daemon.get(&format!("/api/v1/agents/{id}/opinions"));
+        answer.contains("It says what it did not do.").then_some(answer)
+    });
+    assert!(opinions.contains("no evidence"), "{opinions}");
+    assert_eq!(daemon.codes(&id), ["false-claim"]);
+    // Other agents of this machine may be watched too; none of them is Muster.
+    let asked_at = server.url.trim_start_matches("http://").trim_end_matches("/v1");
+    for agent in daemon.roll() {
+        assert!(!text(&agent, "found_by").contains(asked_at), "{agent}");
+    }
+    assert!(!daemon.said().contains("judge: "), "{}", daemon.said());
+    let data = daemon.stop();
+    let replayed = Command::new(MUSTER).args(["replay", "--data"]).arg(data.path()).output().unwrap();
+    assert_eq!(replayed.status.code(), Some(0), "{}", String::from_utf8_lossy(&replayed.stdout));
 }
 
 /// Each is asked for less, until the server takes it.
