@@ -6,6 +6,8 @@ use crate::cell::{Colour, Style, cut, safe, wrap};
 use crate::time;
 
 const INDENT: usize = 4;
+/// Answers that are drawn, the latest: a long session has one for most of its turns.
+const SHOWN_MAX: usize = 10;
 
 /// Nothing where no model was asked.
 pub fn opinions(list: &[Opinions], style: &Style) -> String {
@@ -18,7 +20,11 @@ pub fn opinions(list: &[Opinions], style: &Style) -> String {
         out.push_str(&style.paint(&line, Colour::Bold));
         out.push('\n');
     }
-    for asked in list {
+    let earlier = list.len().saturating_sub(SHOWN_MAX);
+    if earlier > 0 {
+        out.push_str(&format!("  {earlier} earlier answers: see --json\n"));
+    }
+    for asked in list.iter().skip(earlier) {
         let dropped = match asked.dropped {
             0 => String::new(),
             count => format!(", {count} dropped that cite nothing that is there"),

@@ -25,7 +25,8 @@ const EVENTS_READ: usize = 4000;
 const RECORDS_READ: usize = 400;
 const FINDINGS_READ: usize = 200;
 const CLAIMS_READ: usize = 500;
-/// Answers about one agent: a session of a day has hundreds of turns, and each answer stays in the record.
+/// Answers about one agent within an hour: a busy session has hundreds of turns, and each answer stays in the record. Not in
+/// all, or an agent could use them up before it does something.
 const ANSWERS_MAX: usize = 20;
 /// How long a server that does not answer is left alone.
 const REST: Duration = Duration::from_secs(60);
@@ -133,7 +134,8 @@ impl Judge {
         let digest: [u8; 32] = Sha256::digest(shown.text().as_bytes()).into();
         let before = reader.opinions(agent, None)?;
         // The record is the cache: the same model is not asked the same again, not even by another run of Muster.
-        if before.len() >= ANSWERS_MAX
+        let hour_ago = now_ns().saturating_sub(u64::try_from(HOUR.as_nanos()).unwrap_or(u64::MAX));
+        if before.iter().filter(|old| old.time_ns > hour_ago).count() >= ANSWERS_MAX
             || before.iter().any(|old| old.skeleton == digest && old.model == self.client.model())
         {
             return Ok(Outcome::Nothing);
