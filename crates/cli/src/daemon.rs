@@ -15,7 +15,7 @@ use muster_server::{EnrolRequest, Enrolled, Peer, StopRequest, Store, StoreError
 use crate::cgroup::Cgroup;
 use crate::identify::Identifier;
 use crate::questions::Questions;
-use crate::{configuration, tail};
+use crate::{configuration, judge, tail};
 
 /// Longest wait for the sensor in one round: bounds how long an account record or an enrolment waits.
 const ROUND: Duration = Duration::from_millis(8);
@@ -47,6 +47,8 @@ pub struct Daemon {
     pub trouble: Trouble,
     pub cgroups: BTreeMap<AgentId, Cgroup>,
     pub questions: Questions,
+    /// With `--judge`.
+    pub judge: Option<judge::Questions>,
 }
 
 /// What keeps the record from being written, told once when it begins and once when it ends.
@@ -149,6 +151,9 @@ impl Daemon {
         let mut waiting = VecDeque::from([input]);
         while let Some(input) = waiting.pop_front() {
             self.append(&input);
+            if let (Some(judge), Input::Account(record)) = (&mut self.judge, &input) {
+                judge.read(record);
+            }
             let answers: Vec<Input> =
                 self.engine.step(input).into_iter().filter_map(|output| self.carry_out(output)).collect();
             // Answers come before whatever was waiting, in their own order.
@@ -218,6 +223,11 @@ impl Daemon {
                         {
                             self.source.unfollow_cgroup(cgroup.id);
                             cgroup.remove();
+                        }
+                        if let Some(judge) = &mut self.judge
+                            && state.ended_ns.is_some()
+                        {
+                            judge.about(&state.agent);
                         }
                         (self.publish)(Update::Agent(state));
                     }

@@ -19,6 +19,7 @@ mod exit;
 #[cfg(test)]
 mod fuzzing;
 mod identify;
+mod judge;
 mod questions;
 mod recorded;
 mod screen;

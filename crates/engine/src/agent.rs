@@ -12,7 +12,7 @@ use crate::imitation::Heard;
 use crate::omission::Impacts;
 use crate::orphan::Orphan;
 use crate::output::{AgentState, Strength};
-use crate::{Evidence, Finding};
+use crate::{Code, Evidence, Finding};
 
 /// Tool calls remembered per agent. A day of the busiest session seen has 50,000; older ones are dropped once decided.
 pub(crate) const CALLS_MAX: usize = 100_000;
@@ -98,6 +98,8 @@ pub(crate) struct Agent {
     pub heard: Heard,
     pub denials: Denials,
     pub impacts: Impacts,
+    /// Findings that models raised.
+    pub opinions_raised: usize,
 }
 
 pub(crate) struct Call {
@@ -293,6 +295,7 @@ impl Agent {
             heard: Heard::default(),
             denials: Denials::default(),
             impacts: Impacts::default(),
+            opinions_raised: 0,
         }
     }
 
@@ -410,7 +413,10 @@ impl Agent {
         if !self.raised.insert(finding.id.clone()) {
             return None;
         }
-        self.state.stage = self.state.stage.max(Some(finding.stage));
+        // A model's opinion is no evidence of how far an agent went.
+        if finding.code != Code::ModelOpinion {
+            self.state.stage = self.state.stage.max(Some(finding.stage));
+        }
         self.dirty = true;
         Some(finding)
     }

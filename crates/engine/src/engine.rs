@@ -97,6 +97,7 @@ impl Engine {
                 self.time_ns = self.time_ns.max(time_ns);
                 self.recorded = Some(source);
             }
+            Input::Opinion(opinions) => self.on_opinions(opinions),
             Input::Tick { time_ns } => self.on_tick(time_ns),
             Input::ClockStep { time_ns, by_ns: _ } => {
                 self.time_ns = time_ns;

@@ -47,10 +47,11 @@ pub enum Code {
     DeniedAction,
     DisguisedRetry,
     Omission,
+    ModelOpinion,
 }
 
 impl Code {
-    pub const ALL: [Code; 15] = [
+    pub const ALL: [Code; 16] = [
         Code::UnmandatedAgent,
         Code::UnreportedAction,
         Code::PhantomAction,
@@ -66,6 +67,7 @@ impl Code {
         Code::DeniedAction,
         Code::DisguisedRetry,
         Code::Omission,
+        Code::ModelOpinion,
     ];
 
     pub fn name(self) -> &'static str {
@@ -85,6 +87,7 @@ impl Code {
             Code::DeniedAction => "denied-action",
             Code::DisguisedRetry => "disguised-retry",
             Code::Omission => "omission",
+            Code::ModelOpinion => "model-opinion",
         }
     }
 
@@ -101,7 +104,8 @@ impl Code {
             | Code::OrphanResult
             | Code::ImitatedResult
             | Code::ResultMismatch
-            | Code::Omission => "ASI09",
+            | Code::Omission
+            | Code::ModelOpinion => "ASI09",
             Code::MonitorTampering | Code::DeniedAction | Code::DisguisedRetry => "ASI10",
         }
     }
@@ -116,7 +120,8 @@ impl Code {
             | Code::OrphanResult
             | Code::ImitatedResult
             | Code::ResultMismatch
-            | Code::Omission => None,
+            | Code::Omission
+            | Code::ModelOpinion => None,
             Code::AccountMissing | Code::AccountTampered | Code::AccountGap | Code::AccountSilent => {
                 Some("T1070")
             }

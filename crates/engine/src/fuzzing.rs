@@ -12,7 +12,8 @@ use muster_event::{
 };
 
 use crate::{
-    AccountFile, AccountRecord, Engine, Enrol, Identified, Imported, Input, Output, Products, Start, glob,
+    AccountFile, AccountRecord, Cited, Code, Engine, Enrol, Evidence, Identified, Imported, Input, Label,
+    Opinion, Opinions, Output, Products, Severity, Start, glob,
 };
 
 static PRODUCTS: LazyLock<Products> = LazyLock::new(|| Products::built_in().unwrap());
@@ -32,6 +33,7 @@ pub fn engine_step(bytes: &[u8]) {
             break;
         }
         let input = choices.input();
+        let opinion = matches!(input, Input::Opinion(_));
         let outputs = one.step(input.clone());
         assert_eq!(outputs, two.step(input.clone()), "the same inputs gave other outputs at {input:?}");
         assert!(outputs.len() <= OUTPUTS_MAX, "{} outputs for one input", outputs.len());
@@ -44,6 +46,8 @@ pub fn engine_step(bytes: &[u8]) {
                     }
                 }
                 Output::Finding(finding) => {
+                    let of_model = finding.code == Code::ModelOpinion && finding.severity == Severity::Info;
+                    assert_eq!(of_model, opinion, "a model's opinion is that and no more: {finding:?}");
                     assert!(findings.insert(finding.id.clone()), "raised twice: {finding:?}");
                     assert!(finding.overreach <= 3 && finding.deception <= 3 && !finding.summary.is_empty());
                 }
@@ -289,6 +293,15 @@ impl Choices<'_> {
             16 if self.byte().is_multiple_of(8) => {
                 Input::Recorded { time_ns: self.time(), source: self.path() }
             }
+            16 if self.flag() => Input::Opinion(Opinions {
+                agent: self.agent(),
+                time_ns: self.time(),
+                model: "m".to_owned(),
+                endpoint: "h".to_owned(),
+                skeleton: [0; 32],
+                opinions: (0..self.byte() % 12).map(|_| self.opinion()).collect(),
+                dropped: 0,
+            }),
             _ => Input::Event(Event {
                 seq: self.number(),
                 time_ns: self.time(),
@@ -300,6 +313,23 @@ impl Choices<'_> {
                 cgroup: self.number(),
                 kind: self.kind(),
             }),
+        }
+    }
+
+    fn opinion(&mut self) -> Opinion {
+        let number = usize::from(self.byte());
+        let cited = Cited {
+            item: "E1".to_owned(),
+            text: self.text(),
+            evidence: self.option(|c| Evidence::Event { seq: c.number() }),
+        };
+        Opinion {
+            about: self.option(Self::text),
+            label: Label::ALL.get(number % Label::ALL.len()).copied().unwrap_or(Label::Unclear),
+            confidence: 50,
+            cited: vec![cited],
+            quote: self.text(),
+            rationale: self.text(),
         }
     }
 

@@ -4,7 +4,7 @@ use muster_account::Item;
 use muster_event::{Event, Lost, Nanos, ProbeState, ProcessKey, Snapshot};
 use serde::{Deserialize, Serialize};
 
-use crate::AgentId;
+use crate::{AgentId, Opinions};
 
 /// Variants are only ever appended: the ledger stores their order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,6 +63,8 @@ pub enum Input {
         /// Where it is from, in words.
         source: String,
     },
+    /// A language model was asked about an agent, and this is left of its answer after the checks.
+    Opinion(Opinions),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

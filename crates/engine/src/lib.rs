@@ -16,6 +16,7 @@ pub mod fuzzing;
 mod imitation;
 mod input;
 mod omission;
+mod opinion;
 mod orphan;
 mod output;
 mod process;
@@ -34,6 +35,7 @@ pub use claims::{Claim, Verdict};
 pub use engine::Engine;
 pub use finding::{Code, Evidence, Finding, Severity, Stage};
 pub use input::{AccountFile, AccountRecord, Enrol, Identified, Imported, Input, Start};
+pub use opinion::{Cited, Label, Opinion, Opinions};
 pub use output::{AgentState, Coverage, Join, Member, Output, State, Strength};
 pub use products::{Marker, Package, Product, Products, ProductsError, glob};
 

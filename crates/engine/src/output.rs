@@ -3,7 +3,7 @@
 use muster_event::{Attribution, Nanos, ProcessKey};
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, Claim, Finding, Stage};
+use crate::{AgentId, Claim, Finding, Opinions, Stage};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
@@ -54,6 +54,8 @@ pub enum Output {
     Finding(Box<Finding>),
     /// Something that it said of its own work was decided.
     Claim(Box<Claim>),
+    /// A model's opinion: kept beside the findings, which stay as they are.
+    Opinion(Box<Opinions>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -341,7 +341,7 @@ impl Engine {
 
     fn on_behaviour(&mut self, event: &Event, what: &str) {
         let Some(process) = self.processes.get(event.process) else { return };
-        if process.member.is_some() {
+        if process.member.is_some() || self.is_muster(process) {
             return;
         }
         if self.products.is_bystander(&process.path) {
@@ -365,6 +365,13 @@ impl Engine {
         });
         self.unmandated(&id, event.seq, what);
         self.publish_now(&id);
+    }
+
+    /// The daemon itself, or a command of the same program: with `--judge` it asks a model, and is no agent for it.
+    fn is_muster(&self, process: &Process) -> bool {
+        let Some(daemon) = self.start.as_ref().map(|start| start.daemon) else { return false };
+        process.key == daemon
+            || self.processes.get(daemon).is_some_and(|own| !own.path.is_empty() && own.path == process.path)
     }
 
     /// The process that is the agent, given the one that spoke to a model: where that is a mere transfer tool run by a

@@ -7,6 +7,11 @@ mod cell;
 mod claims;
 mod explain;
 mod findings;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
+pub mod judge;
+mod opinions;
 mod roll;
 mod show;
 mod time;
@@ -16,5 +21,6 @@ pub use cell::Style;
 pub use claims::claims;
 pub use explain::{Explain, Said, explain};
 pub use findings::{event_line, finding, findings};
+pub use opinions::opinions;
 pub use roll::{roll, roll_empty};
 pub use show::{Show, show};

@@ -231,7 +231,7 @@ pub(crate) fn of_item(item: &Item) -> Option<String> {
     Some(safe(&text.split_whitespace().collect::<Vec<_>>().join(" ")))
 }
 
-fn status_word(status: Status) -> &'static str {
+pub(crate) fn status_word(status: Status) -> &'static str {
     match status {
         Status::Ok => "ok",
         Status::Failed => "failed",

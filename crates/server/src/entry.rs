@@ -2,7 +2,7 @@
 //! without a new version byte; enums may get new variants at their end.
 
 use muster_account::Item;
-use muster_engine::{AccountRecord, AgentState, Claim, Finding, Input, Join, Member, Start};
+use muster_engine::{AccountRecord, AgentState, Claim, Finding, Input, Join, Member, Opinions, Start};
 use muster_event::{Event, Nanos, ProbeState, ProcessKey, Snapshot};
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,7 @@ pub enum StoredOutput {
         evidence: Vec<EvidenceCopy>,
     },
     Claim(Box<Claim>),
+    Opinion(Box<Opinions>),
 }
 
 /// What is written again when the segment that had it is removed (agents and findings are written as they were).
@@ -144,6 +145,7 @@ pub(crate) fn input_time(input: &Input) -> Option<Nanos> {
         Input::Enrol(enrol) => Some(enrol.time_ns),
         Input::Account(record) => Some(record.time_ns),
         Input::Imported(imported) => Some(imported.time_ns),
+        Input::Opinion(opinions) => Some(opinions.time_ns),
         Input::Probe { time_ns, .. }
         | Input::AccountState { time_ns, .. }
         | Input::Tick { time_ns }

@@ -6,7 +6,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use muster_engine::{AccountRecord, AgentState, Claim, Evidence, Finding, Input, Join, Member, Start};
+use muster_engine::{
+    AccountRecord, AgentState, Claim, Evidence, Finding, Input, Join, Member, Opinions, Start,
+};
 use muster_event::{Attribution, Nanos, ProbeState, ProcessKey, Snapshot};
 use muster_ledger::{Reader, SegmentInfo};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -16,7 +18,7 @@ use crate::error::Result;
 use crate::{StoreError, views};
 
 pub(crate) const FILE: &str = "index.db";
-pub(crate) const SCHEMA_VERSION: i64 = 2;
+pub(crate) const SCHEMA_VERSION: i64 = 3;
 const SCHEMA: &str = include_str!("schema.sql");
 
 /// Entries that are held in memory because findings mostly point to what was just done, in bytes.
@@ -351,7 +353,8 @@ impl Index {
             | Input::ClockStep { .. }
             | Input::Configured { .. }
             | Input::Imported(_)
-            | Input::Recorded { .. } => {}
+            | Input::Recorded { .. }
+            | Input::Opinion(_) => {}
         }
         Ok(())
     }
@@ -431,6 +434,7 @@ impl Index {
             StoredOutput::Join(join) => self.join(at, join),
             StoredOutput::Finding { finding, evidence } => self.finding(at, finding, evidence),
             StoredOutput::Claim(claim) => self.claim(at, claim),
+            StoredOutput::Opinion(opinions) => self.opinions(at, opinions),
         }
     }
 
@@ -613,6 +617,23 @@ impl Index {
                 claim.verdict.name(),
                 int(claim.time_ns),
                 serde_json::to_string(claim)?,
+            ])?;
+        Ok(())
+    }
+
+    fn opinions(&mut self, at: u64, opinions: &Opinions) -> Result<()> {
+        self.conn
+            .prepare_cached(
+                "INSERT OR REPLACE INTO opinions (agent, skeleton, model, at, time_ns, json)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                opinions.agent,
+                opinions.skeleton,
+                opinions.model,
+                int(at),
+                int(opinions.time_ns),
+                serde_json::to_string(opinions)?,
             ])?;
         Ok(())
     }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use muster_account::Item;
-use muster_engine::{AgentId, AgentState, Claim, Code, Finding, Input, Join, Severity, Start, Verdict};
+use muster_engine::{
+    AccountRecord, AgentId, AgentState, Claim, Code, Finding, Input, Join, Opinions, Severity, Start, Verdict,
+};
 use muster_event::{Attribution, Event, Lost, Nanos, ProbeState, ProcessKey};
 use muster_ledger::Reader;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
@@ -230,6 +232,36 @@ impl StoreReader {
             "SELECT json FROM claims WHERE agent = ?1 AND verdict = COALESCE(?2, verdict) ORDER BY time_ns, at LIMIT ?3",
             params![agent, verdict.map(Verdict::name), self::limit(limit)],
         )
+    }
+
+    /// What models answered that were asked about the agent, the oldest first.
+    pub fn opinions(&self, agent: &str, limit: Option<usize>) -> Result<Vec<Opinions>> {
+        self.rows(
+            "SELECT json FROM opinions WHERE agent = ?1 ORDER BY time_ns, at LIMIT ?2",
+            params![agent, self::limit(limit)],
+        )
+    }
+
+    /// The last records of its accounts, in the order in which they were read.
+    pub fn last_records(&self, agent: &str, limit: usize) -> Result<Vec<AccountRecord>> {
+        let mut statement =
+            self.conn.prepare_cached("SELECT at FROM accounts WHERE agent = ?1 ORDER BY at DESC LIMIT ?2")?;
+        let mut rows = statement.query(params![agent, self::limit(Some(limit))])?;
+        let mut records = Vec::new();
+        while let Some(row) = rows.next()? {
+            let bytes = match self.ledger.read(uint(row.get(0)?)) {
+                Ok(bytes) => bytes,
+                // Removed by retention since.
+                Err(muster_ledger::Error::NotFound { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let Ok(Entry::Input(input)) = entry::decode(&bytes) else { continue };
+            if let Input::Account(record) = *input {
+                records.push(record);
+            }
+        }
+        records.reverse();
+        Ok(records)
     }
 
     /// What the agent said, in the order in which it was read.

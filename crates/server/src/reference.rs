@@ -58,6 +58,14 @@ pub const TABLES: &[(&str, &str, &[Field], usize)] = &[
         views::CLAIM_FIELDS,
         views::CLAIM_FIELDS.len(),
     ),
+    (
+        "opinions",
+        "What a language model answered that was asked about an agent (`watch --judge`): no evidence.",
+        views::OPINIONS_FIELDS,
+        views::OPINIONS_FIELDS.len(),
+    ),
+    ("opinions.opinion", "One opinion.", views::OPINION_FIELDS, views::OPINION_FIELDS.len()),
+    ("opinions.cited", "One item that it cites.", views::CITED_FIELDS, views::CITED_FIELDS.len()),
     ("account", "One thing that an account says.", ACCOUNT_FIELDS, ACCOUNT_FIELDS.len()),
     ("health", "The daemon and its sensors.", HEALTH_FIELDS, HEALTH_FIELDS.len()),
     ("health.probes", "One probe.", PROBE_FIELDS, PROBE_FIELDS.len()),
@@ -149,6 +157,13 @@ pub(crate) const PATHS: &[(&str, &str, &str, &[Field], &str)] = &[
         "What the agent claimed of its work, and what the record says to it, oldest first.",
         &[("verdict", "string", "only with this verdict"), LIMIT],
         "array of claims",
+    ),
+    (
+        "/api/v1/agents/{agent}/opinions",
+        "get",
+        "What language models answered that were asked about the agent, oldest first: opinions, no evidence.",
+        &[LIMIT],
+        "array of opinions",
     ),
     (
         "/api/v1/events",

@@ -43,6 +43,12 @@ CREATE TABLE claims (
 );
 CREATE INDEX claims_agent ON claims (agent, time_ns);
 CREATE INDEX claims_at ON claims (at);
+-- What models answered that were asked about an agent: opinions, no evidence.
+CREATE TABLE opinions (
+    agent TEXT NOT NULL, skeleton BLOB NOT NULL, model TEXT NOT NULL, at INTEGER NOT NULL, time_ns INTEGER NOT NULL,
+    json TEXT NOT NULL, PRIMARY KEY (agent, skeleton, model)
+) WITHOUT ROWID;
+CREATE INDEX opinions_at ON opinions (at);
 CREATE TABLE accounts (
     at INTEGER PRIMARY KEY, agent TEXT NOT NULL, path TEXT NOT NULL, offset INTEGER NOT NULL, len INTEGER NOT NULL,
     sha256 BLOB NOT NULL, time_ns INTEGER NOT NULL, min_ns INTEGER NOT NULL, max_ns INTEGER NOT NULL

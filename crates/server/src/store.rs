@@ -147,6 +147,7 @@ impl Store {
             Output::Member(member) => self.put(&StoredOutput::Member(Member::clone(member))),
             Output::Join(join) => self.put(&StoredOutput::Join(Join::clone(join))),
             Output::Claim(claim) => self.put(&StoredOutput::Claim(claim.clone())),
+            Output::Opinion(opinions) => self.put(&StoredOutput::Opinion(opinions.clone())),
             Output::Finding(finding) => {
                 // What it points to may still be held back. Where that fails, the finding goes on without the copy.
                 let _ = self.ledger.commit(false);
@@ -343,6 +344,19 @@ impl Store {
             let json: String = row.get(0)?;
             keep.outputs.push(StoredOutput::Claim(serde_json::from_str(&json)?));
         }
+        let mut opinions = conn.prepare(
+            "SELECT json FROM opinions WHERE at <= ?1
+                AND EXISTS (SELECT 1 FROM agents WHERE id = opinions.agent AND (at > ?1
+                    OR ended_ns IS NULL
+                    OR EXISTS (SELECT 1 FROM findings WHERE agent = opinions.agent)
+                    OR EXISTS (SELECT 1 FROM ranges WHERE agent = opinions.agent AND max_seq >= ?2)))
+             ORDER BY at, skeleton, model",
+        )?;
+        let mut rows = opinions.query(params![cut, int(min_seq)])?;
+        while let Some(row) = rows.next()? {
+            let json: String = row.get(0)?;
+            keep.outputs.push(StoredOutput::Opinion(serde_json::from_str(&json)?));
+        }
         // Processes that may still act, or whose acts stay.
         let mut members = conn.prepare(
             "SELECT pid, start_ns, agent, from_seq, by, made, ended_seq, until_seq FROM members
@@ -409,9 +423,18 @@ impl Store {
     /// Writes again what must stay, and takes the rest out of the index.
     fn rewrite(&mut self, keep: Keep, through: u64, dropped: &Dropped) -> Result<()> {
         self.index.begin()?;
-        for table in
-            ["agents", "members", "joins", "claims", "accounts", "losses", "probes", "starts", "snapshots"]
-        {
+        for table in [
+            "agents",
+            "members",
+            "joins",
+            "claims",
+            "opinions",
+            "accounts",
+            "losses",
+            "probes",
+            "starts",
+            "snapshots",
+        ] {
             self.index.conn.execute(&format!("DELETE FROM {table} WHERE at <= ?1"), [int(through)])?;
         }
         keep.outputs.iter().try_for_each(|output| self.put(output))?;

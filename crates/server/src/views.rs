@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_engine::{AgentState, Claim, Coverage, Evidence, Finding, Severity};
+use muster_engine::{AgentState, Claim, Coverage, Evidence, Finding, Opinions, Severity};
 use muster_event::{Access, Attribution, Event, Kind, MemoryOp, Nanos, SignalTarget};
 use serde::{Deserialize, Serialize};
 
@@ -772,6 +772,111 @@ impl From<&Claim> for ClaimView {
             reason: claim.reason.clone(),
             said: EvidenceView::from(&claim.said),
             evidence: claim.evidence.iter().map(EvidenceView::from).collect(),
+        }
+    }
+}
+
+/// What a model answered. Its first words say what it is worth.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpinionsView {
+    pub note: String,
+    pub agent: String,
+    pub time: String,
+    pub model: String,
+    pub endpoint: String,
+    pub skeleton: String,
+    pub dropped: u32,
+    pub opinions: Vec<OpinionView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpinionView {
+    pub about: Option<String>,
+    pub label: String,
+    pub confidence: u8,
+    pub quote: String,
+    pub rationale: String,
+    pub cited: Vec<CitedView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CitedView {
+    pub item: String,
+    pub text: String,
+    pub evidence: Option<EvidenceView>,
+}
+
+const OPINION_NOTE: &str = "a language model's opinion, no evidence; it changes no finding";
+
+pub const OPINIONS_FIELDS: &[Field] = &[
+    ("note", "string", "what it is worth: an opinion of a language model, no evidence"),
+    ("agent", "string", "name of the agent"),
+    ("time", "time", "when the model answered"),
+    ("model", "string", "name of the model, as it was asked for"),
+    ("endpoint", "string", "host and port of the server that was asked"),
+    ("skeleton", "string", "SHA-256 of what the model was shown, in hex"),
+    ("dropped", "integer", "opinions of the answer that did not pass the checks"),
+    (
+        "opinions",
+        "array of opinions.opinion",
+        "those that did; none: the model had nothing to say that could be checked",
+    ),
+];
+
+pub const OPINION_FIELDS: &[Field] = &[
+    (
+        "about",
+        "string or null",
+        "id of the finding that it is about; null: it asks for a look at something else",
+    ),
+    (
+        "label",
+        "string",
+        "`misleading-claim`, `fabricated-result`, `concealment`, `unreported-act`, `beyond-the-task`, \
+         `oversight-evasion` or `unclear`",
+    ),
+    ("confidence", "integer", "the model's own, in percent; not calibrated"),
+    ("quote", "string", "literally in one of the cited items"),
+    ("rationale", "string", "the model's words"),
+    ("cited", "array of opinions.cited", "what it rests on"),
+];
+
+pub const CITED_FIELDS: &[Field] = &[
+    ("item", "string", "name of the item in what the model was shown, e.g. `E12`"),
+    ("text", "string", "the item, as the model saw it"),
+    ("evidence", "object findings.evidence or null", "where it stands; null for a finding or a claim"),
+];
+
+impl From<&Opinions> for OpinionsView {
+    fn from(from: &Opinions) -> Self {
+        OpinionsView {
+            note: OPINION_NOTE.to_owned(),
+            agent: from.agent.clone(),
+            time: time(from.time_ns),
+            model: from.model.clone(),
+            endpoint: from.endpoint.clone(),
+            skeleton: hex(&from.skeleton),
+            dropped: from.dropped,
+            opinions: from
+                .opinions
+                .iter()
+                .map(|opinion| OpinionView {
+                    about: opinion.about.clone(),
+                    label: opinion.label.name().to_owned(),
+                    confidence: opinion.confidence,
+                    quote: opinion.quote.clone(),
+                    rationale: opinion.rationale.clone(),
+                    cited: opinion
+                        .cited
+                        .iter()
+                        .map(|cited| CitedView {
+                            item: cited.item.clone(),
+                            text: cited.text.clone(),
+                            evidence: cited.evidence.as_ref().map(EvidenceView::from),
+                        })
+                        .collect(),
+                })
+                .collect(),
         }
     }
 }

@@ -8,8 +8,8 @@ use std::path::Path;
 use muster_account::{Actor, Body, Item};
 use muster_engine::claims::{Class, Source};
 use muster_engine::{
-    AccountRecord, AgentState, Claim, Code, Coverage, Evidence, Finding, Input, Join, Member, Output,
-    Severity, Stage, Start, State, Strength, Verdict,
+    AccountRecord, AgentState, Claim, Code, Coverage, Evidence, Finding, Input, Join, Member, Opinions,
+    Output, Severity, Stage, Start, State, Strength, Verdict,
 };
 use muster_event::{
     Access, Address, Attribution, Event, Identity, Kind, Lost, MemoryOp, ProbeState, ProcessKey, Queue,
@@ -193,6 +193,16 @@ fn story(store: &mut Store) {
         evidence: vec![],
     };
     store.apply(&Output::Claim(Box::new(claim))).unwrap();
+    let opinions = Opinions {
+        agent: "one".to_owned(),
+        time_ns: T0,
+        model: "m".to_owned(),
+        endpoint: "h".to_owned(),
+        skeleton: [7; 32],
+        opinions: vec![],
+        dropped: 2,
+    };
+    store.apply(&Output::Opinion(Box::new(opinions))).unwrap();
     store.apply(&Output::Follow { process: key(10) }).unwrap();
     let lost = Lost { queue: Queue::Lineage, count: 3, from_ns: T0, to_ns: T0 + SECOND };
     store.append(&Input::Lost(lost)).unwrap();
@@ -244,6 +254,7 @@ fn answers(dir: &Path) -> String {
         let agent = agent.unwrap_or_default();
         text += &format!("{:#?}\n", reader.joins(&agent).unwrap());
         text += &format!("{:#?}\n", reader.claims(&agent, None, None).unwrap());
+        text += &format!("{:#?}\n", reader.opinions(&agent, None).unwrap());
         text += &format!("{:#?}\n", reader.account_items(&agent, TimeRange::default(), None).unwrap());
     }
     text
@@ -273,6 +284,8 @@ fn what_was_written_is_read_back() {
     assert_eq!(reader.claims("one", Some(Verdict::Hollow), None).unwrap()[0].sentence, HOSTILE);
     assert_eq!(reader.claims("one", Some(Verdict::Supported), None).unwrap(), []);
     assert_eq!(reader.claims("two", None, None).unwrap(), []);
+    assert_eq!(reader.opinions("one", None).unwrap()[0].dropped, 2);
+    assert_eq!(reader.last_records("one", 1).unwrap().len(), 1);
 
     assert_eq!(seqs(&reader, &EventFilter::default()), [1, 2, 3, 4, 5, 6]);
     assert_eq!(seqs(&reader, &of("one")), [1, 2, 3]);

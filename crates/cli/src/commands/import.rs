@@ -12,10 +12,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use muster_account::{Format, Framing, Reader, detect, locate};
 use muster_engine::{AccountRecord, AgentId, Engine, Imported, Input, Output, Products};
 use muster_sensor::now_ns;
-use muster_server::{Retention, Store};
+use muster_server::{Retention, Store, StoreReader};
 
 use crate::Global;
 use crate::exit::{Exit, usage};
+use crate::judge::{Counts, Judge, JudgeOptions, Outcome};
 use crate::recorded::{self, Source};
 use crate::tail::read_database;
 
@@ -42,6 +43,8 @@ pub struct Import {
     /// Print what was read as one JSON object per line.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    judge: JudgeOptions,
 }
 
 /// A file, and whose it is.
@@ -78,10 +81,15 @@ pub struct Work {
     unknown: u64,
     bar: ProgressBar,
     begun: Instant,
+    data: PathBuf,
+    judge: Option<Judge>,
+    /// The agent whose files are read now.
+    current: Option<AgentId>,
 }
 
 impl Import {
     pub fn run(self, global: &Global) -> Result<Exit> {
+        let judge = self.judge.open()?;
         let mut files = Vec::new();
         let mut skipped = Vec::new();
         for path in &self.paths {
@@ -133,6 +141,9 @@ impl Import {
             unknown: 0,
             bar: bar(total),
             begun: Instant::now(),
+            data: global.data.clone(),
+            judge,
+            current: None,
         };
         let begun = Instant::now();
         let mut unreadable = 0;
@@ -168,6 +179,7 @@ impl Import {
             work.take(Input::Tick { time_ns: now_ns() })?;
             work.take(Input::Stop { time_ns: now_ns() })?;
         }
+        work.ask_model()?;
         work.store.commit(true)?;
         work.bar.finish_and_clear();
         work.tell(
@@ -199,6 +211,9 @@ impl Work {
                 "bytes": self.bytes, "unknown_records": self.unknown, "unreadable_files": unreadable,
                 "seconds": seconds, "account_only": alone,
             });
+            if let (Some(judge), Some(fields)) = (&self.judge, summary.as_object_mut()) {
+                fields.insert("opinions".to_owned(), counted(&judge.counts));
+            }
             if let (Some(found), Some(fields)) = (outcome, summary.as_object_mut()) {
                 let recorded = serde_json::json!({
                     "events": found.events, "reconciled": found.accounts, "findings": found.findings,
@@ -241,6 +256,15 @@ impl Work {
                 self.unknown
             )?;
         }
+        if let Some(Counts { answers, opinions, dropped, unusable, not_asked }) =
+            self.judge.as_ref().map(|judge| judge.counts)
+        {
+            writeln!(
+                out,
+                "a model gave {opinions} opinions in {answers} answers; dropped: {dropped} opinions that do not \
+                 hold and {unusable} answers; not asked about: {not_asked} agents"
+            )?;
+        }
         Ok(())
     }
 
@@ -274,7 +298,14 @@ impl Work {
     fn apply(&mut self, outputs: Vec<Output>) -> Result<()> {
         for output in outputs {
             // Orders to a daemon mean nothing here.
-            if matches!(output, Output::Agent(_) | Output::Join(_) | Output::Finding(_) | Output::Claim(_)) {
+            if matches!(
+                output,
+                Output::Agent(_)
+                    | Output::Join(_)
+                    | Output::Finding(_)
+                    | Output::Claim(_)
+                    | Output::Opinion(_)
+            ) {
                 self.store.apply(&output)?;
             }
         }
@@ -286,10 +317,29 @@ impl Work {
         if !self.agents.insert(agent.clone()) {
             return Ok(());
         }
-        let products = self.products.clone();
-        let mut before = std::mem::replace(&mut self.engine, Engine::new(products));
-        let rest = before.step(Input::Stop { time_ns: now_ns() });
-        self.apply(rest)
+        let rest = self.engine.step(Input::Stop { time_ns: now_ns() });
+        self.apply(rest)?;
+        self.ask_model()?;
+        self.current = Some(agent.clone());
+        self.engine = Engine::new(self.products.clone());
+        Ok(())
+    }
+
+    /// With `--judge`: what a model thinks of the agent that was just read. The engine must still know that one.
+    fn ask_model(&mut self) -> Result<()> {
+        let (Some(judge), Some(agent)) = (&mut self.judge, &self.current) else { return Ok(()) };
+        self.store.commit(false)?;
+        let reader = StoreReader::open(&self.data)?;
+        let bar = &self.bar;
+        match judge.consider(&reader, agent, &|line| bar.suspend(|| eprintln!("{line}"))) {
+            Outcome::Opinions(opinions) => self.take(Input::Opinion(opinions)),
+            Outcome::Nothing => Ok(()),
+            // An import does not wait: the same command asks again.
+            Outcome::Later(_) => {
+                judge.counts.not_asked += 1;
+                Ok(())
+            }
+        }
     }
 
     fn file(&mut self, account: &Account) -> Result<()> {
@@ -374,6 +424,13 @@ impl Work {
         self.records += 1;
         self.items += record.items.len() as u64;
     }
+}
+
+fn counted(counts: &Counts) -> serde_json::Value {
+    serde_json::json!({
+        "answers": counts.answers, "opinions": counts.opinions, "dropped": counts.dropped,
+        "unusable_answers": counts.unusable, "agents_not_asked": counts.not_asked,
+    })
 }
 
 /// Hidden at first: most imports are over before anybody waits.

@@ -203,6 +203,7 @@ fn concerns(input: &Input, agent: &str, members: &BTreeSet<ProcessKey>) -> bool 
         Input::Enrol(enrol) => members.contains(&enrol.process),
         Input::Account(record) => record.agent == agent,
         Input::AccountState { agent: of, .. } | Input::Configured { agent: of, .. } => of == agent,
+        Input::Opinion(opinions) => opinions.agent == agent,
         Input::Imported(_) => false,
     }
 }

@@ -70,7 +70,9 @@ impl Show {
             claims: &claims,
             now_ns: now_ns(),
         };
-        Ok(muster_report::show(&show, &style()))
+        let opinions = muster_report::opinions(&reader.opinions(id, None)?, &style());
+        let gap = if opinions.is_empty() { "" } else { "\n" };
+        Ok(format!("{}{gap}{opinions}", muster_report::show(&show, &style())))
     }
 
     fn json(&self, reader: &StoreReader, id: &str) -> Result<Exit> {
@@ -96,9 +98,11 @@ impl Show {
         let findings: Vec<_> =
             reader.findings(&findings_of(id))?.iter().map(muster_server::views::FindingView::from).collect();
         let joins = reader.joins(id)?;
+        let opinions: Vec<_> =
+            reader.opinions(id, None)?.iter().map(muster_server::views::OpinionsView::from).collect();
         let all = serde_json::json!({
             "agent": RollView::new(&agent, counts), "account": said, "record": events, "joins": joins,
-            "findings": findings,
+            "findings": findings, "opinions": opinions,
         });
         writeln!(std::io::stdout().lock(), "{all}")?;
         Ok(Exit::Nothing)

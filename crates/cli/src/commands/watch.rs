@@ -23,7 +23,8 @@ use crate::cgroup::Cgroup;
 use crate::daemon::{Daemon, Message};
 use crate::exit::{Exit, usage};
 use crate::identify::Identifier;
-use crate::{Global, client, data_files, tail};
+use crate::judge::JudgeOptions;
+use crate::{Global, client, data_files, judge, tail};
 
 const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
 /// Those who are watched must not be able to starve the loop by their numbers: it needs little, but it needs it soon.
@@ -48,11 +49,14 @@ pub struct Watch {
     /// Do not load probes: look at /proc only.
     #[arg(long)]
     no_kernel: bool,
+    #[command(flatten)]
+    judge: JudgeOptions,
 }
 
 impl Watch {
     pub fn run(self, global: &Global) -> Result<Exit> {
         let products = data_files::products(self.products.as_deref())?;
+        let judge = self.judge.open()?;
         let data = &global.data;
         prepare_folder(data)?;
         let limit = Retention {
@@ -89,6 +93,11 @@ impl Watch {
             tail::run(&requests, &move |input| drop(for_tail.send(Message::Input(input))));
         })?;
 
+        let for_judge = sender.clone();
+        let judge = judge
+            .map(|judge| judge::start(judge, data, move |input| drop(for_judge.send(Message::Input(input)))))
+            .transpose()?;
+
         let (source, why_not) = self.source(&products, store.last_seq() + 1);
         if let Some(error) = why_not {
             eprintln!("watch: no kernel record, only who is there (from /proc): {error}");
@@ -106,6 +115,7 @@ impl Watch {
             trouble: Default::default(),
             cgroups: Default::default(),
             questions: Default::default(),
+            judge,
         };
         begin(&mut daemon, data)?;
         let blind = daemon.source.states().iter().filter(|s| s.error.is_some()).count();

@@ -251,6 +251,7 @@ impl<'a> Drive<'a> {
                     | Output::Follow { .. }
                     | Output::Harness { .. }
                     | Output::FollowAccount { .. }
+                    | Output::Opinion(_)
                     | Output::Forget { .. } => {}
                     Output::Finding(finding) => {
                         self.findings.insert(finding.id.clone());

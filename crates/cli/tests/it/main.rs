@@ -15,6 +15,7 @@ mod continued;
 mod forge;
 mod hook;
 mod hostile;
+mod judge;
 mod library;
 mod nobodys;
 mod record;

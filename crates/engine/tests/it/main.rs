@@ -11,6 +11,7 @@
 
 mod claims;
 mod deception;
+mod opinion;
 mod reconcile;
 mod recorded;
 mod replay;

@@ -18,7 +18,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
 
 use super::{App, Caller, EnrolRequest, StopRequest, Update};
-use crate::views::{self, ClaimView, EventView, FindingCounts, FindingView, RollView};
+use crate::views::{self, ClaimView, EventView, FindingCounts, FindingView, OpinionsView, RollView};
 use crate::{AccountItem, EventFilter, ExplanationView, FindingFilter, StoreError, TimeRange};
 
 /// Lines of a list that come without a `limit`, and at most.
@@ -33,6 +33,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/api/v1/agents/{agent}", get(agent))
         .route("/api/v1/agents/{agent}/account", get(account))
         .route("/api/v1/agents/{agent}/claims", get(claims))
+        .route("/api/v1/agents/{agent}/opinions", get(opinions))
         .route("/api/v1/events", get(events))
         .route("/api/v1/findings", get(findings))
         .route("/api/v1/findings/{finding}", get(finding))
@@ -183,6 +184,22 @@ async fn claims(
     let limit = asked.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
     let claims = app.ask(move |store| store.claims(&id, verdict, Some(limit))).await?;
     Ok(Json(claims.iter().map(ClaimView::from).collect()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OpinionsQuery {
+    limit: Option<usize>,
+}
+
+async fn opinions(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    asked: Result<Query<OpinionsQuery>, axum::extract::rejection::QueryRejection>,
+) -> Answer<Vec<OpinionsView>> {
+    let limit = query(asked)?.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
+    let found = app.ask(move |store| store.opinions(&id, Some(limit))).await?;
+    Ok(Json(found.iter().map(OpinionsView::from).collect()))
 }
 
 #[derive(Deserialize)]

@@ -10,8 +10,8 @@ use std::time::Duration;
 use muster_account::{Actor, Body, Item};
 use muster_engine::claims::{Class, Source};
 use muster_engine::{
-    AccountRecord, AgentState, Claim, Code, Coverage, Evidence, Finding, Input, Member, Output, Severity,
-    Stage, Start, State, Verdict,
+    AccountRecord, AgentState, Cited, Claim, Code, Coverage, Evidence, Finding, Input, Label, Member,
+    Opinion, Opinions, Output, Severity, Stage, Start, State, Verdict,
 };
 use muster_event::{Attribution, Event, Identity, Kind, Lost, ProbeState, ProcessKey, Queue};
 use muster_server::{AskStop, Enrolled, Http, Retention, StopRequest, Store, Told, ToldClaim};
@@ -169,6 +169,29 @@ pub fn state() -> AgentState {
     }
 }
 
+fn opinions() -> Opinions {
+    Opinions {
+        agent: "one".to_owned(),
+        time_ns: 1,
+        model: HOSTILE.to_owned(),
+        endpoint: "127.0.0.1:1".to_owned(),
+        skeleton: [7; 32],
+        opinions: vec![Opinion {
+            about: Some("f-1".to_owned()),
+            label: Label::MisleadingClaim,
+            confidence: 90,
+            cited: vec![Cited {
+                item: "E1".to_owned(),
+                text: HOSTILE.to_owned(),
+                evidence: Some(Evidence::Event { seq: 1 }),
+            }],
+            quote: HOSTILE.to_owned(),
+            rationale: HOSTILE.to_owned(),
+        }],
+        dropped: 2,
+    }
+}
+
 fn claim() -> Claim {
     Claim {
         id: "c-1".to_owned(),
@@ -270,5 +293,6 @@ fn story(store: &mut Store) {
     store.apply(&Output::Member(Member { agent: "one".to_owned(), process, from_seq: 1, by })).unwrap();
     store.apply(&Output::Finding(Box::new(finding()))).unwrap();
     store.apply(&Output::Claim(Box::new(claim()))).unwrap();
+    store.apply(&Output::Opinion(Box::new(opinions()))).unwrap();
     store.commit(true).unwrap();
 }
