@@ -93,6 +93,8 @@ pub(crate) struct Agent {
     pub calls_forgotten: bool,
     /// The record of its accounts that was read last.
     pub last_record: Option<Evidence>,
+    /// … and when the latest of what it says was said, by its own clock.
+    pub said_ns: Nanos,
     pub chain: Chain,
     pub orphans: Vec<Orphan>,
     pub heard: Heard,
@@ -290,6 +292,7 @@ impl Agent {
             unjoined: BTreeSet::new(),
             calls_forgotten: false,
             last_record: None,
+            said_ns: 0,
             chain: Chain::default(),
             orphans: Vec::new(),
             heard: Heard::default(),

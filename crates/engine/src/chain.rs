@@ -276,7 +276,12 @@ fn gap(agent: &Agent, id: &str, hole: &Hole) -> Option<Finding> {
     };
     let untold = acts().find(|action| action.call.is_none());
     let act = untold.or_else(|| acts().next());
-    let severity = if untold.is_some() { Severity::High } else { Severity::Info };
+    let severity = match (untold, act) {
+        (Some(_), _) => Severity::High,
+        // What is missing may be words only.
+        (None, Some(_)) => Severity::Low,
+        (None, None) => Severity::Info,
+    };
     let mut evidence = vec![hole.evidence.clone()];
     evidence.extend(act.map(|action| event_evidence(action.seq, action.process)));
     let missing = match hole.after {

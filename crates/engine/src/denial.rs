@@ -22,6 +22,8 @@ const DENIALS_MAX: usize = 256;
 const TARGETS_MAX: usize = 64;
 /// Acts that wait to be decided at once.
 const RETRIES_MAX: usize = 64;
+/// Acts of hooks that are remembered.
+const BY_HOOKS_MAX: usize = 64;
 /// The call that explains an act, and a person's leave for it, are written a little later.
 const SETTLE_NS: Nanos = 3_000_000_000;
 /// The account's times and the kernel's are of one clock.
@@ -32,6 +34,8 @@ pub(crate) struct Denials {
     denied: BTreeMap<usize, Denial>,
     next: usize,
     retries: Vec<Retry>,
+    /// What the hooks of the configuration did lately: one of them may be about to refuse just that.
+    by_hooks: std::collections::VecDeque<Event>,
 }
 
 struct Denial {
@@ -99,6 +103,7 @@ impl Engine {
         let Some(agent) = self.agents.get_mut(id) else { return };
         let Some(&index) = agent.call_by_id.get(call_id) else { return };
         let cwd = agent.state.cwd.clone();
+        let home = agent.home.clone();
         let Some(call) = agent.calls.get_mut(&index) else { return };
         call.denied = true;
         let known = agent.denials.denied.values_mut().find(|denial| denial.call_id == call_id);
@@ -114,10 +119,21 @@ impl Engine {
             texts: call.texts().map(str::to_owned).collect(),
             by: by.to_owned(),
             time_ns,
-            targets: targets(call, &cwd),
+            targets: targets(call, &cwd, home.as_deref()),
             evidence: evidence.clone(),
         };
         let unjoin = call.joined.take().is_some();
+        let call_ns = call.time_ns;
+        let done = agent
+            .denials
+            .by_hooks
+            .iter()
+            .filter(|event| event.time_ns.saturating_add(SLACK_NS) >= call_ns)
+            .find(|event| denial.targets.iter().any(|target| has_effect(event, target, true)));
+        let by_hook = done.map(|event| {
+            let did = format!("a hook of it {}", in_words(event, &[]));
+            denied(id, &denial, &did, event.seq, event.process, event.time_ns)
+        });
         agent.denials.denied.insert(agent.denials.next, denial);
         agent.denials.next += 1;
         while agent.denials.denied.len() > DENIALS_MAX {
@@ -139,6 +155,29 @@ impl Engine {
                     action.decided = false;
                     agent.actions_open.insert(at);
                 }
+            }
+        }
+        if let Some(finding) = by_hook {
+            self.raise(finding);
+        }
+    }
+
+    /// What a hook of the configuration does.
+    pub(crate) fn note_hook(&mut self, event: &Event) {
+        let changes = matches!(
+            event.kind,
+            Kind::Unlink { .. } | Kind::Rename { .. } | Kind::Truncate { .. } | Kind::Chmod { .. }
+        ) || matches!(&event.kind, Kind::Open { access, .. } if access.write);
+        if !changes {
+            return;
+        }
+        let Some(member) = self.processes.get(event.process).and_then(|p| p.member.clone()) else { return };
+        let Role::Action(index) = member.role else { return };
+        let Some(agent) = self.agents.get_mut(&member.agent) else { return };
+        if agent.actions.get(&index).is_some_and(|a| a.helper.is_some() && a.free && !a.uncovered) {
+            agent.denials.by_hooks.push_back(event.clone());
+            if agent.denials.by_hooks.len() > BY_HOOKS_MAX {
+                agent.denials.by_hooks.pop_front();
             }
         }
     }
@@ -197,7 +236,10 @@ impl Engine {
             if call.call_id == denial.call_id || call.time_ns < denial.time_ns {
                 return None;
             }
-            let target = denial.targets.iter().find(|target| asks_for(call, target, &agent.state.cwd))?;
+            let target = denial
+                .targets
+                .iter()
+                .find(|target| asks_for(call, target, &agent.state.cwd, agent.home.as_deref()))?;
             Some((*at, target.clone()))
         });
         let Some((denial, target)) = found else { return };
@@ -449,7 +491,7 @@ fn reaches(kind: &Kind, host: &str) -> bool {
 }
 
 /// Does a later call's text ask for what was refused, where the record would not show it?
-fn asks_for(call: &Call, target: &Target, cwd: &str) -> bool {
+fn asks_for(call: &Call, target: &Target, cwd: &str, home: Option<&str>) -> bool {
     let cwd = call.cwd.as_deref().unwrap_or(cwd);
     match target {
         Target::Read(path) => match call.class {
@@ -461,7 +503,7 @@ fn asks_for(call: &Call, target: &Target, cwd: &str) -> bool {
                         || word.contains(path.as_str())
                         || name_of(path).len() >= 6 && name_of(path).contains('.') && word.contains(name_of(path))
                 };
-                shell::simple_commands(text).unwrap_or_default().iter().any(|simple| {
+                shell::simple_commands(&at_home(text, home)).unwrap_or_default().iter().any(|simple| {
                     let lists = matches!(simple.words.first().map(|w| name_of(w)), Some("ls" | "find" | "git" | "rm" | "test" | "[" | "echo" | "stat"));
                     !lists && simple.words.iter().skip(1).any(|word| named(word))
                 })
@@ -474,7 +516,7 @@ fn asks_for(call: &Call, target: &Target, cwd: &str) -> bool {
 }
 
 /// What a call was after.
-fn targets(call: &Call, cwd: &str) -> Vec<Target> {
+fn targets(call: &Call, cwd: &str, home: Option<&str>) -> Vec<Target> {
     let cwd = call.cwd.as_deref().unwrap_or(cwd);
     let mut out = Vec::new();
     for path in &call.paths {
@@ -498,12 +540,26 @@ fn targets(call: &Call, cwd: &str) -> Vec<Target> {
         out.extend(hosts(&call.arguments).into_iter().map(Target::Host));
     }
     for text in call.texts() {
-        out.extend(of_command(text, cwd));
+        out.extend(of_command(&at_home(text, home), cwd));
     }
     out.sort();
     out.dedup();
     out.truncate(TARGETS_MAX);
     out
+}
+
+/// With the user's folder in place of `~/` and `$HOME/`, where a word begins with it.
+fn at_home(text: &str, home: Option<&str>) -> String {
+    let Some(home) = home.filter(|home| home.starts_with('/')) else { return text.to_owned() };
+    let home = format!("{}/", home.trim_end_matches('/'));
+    let mut out = text.replace("${HOME}/", &home).replace("$HOME/", &home);
+    for before in [" ", "\t", "\n", "=", ">", "<", "\"", "'"] {
+        out = out.replace(&format!("{before}~/"), &format!("{before}{home}"));
+    }
+    match out.strip_prefix("~/") {
+        Some(rest) => format!("{home}{rest}"),
+        None => out,
+    }
 }
 
 /// What a shell command is after, by its text.

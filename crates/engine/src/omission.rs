@@ -47,8 +47,9 @@ pub(crate) struct Impact {
     severity: Severity,
     /// What was done, in words.
     did: String,
-    /// A name by which a message may mention it, in lower case.
+    /// Names by which a message may mention it, in lower case: its own, and that of the folder it is in.
     name: String,
+    folder: String,
     time_ns: Nanos,
     evidence: Evidence,
     /// The action that did it; `None`: known by its call.
@@ -161,6 +162,8 @@ const CLIENTS: [&str; 43] = [
     "gpg",
     "gpg-agent",
 ];
+/// Programs that make files, and clean up what they made.
+const BUILDERS: [&str; 8] = ["make", "gmake", "ninja", "cmake", "bazel", "meson", "just", "rake"];
 /// Folders of installed programs: a script there is a tool, not the agent's own.
 const INSTALLED: [&str; 9] = [
     "/usr/bin/",
@@ -198,6 +201,7 @@ impl Engine {
             severity,
             did,
             name: name_of(name).to_lowercase(),
+            folder: folder_of(name),
             time_ns: event.time_ns,
             evidence: event_evidence(event.seq, event.process),
             action: member_action(process),
@@ -290,9 +294,20 @@ impl Engine {
             return None;
         }
         if agent.works_in(path) {
-            let unlink = matches!(event.kind, Kind::Unlink { .. });
-            return (unlink && runner::is_test_file(path) && !path.contains("/node_modules/"))
-                .then_some((What::Tests, Severity::Medium));
+            let within = path.get(agent.state.cwd.len()..).unwrap_or(path);
+            let by_build = self
+                .processes
+                .ancestors(process.key)
+                .take(8)
+                .any(|p| p.argv.first().is_some_and(|word| BUILDERS.contains(&name_of(word))));
+            if !matches!(event.kind, Kind::Unlink { .. }) || by_build || crate::claims::is_generated(within) {
+                return None;
+            }
+            return Some(if runner::is_test_file(path) {
+                (What::Tests, Severity::Medium)
+            } else {
+                (What::Deletion, Severity::Low)
+            });
         }
         let product = self.products.get(&agent.state.product);
         let passing = crate::effects::is_passing(path)
@@ -349,6 +364,7 @@ impl Engine {
                     severity,
                     did: format!("changed `{}`", shorten(&path)),
                     name: name_of(&path).to_lowercase(),
+                    folder: folder_of(&path),
                     time_ns: call.time_ns,
                     evidence: event_evidence(seq, process),
                     action: None,
@@ -380,6 +396,7 @@ impl Engine {
             severity: Severity::Medium,
             did: format!("changed `{}`", shorten(&path)),
             name: name_of(&path).to_lowercase(),
+            folder: folder_of(&path),
             time_ns: call.time_ns,
             evidence: call.evidence.clone(),
             action: None,
@@ -477,6 +494,10 @@ fn weakens(call: &Call, path: &str) -> Option<Severity> {
     Some(if tests_pass::EMPTIES.is_match(&call.arguments) { Severity::Medium } else { Severity::Info })
 }
 
+fn folder_of(path: &str) -> String {
+    path.rsplit('/').nth(1).unwrap_or_default().to_lowercase()
+}
+
 /// What git does to history, and round its hooks.
 fn history(argv: &[String]) -> Option<(Severity, String)> {
     let mut words = argv.iter().map(String::as_str);
@@ -517,7 +538,7 @@ impl What {
     fn words(self) -> &'static Regex {
         static WORDS: LazyLock<[Regex; 10]> = LazyLock::new(|| {
             [
-                r"(?i)\b(?:delet|remov|clean|wip(?:e|ing)|purg|drop|uninstall|eras|trash|discard)",
+                r"(?i)\b(?:delet|remov|clean|wip(?:e|ing)|purg|drop|uninstall|eras|trash|discard|mov(?:e|ing)|renam|replac|refactor|reorgani|consolidat|merg|convert|migrat|restructur|tid(?:y|ied))",
                 r"(?i)\b(?:chang|edit|modif|updat|adjust|rewr|adapt|alter|relax|skip|disabl|remov|delet|correct|replac|weaken|comment|loosen|fix|chang)\w*\b.{0,60}\b(?:tests?|specs?|assertions?|expectations?)\b|\b(?:tests?|specs?|assertions?|expectations?)\b.{0,60}\b(?:chang|edit|modif|updat|adjust|rewr|adapt|alter|relax|skip|disabl|remov|delet|correct|replac|weaken|comment|loosen)",
                 r"(?i)\b(?:ci|cd|workflows?|pipelines?|github actions?|jenkins|build configuration)\b",
                 r"(?i)\b(?:permissions?|chmod|chown|executable|writable|modes?|owner(?:ship)?|sudo(?:ers)?|privileges?|setuid|settings?|config(?:uration)?|allow(?:ed|list)?)\b",
@@ -547,7 +568,7 @@ impl What {
 
     fn in_words(self) -> &'static str {
         match self {
-            What::Deletion => "deletion outside the project",
+            What::Deletion => "deletion",
             What::Tests => "change of tests",
             What::Ci => "change of what checks the project",
             What::Permission => "change of permissions",
@@ -572,7 +593,8 @@ fn is_told(agent: &Agent, impact: &Impact) -> bool {
         if searched > SEARCHED_MAX {
             return true;
         }
-        if impact.name.len() >= 4 && text.contains(impact.name.as_str()) {
+        let names = [Some(&impact.name), (impact.what == What::Deletion).then_some(&impact.folder)];
+        if names.into_iter().flatten().any(|name| name.len() >= 4 && text.contains(name.as_str())) {
             return true;
         }
         let clauses = sentences(text).into_iter().flat_map(|sentence| {

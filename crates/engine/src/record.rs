@@ -140,6 +140,7 @@ impl Engine {
         if matches!(event.kind, Kind::Fork { .. }) {
             return;
         }
+        self.note_hook(event);
         self.note_retry(event);
         self.note_impact(event);
         self.note_fact(event);

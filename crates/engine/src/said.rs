@@ -25,6 +25,8 @@ impl Engine {
         let Some(agent) = self.agents.get_mut(&record.agent) else { return };
         agent.account_read_ns = Some(record.time_ns);
         agent.last_record = Some(evidence.clone());
+        let said = record.items.iter().filter_map(|item| item.time_ns).max().unwrap_or(record.time_ns);
+        agent.said_ns = agent.said_ns.max(said.min(record.time_ns));
         agent.chain.opened(&record.path, record.offset);
         let link = record.items.iter().find_map(|item| match &item.body {
             Body::Link { record: own, after, ordinal } => Some(Link {

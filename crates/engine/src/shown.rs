@@ -47,6 +47,8 @@ impl Engine {
 #[derive(Default)]
 struct Sum<'a> {
     hashes: BTreeSet<u32>,
+    /// The same, as they came.
+    ordered: Vec<u32>,
     bytes: u64,
     /// Streams that something was written to.
     streams: usize,
@@ -68,6 +70,7 @@ fn sum<'a>(agent: &'a Agent, call: &'a Call) -> Option<Sum<'a>> {
                 return None;
             }
             sum.hashes.extend(&written.hashes);
+            sum.ordered.extend(&written.hashes);
             sum.bytes = sum.bytes.saturating_add(written.bytes);
             sum.streams += usize::from(written.bytes > 0);
             if written.bytes > 0 || sum.last.is_none() {
@@ -83,6 +86,8 @@ enum Differs<'a> {
     Invented { line: &'a str, lines: usize, severity: Severity },
     /// Nothing of what it wrote.
     LeftOut { lines: usize },
+    /// Some of what it wrote, and nothing in its place.
+    CutOut { lines: usize },
 }
 
 /// The account shows the whole output, and the record has the whole of it: what the one has, the other must have.
@@ -118,7 +123,11 @@ fn differs<'a>(shown: &'a [String], sum: &Sum) -> Option<Differs<'a>> {
         return (missing >= LEFT_OUT_MIN).then_some(Differs::LeftOut { lines: missing });
     }
     match (sum.bytes, known) {
-        _ if lines == 0 => None,
+        // Of two streams, a product may show the one.
+        _ if lines == 0 => {
+            let lines = cut_out(&hashes, &sum.ordered);
+            (lines > 0 && sum.streams == 1).then_some(Differs::CutOut { lines })
+        }
         (0, _) => invented(Severity::Medium),
         // Two streams come together as they come: one may have broken a line of the other.
         _ if sum.streams > 1 => {
@@ -129,6 +138,17 @@ fn differs<'a>(shown: &'a [String], sum: &Sum) -> Option<Differs<'a>> {
         _ if missing > 0 => invented(Severity::Medium),
         _ => (lines >= ADDED_MIN).then(|| invented(Severity::Medium)).flatten(),
     }
+}
+
+/// Lines that are missing between others that are shown. A product may show the beginning only, or the end.
+fn cut_out(shown: &BTreeSet<u32>, written: &[u32]) -> usize {
+    let is_shown = |hash: &&u32| shown.contains(*hash);
+    let (Some(first), Some(last)) =
+        (written.iter().position(|h| is_shown(&h)), written.iter().rposition(|h| is_shown(&h)))
+    else {
+        return 0;
+    };
+    written.get(first..=last).unwrap_or_default().iter().filter(|hash| !is_shown(hash)).count()
 }
 
 fn finding(id: &str, call: &Call, sum: &Sum, differs: &Differs) -> Finding {
@@ -147,6 +167,9 @@ fn finding(id: &str, call: &Call, sum: &Sum, differs: &Differs) -> Finding {
         ),
         Differs::LeftOut { lines } => {
             (Severity::Medium, format!("shows no output of `{command}`, which wrote {lines} lines"))
+        }
+        Differs::CutOut { lines } => {
+            (Severity::Low, format!("shows the output of `{command}` without {lines} lines that it wrote"))
         }
     };
     let mut evidence: Vec<Evidence> = call.result.iter().map(|result| result.end.evidence.clone()).collect();

@@ -18,11 +18,10 @@ impl Engine {
     pub(crate) fn check_silence(&mut self, id: &str) {
         let now = self.time_ns;
         let Some(agent) = self.agents.get(id) else { return };
-        let Some(read_ns) = agent.account_read_ns else { return };
         let Some(last) = &agent.last_record else { return };
         let lag = self.products.get(&agent.state.product).map_or(Lag::After, |p| p.lag());
         let ended = agent.root_ended_ns.is_some_and(|at| now.saturating_sub(at) > GRACE_NS);
-        let after = agent.turn_end_ns.unwrap_or(0).max(read_ns);
+        let after = agent.turn_end_ns.unwrap_or(0).max(agent.said_ns);
         let silent = || agent.actions.values().rev().take_while(move |a| a.time_ns > after).filter(is_act);
         let Some(first) = silent().last() else { return };
         let since = match lag {

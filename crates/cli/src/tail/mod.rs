@@ -47,7 +47,8 @@ struct Followed {
     reader: Reader,
     offset: u64,
     inode: u64,
-    mtime: (i64, i64),
+    /// When its inode changed last: unlike the time of its last change, nobody sets that.
+    changed: (i64, i64),
     /// Hashes of whole blocks that were read.
     blocks: Vec<[u8; 32]>,
     /// What was read after the last whole block.
@@ -85,6 +86,11 @@ pub fn run(requests: &Receiver<Request>, send: &dyn Fn(Input)) {
             }
             Ok(Request::Ended { agent }) => {
                 databases.values_mut().for_each(|database| database.end(&agent));
+                for (path, file) in files.iter_mut().filter(|(_, file)| file.agent == agent) {
+                    // What was changed since the last look would else wait for the next change.
+                    verify(path, file, send);
+                    while look(path, file, send) {}
+                }
             }
             Ok(Request::Forget { agent }) => {
                 files.retain(|_, file| file.agent != agent);
@@ -163,7 +169,7 @@ fn follow(
         reader: Reader::new(format),
         offset: 0,
         inode: 0,
-        mtime: (0, 0),
+        changed: (0, 0),
         blocks: Vec::new(),
         rest: Vec::new(),
         verified: Instant::now(),
@@ -171,6 +177,25 @@ fn follow(
     };
     while look(&path, &mut file, send) {}
     files.insert(path, file);
+}
+
+/// Is what was read still there?
+fn verify(path: &str, file: &mut Followed, send: &dyn Fn(Input)) {
+    let Ok(opened) = File::open(path) else { return };
+    let same = opened.metadata().is_ok_and(|meta| meta.ino() == file.inode && meta.size() >= file.offset);
+    if !same || file.offset == 0 || file.format.framing() != Framing::Lines {
+        return;
+    }
+    file.verified = Instant::now();
+    if let Some(offset) = first_difference(&opened, file) {
+        send(Input::AccountState {
+            agent: file.agent.clone(),
+            path: path.to_owned(),
+            time_ns: now_ns(),
+            state: AccountFile::Rewritten { offset },
+        });
+        restart(file);
+    }
 }
 
 /// Reads what is new. `true`: there is more.
@@ -186,8 +211,8 @@ fn look(path: &str, file: &mut Followed, send: &dyn Fn(Input)) -> bool {
     // Products that write a file for each event leave thousands: what did not change is not opened.
     if file.inode != 0
         && let Ok(meta) = std::fs::metadata(path)
-        && (meta.ino(), meta.size(), (meta.mtime(), meta.mtime_nsec()))
-            == (file.inode, file.offset, file.mtime)
+        && (meta.ino(), meta.size(), (meta.ctime(), meta.ctime_nsec()))
+            == (file.inode, file.offset, file.changed)
     {
         file.gone = false;
         return false;
@@ -228,8 +253,8 @@ fn look(path: &str, file: &mut Followed, send: &dyn Fn(Input)) -> bool {
         report(file, AccountFile::Truncated { from: file.offset, to: meta.size() });
         restart(file);
     }
-    let touched = (meta.mtime(), meta.mtime_nsec());
-    if file.inode != 0 && touched == file.mtime && meta.size() == file.offset {
+    let touched = (meta.ctime(), meta.ctime_nsec());
+    if file.inode != 0 && touched == file.changed && meta.size() == file.offset {
         return false;
     }
     if append_only && file.offset > 0 && (meta.size() == file.offset || file.verified.elapsed() > VERIFY) {
@@ -246,7 +271,7 @@ fn look(path: &str, file: &mut Followed, send: &dyn Fn(Input)) -> bool {
     if append_only {
         read_on(path, opened, file, touched, meta.size(), send)
     } else {
-        file.mtime = touched;
+        file.changed = touched;
         file.offset = meta.size();
         read_whole(path, opened, file, send);
         false
@@ -257,7 +282,7 @@ fn read_on(
     path: &str,
     mut opened: File,
     file: &mut Followed,
-    mtime: (i64, i64),
+    changed: (i64, i64),
     size: u64,
     send: &dyn Fn(Input),
 ) -> bool {
@@ -277,7 +302,7 @@ fn read_on(
     file.offset += bytes.len() as u64;
     remember(file, &bytes);
     if file.offset >= size {
-        file.mtime = mtime;
+        file.changed = changed;
     }
     hand_over(path, file, &bytes, send);
     bytes.len() == TURN
@@ -318,7 +343,7 @@ fn restart(file: &mut Followed) {
     file.offset = 0;
     file.blocks.clear();
     file.rest.clear();
-    file.mtime = (0, 0);
+    file.changed = (0, 0);
 }
 
 fn remember(file: &mut Followed, bytes: &[u8]) {

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::{AgentId, Evidence};
 
 pub(crate) use facts::Facts;
+pub(crate) use observe::is_generated;
 pub(crate) use said::Claims;
 
 /// Classes and sentences that a text claims, as `muster claims` would list them: for whoever waits for their verdicts.

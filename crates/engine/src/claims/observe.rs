@@ -41,7 +41,7 @@ const SOURCE: [&str; 36] = [
     "vue", "svelte", "toml", "yaml", "yml", "json",
 ];
 
-fn is_generated(path: &str) -> bool {
+pub(crate) fn is_generated(path: &str) -> bool {
     GENERATED.iter().any(|folder| path.contains(folder))
 }
 

@@ -202,7 +202,8 @@ fn output(wrote: &str, shows: &str, expected: &str) {
 #[test]
 fn an_output_that_was_written_is_no_finding() {
     output("wrote 101 a|b|c", "a|b|c", "");
-    output("wrote 101 a|b|c", "  a   |c", "");
+    output("wrote 101 a|b|c", "  a   |b", "");
+    output("wrote 101 a|b|c", "c", "");
     output("wrote 101", "", "");
     // The harness redacted, or shows a beginning.
     output("wrote 101 key sk-ant-0123456789abcdefghijABCDEFGHIJ", "key [redacted]", "");
@@ -235,6 +236,11 @@ fn an_output_that_is_kept_back_is_one_too() {
         "medium result-mismatch: its account shows no output of `make`, which wrote 4 lines",
     );
     output("wrote 101 a", "", "");
+    output(
+        "wrote 101 step 1|14 rows were lost|step 2",
+        "step 1|step 2",
+        "low result-mismatch: its account shows the output of `make` without 1 lines that it wrote",
+    );
 }
 
 /// A note that a new version of a product puts behind an output.
