@@ -35,6 +35,9 @@ pub fn command_output(product: &str, output: &str) -> Option<String> {
     }
 }
 
+/// Notes behind one output.
+const NOTES_MAX: usize = 4;
+
 fn without_blocks(output: &str) -> String {
     let mut out = output.to_owned();
     for name in BLOCKS {
@@ -63,14 +66,25 @@ fn claude(output: &str) -> String {
             own = rest;
         }
     }
-    let (before, last) = own.rsplit_once('\n').unwrap_or(("", own));
-    if last.starts_with("Shell cwd was reset to ") {
+    // Each stands behind the output, in its own line.
+    for _ in 0..NOTES_MAX {
+        let (before, last) = own.trim_end().rsplit_once('\n').unwrap_or(("", own.trim_end()));
+        if !is_note(last) {
+            break;
+        }
         own = before;
     }
     match own.trim() {
         "(Bash completed with no output)" | "(no output)" | "(No content)" => String::new(),
         _ => own.to_owned(),
     }
+}
+
+/// A sentence of the product's own: `[This command modified 1 file …]`.
+fn is_note(line: &str) -> bool {
+    let sentence = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(".]"));
+    line.starts_with("Shell cwd was reset to ")
+        || sentence.is_some_and(|text| text.starts_with("This ") || text.starts_with("Note: "))
 }
 
 /// `Output: …` and a block of `Name: value` lines behind it, which ends with the process group.
@@ -106,6 +120,12 @@ mod tests {
         check("claude-code", "Exit code of it all", Some("Exit code of it all"));
         check("claude-code", "(Bash completed with no output)", Some(""));
         check("claude-code", "/tmp\nShell cwd was reset to /w", Some("/tmp"));
+        check(
+            "claude-code",
+            "[This command modified 1 file you've previously read: a.txt. Call Read.]",
+            Some(""),
+        );
+        check("claude-code", "[1/3] ok\n[2/3] ok.", Some("[1/3] ok\n[2/3] ok."));
         check("claude-code", "<persisted-output>\nOutput too large", None);
         check("codex", "a\nb\n", Some("a\nb\n"));
         check("gemini-cli", "Output: a\nb\nExit Code: 3\nProcess Group PGID: 7", Some("a\nb"));
