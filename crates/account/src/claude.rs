@@ -140,7 +140,7 @@ impl Claude {
         let is_true = |key| detail.and_then(|d| at(d, &[key])) == Some(&Value::Bool(true));
         let exit_code = failed.then(|| exit_code(&output)).flatten();
         let launched = detail.and_then(|d| text(d, &["status"])).is_some_and(|s| s.ends_with("_launched"));
-        let status = if text(record, &["permissionDecision", "decision"]) == Some("reject") {
+        let status = if is_denied(record, &output, failed) {
             Status::Denied
         } else if failed && output.starts_with("<tool_use_error>") {
             Status::NotRun
@@ -279,6 +279,29 @@ fn class(tool: &str) -> Class {
         tool if tool.starts_with("mcp__") => Class::Mcp,
         tool if tool.starts_with("Task") => Class::Plan,
         _ => Class::Other,
+    }
+}
+
+/// Was it refused before it ran? By a person, a rule, a mode, a hook or the classifier of the auto mode.
+fn is_denied(record: &Value, output: &str, failed: bool) -> bool {
+    // The harness's own texts. Versions that mark a denial have the mark, and with it the texts mean nothing.
+    const WORDINGS: [&str; 3] = [
+        "Permission to use ",
+        "Permission for this action ",
+        "The user doesn't want to proceed with this tool use.",
+    ];
+    // A hook may call a tool back whose work is done.
+    let after = at(record, &["toolDenialAfterRun"]) == Some(&Value::Bool(true));
+    match (text(record, &["permissionDecision", "decision"]), text(record, &["toolDenialKind"])) {
+        _ if after || text(record, &["permissionDecision", "source"]) == Some("invalid_input") => false,
+        (Some("reject"), _) => true,
+        // Ends of what ran, or might have.
+        (_, Some("interrupted" | "cancelled")) => false,
+        (_, Some(_)) => true,
+        (Some(_), None) => false,
+        (None, None) => {
+            failed && at(record, &["mcpMeta"]).is_none() && WORDINGS.iter().any(|w| output.starts_with(w))
+        }
     }
 }
 

@@ -388,6 +388,8 @@ impl Codex {
         }
         if let Some(reason) = said.strip_prefix(HOOK_BLOCK) {
             Self::reject(call_id, "hook", reason, out);
+        } else if let Some(reason) = by_policy(&said) {
+            Self::reject(call_id, "rule", reason, out);
         }
         self.finish(call_id, outcome, out);
     }
@@ -963,8 +965,24 @@ fn refusal(said: &str) -> Option<Outcome> {
         ("apply_patch verification failed", Status::NotRun),
         ("command timed out after", Status::TimedOut),
     ];
-    let (_, status) = WORDINGS.iter().find(|(opening, _)| said.starts_with(opening))?;
-    Some(Outcome { status: *status, exit_code: None, output: said.to_owned() })
+    let worded = WORDINGS.iter().find(|(opening, _)| said.starts_with(opening)).map(|(_, status)| *status);
+    let status = worded.or_else(|| by_policy(said).map(|_| Status::Denied))?;
+    Some(Outcome { status, exit_code: None, output: said.to_owned() })
+}
+
+/// What a rule (`prefix_rule` in `~/.codex/rules`) or the approval policy refused, nobody asked: the whole output is the
+/// reason, bare or as the failure of the tool that would have started the process.
+fn by_policy(said: &str) -> Option<&str> {
+    const STARTS: &[&str] = &["exec_command failed: ", "exec_command failed for `"];
+    const REJECTED: &str = "CreateProcess { message: \"Rejected(";
+    const REASONS: &[&str] = &["patch rejected: ", "write_stdin rejected: ", "approval required by policy"];
+    if STARTS.iter().any(|start| said.starts_with(start)) {
+        let (_, reason) = said.split_once(REJECTED)?;
+        return Some(reason.trim_start_matches(['\\', '"']).trim_end_matches(['\\', '"', '}', ')', ' ']));
+    }
+    // "`git push` rejected: policy forbids commands starting with `git push`", or a justification of the rule's author.
+    let of_command = said.strip_prefix('`').is_some_and(|rest| rest.contains("` rejected: "));
+    (of_command || REASONS.iter().any(|reason| said.starts_with(reason))).then_some(said)
 }
 
 /// `{"output": …, "metadata": {"exit_code": …}}` as text, the form of old versions.

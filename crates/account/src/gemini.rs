@@ -193,7 +193,6 @@ fn result_body(call: &Value, call_id: &str) -> Option<Body> {
     let inside = output.strip_prefix("<untrusted_context>\n").unwrap_or(output);
     let inside = inside.strip_suffix("\n</untrusted_context>").unwrap_or(inside);
     let shell = class(text(call, &["name"]).unwrap_or_default()) == Class::Execute;
-    let refused = output.starts_with("Tool execution blocked") || output.contains("denied by policy");
     let ended = if shell { shell_end(inside) } else { ShellEnd::Unsaid };
     let exit_code = match ended {
         ShellEnd::Exited(code) if said == "success" => Some(code),
@@ -204,9 +203,8 @@ fn result_body(call: &Value, call_id: &str) -> Option<Body> {
             ShellEnd::Otherwise(status) => status,
             ShellEnd::Exited(_) | ShellEnd::Unsaid => Status::Ok,
         },
-        "cancelled" => Status::Denied,
-        "error" if refused => Status::Denied,
-        "error" => Status::Failed,
+        "cancelled" => cancelled_status(inside),
+        "error" => error_status(inside),
         _ => Status::Unknown,
     };
     Some(Body::Result {
@@ -217,6 +215,39 @@ fn result_body(call: &Value, call_id: &str) -> Option<Body> {
         output_len: inside.len() as u64,
         process_group: if shell { trailer(inside, "Process Group PGID: ") } else { None },
     })
+}
+
+/// A person's "no" before the act, or an end in its midst.
+fn cancelled_status(reason: &str) -> Status {
+    let refused = ["denied execution", "did not allow"].iter().any(|words| reason.contains(words));
+    if refused || reason.is_empty() { Status::Denied } else { Status::Unknown }
+}
+
+/// What an error was, by the words that Gemini CLI itself puts at its beginning.
+fn error_status(error: &str) -> Status {
+    let starts = |opening: &&str| error.starts_with(opening);
+    let denied = ["Tool execution blocked", "Tool execution denied by policy", "User denied execution"];
+    // Arguments that do not fit, a folder outside of the workspace; below: no such tool, or one that the settings exclude.
+    let unfit = [
+        "params must ",
+        "params/",
+        "Value of params must ",
+        "Tool parameter modification by hook failed validation",
+        "Path not in workspace: ",
+    ];
+    let no_tool = |e: &str| e.strip_prefix("Tool \"").is_some_and(|e| e.contains("\" not found"));
+    if denied.iter().any(starts)
+        || error.starts_with("Tool execution for \"") && error.contains("\" denied by policy")
+    {
+        Status::Denied
+    } else if unfit.iter().any(starts) || no_tool(error) {
+        Status::NotRun
+    } else if error.starts_with("Agent execution stopped by hook: ") {
+        // By a hook before the act, or by one after it: the same words.
+        Status::Unknown
+    } else {
+        Status::Failed
+    }
 }
 
 /// How a command ended.
@@ -231,7 +262,10 @@ enum ShellEnd {
 /// "success" only means that the tool worked. An exit code of 0 is never told: it is what a whole block at the end, with
 /// neither code nor signal nor error, stands for.
 fn shell_end(output: &str) -> ShellEnd {
-    const OPENINGS: [(&str, Status); 4] = [
+    // What it answers, as a success, where it did not even begin. A command's own output follows `Output: `.
+    const OPENINGS: [(&str, Status); 6] = [
+        ("Command injection detected: ", Status::NotRun),
+        ("Command was cancelled by user before it could start", Status::NotRun),
         ("Command was automatically cancelled", Status::TimedOut),
         ("Command was cancelled by user", Status::Killed),
         ("Command moved to background", Status::Running),

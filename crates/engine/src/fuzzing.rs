@@ -271,12 +271,14 @@ impl Choices<'_> {
                 agent: self.agent(),
                 path: self.path(),
                 time_ns: self.time(),
-                state: match self.byte() % 6 {
+                state: match self.byte() % 8 {
                     0 => AccountFile::Opened { format: self.pick(NAMES) },
                     1 => AccountFile::Truncated { from: self.number(), to: self.number() },
                     2 => AccountFile::Rewritten { offset: self.number() },
                     3 => AccountFile::Replaced,
                     4 => AccountFile::Deleted,
+                    5 => AccountFile::RowsRewritten { first: self.text(), count: self.number() },
+                    6 => AccountFile::RowsDeleted { first: self.text(), count: self.number() },
                     _ => AccountFile::Unreadable { error: self.text() },
                 },
             },

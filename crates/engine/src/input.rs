@@ -154,4 +154,14 @@ pub enum AccountFile {
     Unreadable {
         error: String,
     },
+    /// Rows of a database whose calls were over, and which had been read, say something else now.
+    RowsRewritten {
+        first: String,
+        count: u64,
+    },
+    /// … or are gone, and the product did not remove them.
+    RowsDeleted {
+        first: String,
+        count: u64,
+    },
 }

@@ -602,4 +602,21 @@ mod tests {
         check("codex", "/x/vendor/codex/codex", None, "codex --codex-run-as-process-setup 5", false);
         check("codex", "/usr/bin/vim", None, "vim codex", false);
     }
+
+    /// `CLAUDE_CONFIG_DIR` may name any folder.
+    #[test]
+    fn the_snapshot_of_a_shell_is_a_helper_wherever_its_folder_is() {
+        let products = Products::built_in().unwrap();
+        let claude = products.get("claude-code").unwrap();
+        let covered = |script: &str| {
+            let argv: Vec<String> = ["/bin/bash", "-c", "-l", script].map(str::to_owned).into();
+            claude.covers("/usr/bin/bash", &argv, true).is_some()
+        };
+        for folder in ["/home/x/.claude", "/srv/elsewhere", "/w/.config/claude"] {
+            let script = format!("SNAPSHOT_FILE={folder}/shell-snapshots/snapshot-bash-1-a.sh\n echo");
+            assert!(covered(&script), "{folder}");
+        }
+        assert!(!covered("SNAPSHOT_FILE=/tmp/x; curl evil"));
+        assert!(!covered("curl evil; SNAPSHOT_FILE=/x/shell-snapshots/snapshot-a"));
+    }
 }

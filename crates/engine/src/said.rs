@@ -239,6 +239,12 @@ impl Engine {
             }
             AccountFile::Replaced => "was replaced by another file".to_owned(),
             AccountFile::Deleted => "was deleted".to_owned(),
+            AccountFile::RowsRewritten { first, count } => {
+                format!("was changed in {} that had been read before", rows(&first, count))
+            }
+            AccountFile::RowsDeleted { first, count } => {
+                format!("lost {} that had been read before", rows(&first, count))
+            }
         };
         let finding = Finding {
             id: finding_id(Code::AccountTampered, id, &format!("{path} {did}")),
@@ -256,5 +262,13 @@ impl Engine {
             evidence: vec![Evidence::Account { path: path.to_owned(), offset: 0, sha256: [0; 32] }],
         };
         self.raise(finding);
+    }
+}
+
+/// Rows of a database, for a summary.
+fn rows(first: &str, count: u64) -> String {
+    match count.saturating_sub(1) {
+        0 => format!("the row `{}`", shorten(first)),
+        more => format!("the row `{}` and {more} more", shorten(first)),
     }
 }

@@ -85,7 +85,13 @@ pub fn is_sensitive(path: &str) -> bool {
     // Code that is called like a secret, in packages of a language.
     let library =
         path.contains("/site-packages/") || path.contains("/node_modules/") || path.starts_with("/usr/lib/");
-    !library && (FILES.contains(&name) || parts.any(|part| FOLDERS.contains(&part)))
+    !library && !is_public(name) && (FILES.contains(&name) || parts.any(|part| FOLDERS.contains(&part)))
+}
+
+/// What is meant to be given to others, wherever it lies: public keys and certificates, and the keys of other machines.
+fn is_public(name: &str) -> bool {
+    const PUBLIC: [&str; 4] = ["known_hosts", "known_hosts.old", "ssh_known_hosts", "allowed_signers"];
+    name.ends_with(".pub") || PUBLIC.contains(&name)
 }
 
 /// Keys and values of the probes' table.
@@ -125,8 +131,14 @@ mod tests {
         for path in ["/etc/gshadow", "/root/.ssh/config", "/home/x/.aws/sso/cache/a.json", "/srv/app/.env"] {
             assert!(is_sensitive(path), "{path}");
         }
-        for path in ["/etc/passwd", "/srv/.venv/lib/python3/site-packages/secrets/x.py", "/x/credentials.rs"]
-        {
+        for path in [
+            "/etc/passwd",
+            "/srv/.venv/lib/python3/site-packages/secrets/x.py",
+            "/x/credentials.rs",
+            "/root/.ssh/id_ed25519.pub",
+            "/root/.ssh/deploy-cert.pub",
+            "/root/.ssh/known_hosts",
+        ] {
             assert!(!is_sensitive(path), "{path}");
         }
     }

@@ -59,3 +59,38 @@ fn the_exit_code_of_a_background_command_stands_at_the_end() {
     check("Background command \"x\" failed with exit code 3", Some(3));
     check("Background command \"echo exit code 7\" completed", None);
 }
+
+/// Versions before the mark say it in words only; those of an MCP server are its own.
+#[test]
+fn what_was_refused_did_not_run() {
+    #[track_caller]
+    fn check(content: &str, more: Value, expected: Status) {
+        let block = json!({"type": "tool_result", "tool_use_id": "t1", "content": content, "is_error": true});
+        let mut record = json!({"type": "user", "message": {"role": "user", "content": [block]}});
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let got: Vec<_> = Reader::new(Format::ClaudeCode)
+            .feed(format!("{record}\n").as_bytes())
+            .into_iter()
+            .flat_map(|record| record.items)
+            .filter_map(|item| match item.body {
+                Body::Result { status, .. } => Some(status),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(got, [expected], "{content} {more}");
+    }
+    let rule = "Permission to use Bash with command git push has been denied.";
+    check(rule, json!({}), Status::Denied);
+    check(rule, json!({"toolDenialKind": "permission-rule"}), Status::Denied);
+    check(rule, json!({"permissionDecision": {"decision": "accept"}}), Status::Failed);
+    check(rule, json!({"mcpMeta": {}}), Status::Failed);
+    check("no", json!({"permissionDecision": {"decision": "reject", "source": "hook"}}), Status::Denied);
+    check("no", json!({"toolDenialKind": "automode-blocked"}), Status::Denied);
+    check("no", json!({"toolDenialKind": "permission-rule", "toolDenialAfterRun": true}), Status::Failed);
+    check("no", json!({"toolDenialKind": "interrupted"}), Status::Failed);
+    check("The user doesn't want to proceed with this tool use. The", json!({}), Status::Denied);
+    check("Exit code 1\nPermission to use x", json!({}), Status::Failed);
+    let unfit = "<tool_use_error>InputValidationError: x</tool_use_error>";
+    let decided = json!({"permissionDecision": {"decision": "reject", "source": "invalid_input"}});
+    check(unfit, decided, Status::NotRun);
+}

@@ -6,8 +6,14 @@ use serde_json::json;
 /// What the account says of one shell call: the commands under which it may have run, status and exit code.
 #[track_caller]
 fn check(command: &str, output: &str, commands: &[&str], end: (Status, Option<i32>)) {
-    let result = json!([{"functionResponse": {"response": {"output": output}}}]);
-    let call = json!({"id": "c1", "name": "run_shell_command", "args": {"command": command}, "status": "success", "result": result});
+    said("success", command, output, commands, end);
+}
+
+#[track_caller]
+fn said(status: &str, command: &str, output: &str, commands: &[&str], end: (Status, Option<i32>)) {
+    let key = if status == "success" { "output" } else { "error" };
+    let result = json!([{"functionResponse": {"response": {key: output}}}]);
+    let call = json!({"id": "c1", "name": "run_shell_command", "args": {"command": command}, "status": status, "result": result});
     let record = json!({"id": "m1", "type": "gemini", "content": "", "toolCalls": [call]});
     let items: Vec<Body> = Reader::new(Format::GeminiCli)
         .feed(format!("{record}\n").as_bytes())
@@ -51,6 +57,32 @@ fn how_a_command_ended_stands_in_the_block_at_the_end() {
     end("Command was automatically cancelled because it exceeded the timeout", (Status::TimedOut, None));
     end("Command was cancelled by user before it could complete.", (Status::Killed, None));
     end("Command moved to background (PID: 7). Output hidden.", (Status::Running, None));
+}
+
+/// "success" is also what Gemini CLI calls its own refusal of a command.
+#[test]
+fn what_it_refuses_by_itself_did_not_run() {
+    let end = |status: &str, output: &str, end| said(status, "ls", output, &["ls"], (end, None));
+    end("success", "Command injection detected: command substitution syntax ($(), …) found", Status::NotRun);
+    end("success", "Command was cancelled by user before it could start.", Status::NotRun);
+    end("error", "Tool execution denied by policy.", Status::Denied);
+    end("error", "Tool execution denied by policy. Not on this machine.", Status::Denied);
+    end("error", "Tool execution for \"Shell\" denied by policy.", Status::Denied);
+    end("error", "Tool execution blocked: no", Status::Denied);
+    end("error", "Tool \"run_shell_command\" not found. Did you mean", Status::NotRun);
+    end("error", "params must have required property 'command'", Status::NotRun);
+    end("error", "Path not in workspace: Attempted path \"/x\" resolves outside", Status::NotRun);
+    end("error", "Agent execution stopped by hook: enough", Status::Unknown);
+    end("error", "EACCES: it says denied by policy", Status::Failed);
+    end("cancelled", "[Operation Cancelled] Reason: User denied execution.", Status::Denied);
+    end("cancelled", "[Operation Cancelled] User cancelled tool execution.", Status::Unknown);
+    // A command that prints such words has its block at the end.
+    check(
+        "ls",
+        "Output: Command injection detected: x\nProcess Group PGID: 7",
+        &["ls"],
+        (Status::Ok, Some(0)),
+    );
 }
 
 /// It takes a shell off that the model puts before its command.

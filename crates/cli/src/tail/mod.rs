@@ -13,6 +13,7 @@ use muster_engine::{AccountFile, AccountRecord, AgentId, Input};
 use sha2::{Digest, Sha256};
 
 mod rows;
+mod settled;
 
 use muster_sensor::now_ns;
 use rows::Database;

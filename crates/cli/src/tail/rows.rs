@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use muster_account::{Format, OPENCODE_QUERIES, Reader};
 use muster_engine::{AccountFile, AccountRecord, AgentId, Input};
@@ -10,10 +11,14 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::settled::Settled;
+
 /// Rows this much older than the agent are not its own: clocks of the two differ by less.
 const SLACK_MS: i64 = 2_000;
 /// Versions of rows that are remembered, so that none is taken twice.
 const SEEN_MAX: usize = 65_536;
+/// How often rows that were read are looked at again, where the database changed.
+const VERIFY: Duration = Duration::from_secs(3);
 
 /// One database, and the agents that write it.
 pub struct Database {
@@ -26,6 +31,10 @@ pub struct Database {
     sessions: HashMap<String, Option<AgentId>>,
     readers: BTreeMap<AgentId, Reader>,
     seen: HashSet<[u8; 32]>,
+    settled: Settled,
+    verified: Instant,
+    /// The version at which that was.
+    verified_version: i64,
     /// Rows read so far: their place in the account, for the record.
     rows: u64,
     failed: bool,
@@ -57,6 +66,9 @@ impl Database {
             sessions: HashMap::new(),
             readers: BTreeMap::new(),
             seen: HashSet::new(),
+            settled: Settled::default(),
+            verified: Instant::now(),
+            verified_version: -1,
             rows: 0,
             failed: false,
         }
@@ -91,6 +103,7 @@ impl Database {
     pub fn remove(&mut self, agent: &AgentId) -> bool {
         self.agents.retain(|w| w.agent != *agent);
         self.readers.remove(agent);
+        self.settled.forget(agent);
         // Rows of its sessions stay its own: they are nobody else's.
         self.agents.is_empty()
     }
@@ -103,6 +116,7 @@ impl Database {
                 for row in rows {
                     self.take(row, send);
                 }
+                self.verify(send);
             }
             Err(error) => {
                 // A database that is being made, or is locked, is there at the next look.
@@ -167,8 +181,28 @@ impl Database {
         Ok(rows)
     }
 
+    /// Holds the rows of calls that are over against what they said.
+    fn verify(&mut self, send: &dyn Fn(Input)) {
+        let Some(connection) = &mut self.connection else { return };
+        if self.version == self.verified_version || self.verified.elapsed() < VERIFY {
+            return;
+        }
+        self.verified = Instant::now();
+        // A database that cannot be read now is looked at again at the next change of it.
+        let Ok(transaction) = connection.transaction() else { return };
+        let Ok(changes) = self.settled.changes(&transaction) else { return };
+        drop(transaction);
+        self.verified_version = self.version;
+        for (agent, state) in changes {
+            send(Input::AccountState { agent, path: self.path.clone(), time_ns: now_ns(), state });
+        }
+    }
+
     fn take(&mut self, row: Row, send: &dyn Fn(Input)) {
         let Some(agent) = self.whose(&row) else { return };
+        if row.table == "part" {
+            self.settled.note(&agent, &row.id, &row.data);
+        }
         let text = json!({"table": row.table, "id": row.id, "time_updated": row.updated, "data": row.data})
             .to_string();
         if self.seen.len() >= SEEN_MAX {

@@ -172,6 +172,14 @@ static MAY_COMMIT: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
+/// Does a tool that writes whole files say that there was one before? In the words of Claude Code and of Gemini CLI, at
+/// the beginning: what follows may be the text of the file.
+fn is_replaced(output: &str) -> bool {
+    let line = output.lines().next().unwrap_or_default();
+    line.starts_with("The file ") && line.contains(" has been updated")
+        || line.starts_with("Successfully overwrote file: ")
+}
+
 impl Account {
     /// The place of what is told now.
     pub fn place(&mut self, time_ns: Nanos) -> Place {
@@ -387,16 +395,17 @@ impl Account {
             run.shows_failures = FAILURES.is_match(output);
             run.lacks = LACKS.is_match(output);
         }
+        let class = call.map(|call| call.class);
         let failed = known.is_some_and(|status| status != 0);
         let denied = matches!(status, Status::Denied | Status::NotRun);
         for edit in self.edits.iter_mut().filter(|e| e.call_id == call_id) {
+            edit.again |= class == Some(Tool::Edit) && is_replaced(output);
             // A shell command that failed may have written before.
             edit.void = denied || failed && exit_code.is_none();
         }
         for reach in self.network.iter_mut().chain(&mut self.publishing).filter(|r| r.call_id == call_id) {
             reach.status = if failed { Status::Failed } else { status };
         }
-        let class = call.map(|call| call.class);
         if class == Some(Tool::Ask) && !denied {
             self.user_said(output, place, evidence);
         } else {

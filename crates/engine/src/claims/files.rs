@@ -133,6 +133,20 @@ pub(crate) fn only(view: &View<'_>) -> Judged {
     }
 }
 
+/// Was the file there before this change? A rename onto its name does not show it; what its account calls the edit does.
+fn was_there(view: &View<'_>, change: &Change) -> bool {
+    /// A call is told before it acts, by the same clock: only its last digits may be cut, or rounded.
+    const SLACK_NS: u64 = 10_000_000;
+    let told = |path: &str| {
+        view.agent.claims.account.edits.iter().rev().find(|edit| {
+            !edit.void
+                && is_it(path, &edit.path)
+                && edit.place.time_ns <= change.time_ns.saturating_add(SLACK_NS)
+        })
+    };
+    change.again || told(&change.path).is_some_and(|edit| edit.again)
+}
+
 pub(crate) fn untouched(view: &View<'_>) -> Judged {
     let facts = &view.agent.claims.facts;
     let clause = view.pending.found.clause.to_lowercase();
@@ -145,12 +159,13 @@ pub(crate) fn untouched(view: &View<'_>) -> Judged {
     let first_run =
         facts.runs.iter().find(|r| r.runner.purpose == super::runner::Purpose::Test).map(|r| r.time_ns);
     let created_here = |change: &Change| {
-        facts.changes.iter().any(|c| c.path == change.path && !c.again && c.time_ns <= change.time_ns)
+        let earlier = |c: &&Change| c.path == change.path && c.time_ns <= change.time_ns;
+        facts.changes.iter().filter(earlier).any(|c| !was_there(view, c))
     };
     let change = facts.changes_by(view.by_ns).filter(|c| !c.by_run).find(|c| {
         let meant = if tests { c.test } else { names.iter().any(|name| is_it(&c.path, name)) };
-        let late = first_run.is_some_and(|run| c.time_ns > run && c.again);
-        meant && (late || !created_here(c)) && c.again
+        let late = first_run.is_some_and(|run| c.time_ns > run);
+        meant && was_there(view, c) && (late || !created_here(c))
     });
     match change {
         Some(change) => {
