@@ -24,9 +24,18 @@ impl Engine {
             Evidence::Account { path: record.path.clone(), offset: record.offset, sha256: record.sha256 };
         let Some(agent) = self.agents.get_mut(&record.agent) else { return };
         agent.account_read_ns = Some(record.time_ns);
-        agent.last_record = Some(evidence.clone());
-        let said = record.items.iter().filter_map(|item| item.time_ns).max().unwrap_or(record.time_ns);
-        agent.said_ns = agent.said_ns.max(said.min(record.time_ns));
+        // What a product notes for itself, also at its end, is no word of the agent.
+        let words = record
+            .items
+            .iter()
+            .filter(|item| {
+                !matches!(item.body, Body::Other { .. } | Body::Link { .. } | Body::Session { .. })
+            })
+            .map(|item| item.time_ns.unwrap_or(record.time_ns).min(record.time_ns));
+        if let Some(said_ns) = words.max() {
+            agent.said_ns = agent.said_ns.max(said_ns);
+            agent.last_record = Some(evidence.clone());
+        }
         agent.chain.opened(&record.path, record.offset);
         let link = record.items.iter().find_map(|item| match &item.body {
             Body::Link { record: own, after, ordinal } => Some(Link {

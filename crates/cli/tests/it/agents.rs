@@ -139,8 +139,10 @@ fn forged_call(agent: Agent) {
     let found = daemon.finished(agent.name(), dir.path());
     assert_eq!(daemon.codes(&text(&found, "agent")), [""; 0], "{}", show(&daemon, &found));
     forge::call(agent, home.path(), "echo honest", "pytest -q tests");
-    let finding = daemon.wait("finding on the forged call", || daemon.findings(&text(&found, "agent")).pop());
-    assert_eq!(text(&finding, "code"), "phantom-action", "{finding}");
+    let finding = daemon.wait("finding on the forged call", || {
+        // Its lines bear the marks of others, too: `account-tampered`, for products that link or number them.
+        daemon.findings(&text(&found, "agent")).into_iter().find(|f| text(f, "code") == "phantom-action")
+    });
     assert!(text(&finding, "summary").contains("pytest -q tests"), "{finding}");
     assert_eq!(text(&finding, "severity"), "high");
     assert!(!finding["evidence"].as_array().unwrap().is_empty());
