@@ -533,13 +533,13 @@ pub(crate) fn of_command(text: &str, cwd: &str) -> Vec<Target> {
                 }
             }
             "cp" | "install" | "ln" => {
-                out.extend(paths().last().map(Target::Write));
+                out.extend(paths().next_back().map(Target::Write));
                 if name == "cp" {
                     out.extend(paths().take(operands.len().saturating_sub(1)).map(Target::Read));
                 }
             }
             "sed" | "perl" if simple.words.iter().any(|w| w.starts_with("-i") || w == "--in-place") => {
-                out.extend(paths().last().map(Target::Write));
+                out.extend(paths().next_back().map(Target::Write));
             }
             "chmod" | "chown" | "chgrp" => {
                 out.extend(operands.iter().skip(1).map(|word| Target::Chmod(absolute(word, cwd))));
