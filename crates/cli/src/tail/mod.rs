@@ -12,6 +12,7 @@ use muster_account::{Format, Framing, Reader};
 use muster_engine::{AccountFile, AccountRecord, AgentId, Input};
 use sha2::{Digest, Sha256};
 
+mod open;
 mod rows;
 mod settled;
 

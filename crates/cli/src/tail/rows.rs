@@ -1,17 +1,17 @@
 //! Accounts that are rows of a database (OpenCode's): reads what changed, and tells whose session each row is of.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use muster_account::{Format, OPENCODE_QUERIES, Reader};
 use muster_engine::{AccountFile, AccountRecord, AgentId, Input};
 use muster_sensor::now_ns;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::settled::Settled;
+use super::open::{self, Opened, Stamp};
+use super::settled::{Change, Settled};
 
 /// Rows this much older than the agent are not its own: clocks of the two differ by less.
 const SLACK_MS: i64 = 2_000;
@@ -19,11 +19,16 @@ const SLACK_MS: i64 = 2_000;
 const SEEN_MAX: usize = 65_536;
 /// How often rows that were read are looked at again, where the database changed.
 const VERIFY: Duration = Duration::from_secs(3);
+/// A database that cannot be read for so long is told of: what is locked, or in the midst of a change, is so for less.
+const LASTING: Duration = Duration::from_secs(5);
 
 /// One database, and the agents that write it.
 pub struct Database {
     path: String,
-    connection: Option<Connection>,
+    /// While others have it open, and the file that it is of.
+    connection: Option<(Connection, u64)>,
+    /// The state of the file when it was read without.
+    alone: Option<Stamp>,
     version: i64,
     since_ms: i64,
     agents: Vec<Writer>,
@@ -32,12 +37,16 @@ pub struct Database {
     readers: BTreeMap<AgentId, Reader>,
     seen: HashSet<[u8; 32]>,
     settled: Settled,
+    /// Of those: what is not told yet.
+    found: Vec<Change>,
     verified: Instant,
     /// The version at which that was.
     verified_version: i64,
     /// Rows read so far: their place in the account, for the record.
     rows: u64,
     failed: bool,
+    /// Since when it could not be read.
+    troubled: Option<Instant>,
 }
 
 struct Writer {
@@ -60,6 +69,7 @@ impl Database {
         Self {
             path: path.to_owned(),
             connection: None,
+            alone: None,
             version: -1,
             since_ms: i64::MAX,
             agents: Vec::new(),
@@ -67,10 +77,12 @@ impl Database {
             readers: BTreeMap::new(),
             seen: HashSet::new(),
             settled: Settled::default(),
+            found: Vec::new(),
             verified: Instant::now(),
             verified_version: -1,
             rows: 0,
             failed: false,
+            troubled: None,
         }
     }
 
@@ -91,6 +103,7 @@ impl Database {
         // Sessions that nobody could be named for may be this one's.
         self.sessions.retain(|_, of| of.is_some());
         self.version = -1;
+        self.alone = None;
     }
 
     pub fn end(&mut self, agent: &AgentId) {
@@ -113,24 +126,20 @@ impl Database {
         match self.changed_rows() {
             Ok(rows) => {
                 self.failed = false;
+                self.troubled = None;
                 for row in rows {
                     self.take(row, send);
                 }
                 self.verify(send);
             }
             Err(error) => {
-                // A database that is being made, or is locked, is there at the next look.
-                let passing = matches!(
-                    error.sqlite_error_code(),
-                    Some(
-                        rusqlite::ErrorCode::DatabaseBusy
-                            | rusqlite::ErrorCode::DatabaseLocked
-                            | rusqlite::ErrorCode::CannotOpen
-                    )
-                ) || error.to_string().contains("no such table");
+                // One that is being made is there at a later look; other troubles pass, or last.
+                let made = error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen)
+                    || error.to_string().contains("no such table");
                 self.connection = None;
                 self.version = -1;
-                if passing || self.failed {
+                let since = *self.troubled.get_or_insert_with(Instant::now);
+                if made || self.failed || since.elapsed() < LASTING {
                     return;
                 }
                 self.failed = true;
@@ -147,53 +156,62 @@ impl Database {
     }
 
     fn changed_rows(&mut self) -> rusqlite::Result<Vec<Row>> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            none => {
-                // Not `immutable`: it is written while it is read.
-                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-                none.insert(Connection::open_with_flags(Path::new(&self.path), flags)?)
+        let stamp = Stamp::of(&self.path)?;
+        if self.connection.as_ref().is_some_and(|(_, inode)| *inode != stamp.inode) {
+            // Another database is at its place.
+            self.connection = None;
+            self.version = -1;
+        }
+        if self.connection.is_none() {
+            if self.alone == Some(stamp) && !open::is_written(&self.path) {
+                return Ok(Vec::new());
             }
-        };
+            match open::open(&self.path)? {
+                Opened::Shared(connection) => self.connection = Some((connection, stamp.inode)),
+                Opened::Alone(connection) => return self.rows_alone(&connection, stamp),
+            }
+        }
+        let Some((connection, _)) = &mut self.connection else { return Ok(Vec::new()) };
         let version: i64 = connection.query_row("PRAGMA data_version", [], |row| row.get(0))?;
         if version == self.version {
             return Ok(Vec::new());
         }
-        let mut rows = Vec::new();
         // One transaction: else the end of a turn may come before its last words.
         let transaction = connection.transaction()?;
-        for query in OPENCODE_QUERIES {
-            let mut statement = transaction.prepare_cached(query.sql)?;
-            let mut found = statement.query([self.since_ms])?;
-            while let Some(row) = found.next()? {
-                let text: String = row.get(3)?;
-                rows.push(Row {
-                    table: row.get(0)?,
-                    id: row.get(1)?,
-                    updated: row.get(2)?,
-                    data: serde_json::from_str(&text).unwrap_or(Value::Null),
-                    session: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
-                });
-            }
-        }
+        let rows = rows(&transaction, self.since_ms)?;
         drop(transaction);
         self.version = version;
         Ok(rows)
     }
 
+    /// Of one that nobody seems to have open. If it changed while it was read, it is read at the next look.
+    fn rows_alone(&mut self, connection: &Connection, stamp: Stamp) -> rusqlite::Result<Vec<Row>> {
+        let found = rows(connection, self.since_ms);
+        let changes = self.settled.changes(connection);
+        if Stamp::of(&self.path)? != stamp || open::is_written(&self.path) {
+            return Ok(Vec::new());
+        }
+        self.alone = Some(stamp);
+        self.found.extend(changes?);
+        found
+    }
+
     /// Holds the rows of calls that are over against what they said.
     fn verify(&mut self, send: &dyn Fn(Input)) {
-        let Some(connection) = &mut self.connection else { return };
-        if self.version == self.verified_version || self.verified.elapsed() < VERIFY {
-            return;
+        if let Some((connection, _)) = &mut self.connection
+            && self.version != self.verified_version
+            && self.verified.elapsed() >= VERIFY
+        {
+            self.verified = Instant::now();
+            // A database that cannot be read now is looked at again later.
+            if let Ok(transaction) = connection.transaction()
+                && let Ok(changes) = self.settled.changes(&transaction)
+            {
+                self.verified_version = self.version;
+                self.found.extend(changes);
+            }
         }
-        self.verified = Instant::now();
-        // A database that cannot be read now is looked at again at the next change of it.
-        let Ok(transaction) = connection.transaction() else { return };
-        let Ok(changes) = self.settled.changes(&transaction) else { return };
-        drop(transaction);
-        self.verified_version = self.version;
-        for (agent, state) in changes {
+        for (agent, state) in self.found.drain(..) {
             send(Input::AccountState { agent, path: self.path.clone(), time_ns: now_ns(), state });
         }
     }
@@ -278,12 +296,35 @@ impl Database {
     }
 }
 
+fn rows(connection: &Connection, since_ms: i64) -> rusqlite::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for query in OPENCODE_QUERIES {
+        let mut statement = connection.prepare_cached(query.sql)?;
+        let mut found = statement.query([since_ms])?;
+        while let Some(row) = found.next()? {
+            let text: String = row.get(3)?;
+            rows.push(Row {
+                table: row.get(0)?,
+                id: row.get(1)?,
+                updated: row.get(2)?,
+                data: serde_json::from_str(&text).unwrap_or(Value::Null),
+                session: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
+            });
+        }
+    }
+    Ok(rows)
+}
+
 /// Reads a whole database once, as the account of one agent.
 pub fn read_database(path: &str, agent: &str, send: &mut dyn FnMut(Input)) -> rusqlite::Result<()> {
     let mut database = Database::new(path);
     database.since_ms = 0;
     database.agents.push(Writer { agent: agent.to_owned(), cwd: String::new(), since_ms: 0, ended: false });
-    let rows = database.changed_rows()?;
+    // A copy may lack what a database in use has beside it.
+    let rows = match database.changed_rows() {
+        Ok(rows) => rows,
+        Err(_) => rows(&open::open_copy(path)?, 0)?,
+    };
     let send = std::cell::RefCell::new(send);
     for row in rows {
         database.take(row, &|input| (send.borrow_mut())(input));
