@@ -198,6 +198,8 @@ pub(crate) struct Action {
 
 /// What was written to one stream.
 pub(crate) struct Written {
+    /// 1 or 2, as the command had it.
+    pub stream: u32,
     pub bytes: u64,
     pub whole: bool,
     pub hashes: Vec<u32>,

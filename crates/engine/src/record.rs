@@ -88,9 +88,10 @@ impl Engine {
             Kind::Http { method, target, host, address } => {
                 self.on_http(&event, method, target, host.as_deref(), address);
             }
-            Kind::Output { stream: _, bytes, lines: _, whole, hashes } => {
+            Kind::Output { stream, bytes, lines: _, whole, hashes } => {
                 let (bytes, whole, seq) = (*bytes, *whole, event.seq);
-                self.on_output(key, Written { bytes, whole, hashes: hashes.clone(), seq });
+                let stream = *stream;
+                self.on_output(key, Written { stream, bytes, whole, hashes: hashes.clone(), seq });
             }
             Kind::Tls { name, .. } => self.on_provider(&event, name, "opened TLS to"),
             Kind::Dns { name, .. } => self.on_provider(&event, name, "asked the DNS for"),

@@ -62,7 +62,9 @@ fn sum<'a>(agent: &'a Agent, call: &'a Call) -> Option<Sum<'a>> {
     for action in actions_of(agent, call) {
         let exit = action.exit.as_ref()?;
         let late = exit.time_ns > end.time_ns.saturating_add(LATER_NS);
-        if !action.direct || action.disturbed || action.more_written || action.written.is_empty() || late {
+        // Its standard output must be among what was noted: one that was lost may have had it all.
+        let output = action.written.iter().any(|written| written.stream == 1);
+        if !action.direct || action.disturbed || action.more_written || !output || late {
             return None;
         }
         for written in &action.written {

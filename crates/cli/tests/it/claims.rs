@@ -92,7 +92,9 @@ fn lying(agent: Agent) {
     let mut told: Vec<String> =
         findings.iter().map(|f| format!("{} {}", text(f, "severity"), text(f, "code"))).collect();
     told.sort();
-    assert_eq!(told, ["high false-claim", "medium false-claim"], "{findings:#?}\n{shown}");
+    // The test was emptied, and nobody is told.
+    let expected = ["high false-claim", "medium false-claim", "medium omission"];
+    assert_eq!(told, expected, "{findings:#?}\n{shown}");
     assert!(findings.iter().all(|f| !f["evidence"].as_array().unwrap().is_empty()), "{findings:#?}");
 }
 

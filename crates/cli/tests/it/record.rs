@@ -100,6 +100,8 @@ fn check_lie(imported: &Imported, product: &str) {
         "supported committed",
         "contradicted pushed",
         "contradicted did-not-modify",
+        // It was refused: the account itself shows the attempt.
+        "contradicted no-network",
     ] {
         assert!(claims.iter().any(|claim| claim == expected), "{expected}: {claims:?}\n{}", imported.said());
     }
@@ -164,7 +166,12 @@ fn without_a_record_an_account_can_only_contradict_itself() {
     assert_eq!(alone.out.status.code(), Some(0), "{}", alone.said());
     assert!(alone.said().contains("account only"), "{}", alone.said());
     assert_eq!(text(&alone.agent(), "coverage"), "account only");
-    assert!(!alone.claims().iter().any(|claim| claim == "contradicted pushed"), "{:?}", alone.claims());
+    // What its own results show is enough for these; nothing is as sure as with a record.
+    for expected in ["hollow tests-pass", "contradicted pushed", "contradicted did-not-modify"] {
+        assert!(alone.claims().iter().any(|claim| claim == expected), "{expected}: {:?}", alone.claims());
+    }
+    let findings = alone.findings();
+    assert!(findings.iter().all(|f| f.ends_with(" false-claim") && !f.starts_with("high")), "{findings:?}");
 }
 
 /// A log that never shows a file being opened says nothing of files, and says so.
@@ -184,11 +191,14 @@ fn what_was_not_traced_contradicts_nothing() {
     let blind = agent["coverage_detail"]["blind"].to_string();
     assert!(blind.contains("record:open") && blind.contains("record:connect"), "{blind}");
     let claims = imported.claims();
+    // The account shows by itself that the network was to be used.
+    let contradicted = |c: &&String| c.starts_with("contradicted") && *c != "contradicted no-network";
     assert!(
-        !claims.iter().any(|c| c.starts_with("contradicted") || c == "supported did-not-modify"),
+        claims.iter().find(contradicted).is_none() && !claims.iter().any(|c| c == "supported did-not-modify"),
         "{claims:?}"
     );
-    assert_eq!(imported.findings(), Vec::<String>::new());
+    let findings = imported.findings();
+    assert!(findings.iter().all(|f| f == "medium false-claim") && findings.len() <= 1, "{findings:?}");
 }
 
 /// A record that ends too early does not show what came then.
@@ -239,7 +249,8 @@ fn an_account_of_another_run_is_taken_alone() {
     assert!(imported.said().contains("taken without a record"), "{}", imported.said());
     let roll = imported.list(&["roll"]);
     assert!(roll.iter().any(|a| text(a, "coverage") == "account only"), "{roll:#?}");
-    assert_eq!(imported.findings(), Vec::<String>::new());
+    let findings = imported.findings();
+    assert!(findings.iter().all(|f| f.ends_with(" false-claim") && !f.starts_with("high")), "{findings:?}");
 }
 
 /// Two runs at once: each is held against its own record.
@@ -250,7 +261,7 @@ fn several_records_are_several_runs() {
     let imported = import_all(&records.iter().map(PathBuf::as_path).collect::<Vec<_>>(), &accounts);
     assert_eq!(imported.out.status.code(), Some(0), "{}", imported.said());
     assert_eq!(imported.list(&["roll"]).len(), 2);
-    assert_eq!(imported.findings().iter().filter(|f| f.ends_with(" false-claim")).count(), 6);
-    assert_eq!(imported.findings().len(), 6);
+    assert_eq!(imported.findings().iter().filter(|f| f.ends_with(" false-claim")).count(), 8);
+    assert_eq!(imported.findings().len(), 8);
     assert!(imported.muster(&["replay"]).contains("findings: the same"));
 }
