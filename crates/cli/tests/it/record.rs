@@ -198,7 +198,8 @@ fn what_was_not_traced_contradicts_nothing() {
         "{claims:?}"
     );
     let findings = imported.findings();
-    assert!(findings.iter().all(|f| f == "medium false-claim") && findings.len() <= 1, "{findings:?}");
+    let weak = |f: &String| f.ends_with(" false-claim") && !f.starts_with("high");
+    assert!(findings.iter().all(weak) && findings.len() <= 1, "{findings:?}");
 }
 
 /// A record that ends too early does not show what came then.
