@@ -182,6 +182,8 @@ impl Engine {
         if time_ns >= self.settle_ns {
             let ids: Vec<AgentId> = self.agents.keys().cloned().collect();
             for id in ids {
+                // A write may be told of later than the account has it.
+                self.match_writes(&id);
                 self.reconcile(&id);
                 self.check_survivors(&id);
                 self.check_results(&id);

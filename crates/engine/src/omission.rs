@@ -209,6 +209,15 @@ impl Engine {
         let client = || self.is_client(process, agent);
         match &event.kind {
             Kind::Exec { argv, .. } => {
+                // `git stash` resets by itself.
+                let by_git = self
+                    .processes
+                    .ancestors(process.key)
+                    .next()
+                    .is_some_and(|parent| parent.argv.first().is_some_and(|word| name_of(word) == "git"));
+                if by_git {
+                    return None;
+                }
                 let (severity, did) = history(argv)?;
                 let what = if did.contains("--no-verify") || did.contains("hooksPath") {
                     What::Hook

@@ -290,3 +290,15 @@ fn a_second_write_that_never_happened_is_a_phantom() {
         "medium phantom-action: its account shows a write of `/w/a.txt` with a result, but nothing of the kind happened",
     );
 }
+
+/// The kernel's event is read later than the account, and nothing more is said.
+#[test]
+fn a_write_that_is_told_of_late_is_its_calls() {
+    codex(
+        "write 100 c1 /w/a.txt
+         result 100 c1 ok
+         say 100 Written.
+         open 100 /w/a.txt",
+        "",
+    );
+}
