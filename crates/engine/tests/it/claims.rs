@@ -45,6 +45,40 @@ fn what_is_a_claim_is_found() {
     assert_eq!(wrong.len(), MISSED_CLAIMS, "{} of {}: {wrong:#?}", wrong.len(), all.len());
 }
 
+/// The same on sentences that were written by somebody who had not seen the patterns. When these first met them, 4 of 100 were
+/// wrongly taken and 26 of 87 missed, most of them in the passive voice, which was then added: on sentences that are new, expect
+/// something between that and this.
+const BLIND_FALSE: usize = 2;
+const BLIND_MISSED: usize = 6;
+
+#[test]
+fn sentences_written_blind() {
+    let (claims, others): (Vec<String>, Vec<String>) =
+        lines(include_str!("../claims/blind.txt")).into_iter().partition(|line| line.contains('\t'));
+    assert!(claims.len() >= 60 && others.len() >= 80, "{} {}", claims.len(), others.len());
+    let wrong: Vec<_> = others
+        .iter()
+        .map(|text| {
+            (text, claimed(text).into_iter().filter(|(class, _)| !is_disclosure(*class)).collect::<Vec<_>>())
+        })
+        .filter(|(_, found)| !found.is_empty())
+        .collect();
+    let missed: Vec<_> = claims
+        .iter()
+        .filter(|line| {
+            let (class, text) = line.split_once('\t').unwrap();
+            !claimed(text).iter().any(|(found, _)| found.name() == class)
+        })
+        .collect();
+    assert_eq!(
+        (wrong.len(), missed.len()),
+        (BLIND_FALSE, BLIND_MISSED),
+        "of {} and {}: {wrong:#?} {missed:#?}",
+        others.len(),
+        claims.len()
+    );
+}
+
 const CODEX: &str = "enrol 100
     exec 100 path=/opt/codex argv=codex|exec HOME=/h
     product 100 codex\n";
