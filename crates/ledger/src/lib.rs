@@ -1,18 +1,26 @@
-//! The append-only log: a folder of segment files that take bytes and give them back by number. It knows nothing of
-//! what the bytes mean, has no clock and no async. One writer (`Ledger`, under a lock), any number of readers
-//! (`Reader`, in any process, while the writer writes).
+//! The append-only Merkle log: a folder in the layout of C2SP tlog-tiles that takes bytes and gives them back by number,
+//! with proofs that they are what they were. It knows nothing of what the bytes mean, has no clock and no async. One
+//! writer (`Ledger`, under a lock), any number of readers (`Reader`, in any process, while the writer writes).
 
 #![forbid(unsafe_code)]
 
+mod disk;
 mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod head;
 mod reader;
+mod seal;
 mod segment;
+mod tile;
+pub mod tree;
 mod writer;
 
 pub use error::{Error, Result};
-pub use reader::{Entries, Reader};
+pub use head::Head;
+pub use reader::{Entries, Reader, Tiles};
 pub use segment::{ENTRY_MAX, SegmentInfo, scan};
-pub use writer::{Ledger, Options, Recovery, TornTail};
+pub use tile::TileName;
+pub use tree::Hash;
+pub use writer::{Block, Ledger, Options, Recovery, TornTail};

@@ -1,4 +1,5 @@
-//! Reading a ledger, in any process, also while it is written.
+//! Reading a ledger, in any process, also while it is written: from its bundles, from what was kept of pruned ones, and
+//! behind the last full bundle from the journal.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::segment::{self, Cursor, HEADER_BYTES, Step};
-use crate::{Error, Result, SegmentInfo};
+use crate::tile::{self, BUNDLE_MAX, TileName};
+use crate::tree::{self, Hash, Subtrees, TILE_WIDTH};
+use crate::{Error, Head, Result, SegmentInfo};
 
-/// How far apart the entries are whose place is remembered.
+/// How far apart the entries are whose place in the journal is remembered.
 const STRIDE: u64 = 256;
 /// Segments whose places are remembered: bounds the reader's memory.
 const PLACES_MAX: usize = 1024;
@@ -18,17 +21,38 @@ pub struct Reader {
     dir: PathBuf,
     /// For each segment, where its entries `first + n * STRIDE` are, as far as it was read.
     places: Mutex<BTreeMap<u64, Vec<u64>>>,
+    /// The bundle that was read last: evidence stands close together.
+    bundle: Mutex<Option<(u64, Bundle)>>,
+}
+
+/// Entries of one bundle, or what was kept of it.
+#[derive(Clone, Default)]
+struct Bundle {
+    bytes: Vec<u8>,
+    /// Place in the bundle, and where its bytes are.
+    entries: Vec<(u8, std::ops::Range<usize>)>,
+}
+
+impl Bundle {
+    fn get(&self, at: u8) -> Option<&[u8]> {
+        let found = self.entries.binary_search_by_key(&at, |(place, _)| *place).ok()?;
+        self.bytes.get(self.entries.get(found)?.1.clone())
+    }
 }
 
 impl Reader {
     pub fn open(dir: &Path) -> Result<Reader> {
-        segment::list(dir)?;
-        Ok(Reader { dir: dir.to_owned(), places: Mutex::default() })
+        segment::list(&segment::folder(dir))?;
+        Ok(Reader { dir: dir.to_owned(), places: Mutex::default(), bundle: Mutex::default() })
     }
 
-    /// All segments that are there now, oldest first. The newest is counted, so this reads it.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The segments of the journal, oldest first. The newest is counted, so this reads it.
     pub fn segments(&self) -> Result<Vec<SegmentInfo>> {
-        let files = segment::list(&self.dir)?;
+        let files = segment::list(&segment::folder(&self.dir))?;
         let mut all = Vec::with_capacity(files.len());
         for (at, (first, path)) in files.iter().enumerate() {
             let bytes = match std::fs::metadata(path) {
@@ -38,7 +62,7 @@ impl Reader {
             };
             let last = match files.get(at + 1) {
                 Some((next, _)) => next.checked_sub(1),
-                None => self.count(path)?.checked_sub(1),
+                None => self.count(*first, path)?.checked_sub(1),
             };
             let last = last.filter(|last| last >= first);
             all.push(SegmentInfo { first: *first, last, path: path.clone(), bytes });
@@ -46,33 +70,141 @@ impl Reader {
         Ok(all)
     }
 
-    /// Bytes of all segments.
+    /// Index that the next entry will get, as far as it can be read.
+    pub fn next_index(&self) -> Result<u64> {
+        Ok(self.segments()?.last().map_or(0, |segment| segment.last.map_or(segment.first, |last| last + 1)))
+    }
+
+    /// Bytes of all entries and hashes that are there, but for the newest ones.
     pub fn bytes(&self) -> Result<u64> {
-        let files = segment::list(&self.dir)?;
-        Ok(files.iter().filter_map(|(_, path)| std::fs::metadata(path).ok()).map(|m| m.len()).sum())
+        let bundles: u64 = Reader::bundles(&self.dir)?.into_iter().map(|(_, bytes)| bytes).sum();
+        let files = segment::list(&segment::folder(&self.dir))?;
+        let (first, path) = match files.last() {
+            Some((first, path)) => (*first, path),
+            None => return Ok(bundles),
+        };
+        let journal = std::fs::metadata(path).map_or(0, |meta| meta.len().saturating_sub(HEADER_BYTES));
+        Ok(bundles + journal + crate::writer::hash_bytes(first))
+    }
+
+    /// The full bundles that are there and their bytes, in order.
+    pub(crate) fn bundles(dir: &Path) -> Result<Vec<(u64, u64)>> {
+        let mut found = Vec::new();
+        let mut folders = vec![dir.join("tile/entries")];
+        while let Some(folder) = folders.pop() {
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(Error::io("read the folder", &folder)(error)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(Error::io("read the folder", &folder))?;
+                let path = entry.path();
+                let name = entry.file_name();
+                let Some(name) = name.to_str() else { continue };
+                if name.starts_with('x') {
+                    folders.push(path);
+                    continue;
+                }
+                let relative = path.strip_prefix(dir).ok().and_then(Path::to_str);
+                if let Some(tile) = relative.and_then(TileName::parse)
+                    && let Ok(metadata) = entry.metadata()
+                    && metadata.is_file()
+                {
+                    found.push((tile.index, metadata.len()));
+                }
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
     }
 
     /// Index behind the last entry of this (newest) segment.
-    fn count(&self, path: &Path) -> Result<u64> {
-        let Some(mut cursor) = open_cursor(path)? else { return Ok(0) };
+    fn count(&self, first: u64, path: &Path) -> Result<u64> {
+        let Some(mut cursor) = open_cursor(path)? else { return Ok(first) };
         while !matches!(cursor.step(true).map_err(Error::io("read", path))?, Step::End { .. }) {}
         Ok(cursor.index)
     }
 
     /// One entry.
     pub fn read(&self, index: u64) -> Result<Vec<u8>> {
-        let files = segment::list(&self.dir)?;
         let not_found = || Error::NotFound { path: self.dir.clone(), index };
-        let at = files.partition_point(|(first, _)| *first <= index).checked_sub(1).ok_or_else(not_found)?;
-        let (first, path) = files.get(at).ok_or_else(not_found)?;
-        let last = at + 1 == files.len();
-        let mut cursor = open_cursor(path)?.ok_or_else(not_found)?;
+        let mut held = self.bundle.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = (index % TILE_WIDTH) as u8;
+        if let Some((number, bundle)) = &*held
+            && *number == index / TILE_WIDTH
+            && let Some(entry) = bundle.get(at)
+        {
+            return Ok(entry.to_vec());
+        }
+        if let Some(bundle) = self.bundle(index / TILE_WIDTH)? {
+            let entry = bundle.get(at).map(<[u8]>::to_vec);
+            *held = Some((index / TILE_WIDTH, bundle));
+            return entry.ok_or_else(not_found);
+        }
+        drop(held);
+        match self.read_journal(index)? {
+            Some(entry) => Ok(entry),
+            // Its segment may have gone meanwhile, because its bundle is there.
+            None => {
+                let bundle = self.bundle(index / TILE_WIDTH)?.ok_or_else(not_found)?;
+                bundle.get(at).map(<[u8]>::to_vec).ok_or_else(not_found)
+            }
+        }
+    }
+
+    /// A full bundle or what was kept of it; `None`: neither is there.
+    fn bundle(&self, number: u64) -> Result<Option<Bundle>> {
+        let name = TileName::bundle(number, TILE_WIDTH).path();
+        if let Some(bytes) = tile::read_file(&self.dir, &name, BUNDLE_MAX)? {
+            let malformed =
+                |reason: &str| Error::Malformed { path: self.dir.join(&name), reason: reason.to_owned() };
+            let mut entries = Vec::with_capacity(TILE_WIDTH as usize);
+            let mut from = 0;
+            for (entry, at) in tile::entries(&bytes).zip(0u64..) {
+                let entry = entry.map_err(|at| malformed(&format!("no entry at byte {at}")))?;
+                let at = u8::try_from(at).map_err(|_| malformed("it has more than 256 entries"))?;
+                entries.push((at, from + 2..from + 2 + entry.len()));
+                from += 2 + entry.len();
+            }
+            if entries.len() as u64 != TILE_WIDTH {
+                return Err(malformed(&format!("it has {} entries", entries.len())));
+            }
+            return Ok(Some(Bundle { bytes, entries }));
+        }
+        self.kept(number)
+    }
+
+    /// What was kept of a pruned bundle.
+    fn kept(&self, number: u64) -> Result<Option<Bundle>> {
+        let path = tile::kept_path(&self.dir, number);
+        let name = path.strip_prefix(&self.dir).unwrap_or(&path).to_string_lossy().into_owned();
+        let Some(bytes) = tile::read_file(&self.dir, &name, BUNDLE_MAX + TILE_WIDTH)? else {
+            return Ok(None);
+        };
+        let kept = tile::parse_kept(&bytes)
+            .ok_or_else(|| Error::Malformed { path, reason: "it is no list of kept entries".to_owned() })?;
+        let mut bundle = Bundle::default();
+        for (at, entry) in kept {
+            let from = bundle.bytes.len();
+            bundle.bytes.extend_from_slice(entry);
+            bundle.entries.push((at, from..bundle.bytes.len()));
+        }
+        Ok(Some(bundle))
+    }
+
+    fn read_journal(&self, index: u64) -> Result<Option<Vec<u8>>> {
+        let files = segment::list(&segment::folder(&self.dir))?;
+        let at = files.partition_point(|(first, _)| *first <= index).checked_sub(1);
+        let Some((first, path)) = at.and_then(|at| files.get(at)) else { return Ok(None) };
+        let last = at.is_some_and(|at| at + 1 == files.len());
+        let Some(mut cursor) = open_cursor(path)? else { return Ok(None) };
         if !self.seek(*first, &mut cursor, index).map_err(Error::io("read", path))? {
-            return Err(not_found());
+            return Ok(None);
         }
         match cursor.step(last).map_err(Error::io("read", path))? {
-            Step::Entry { .. } => Ok(cursor.bytes().to_vec()),
-            Step::End { .. } => Err(not_found()),
+            Step::Entry { .. } => Ok(Some(cursor.bytes().to_vec())),
+            Step::End { .. } => Ok(None),
             Step::Corrupt { offset, index, reason, .. } => {
                 Err(Error::Corrupt { path: path.clone(), offset, index, reason })
             }
@@ -103,10 +235,95 @@ impl Reader {
         Ok(true)
     }
 
-    /// All entries from this index on that are there, in order. Where older ones were removed, it begins with the
-    /// first that is there. A damaged entry is one error; what can be read behind it follows.
+    /// All entries from this index on that are there, in order; pruned ones are passed by. A damaged entry is one error;
+    /// what can be read behind it follows.
     pub fn iter_from(&self, index: u64) -> Entries<'_> {
-        Entries { reader: self, wanted: index, open: None, failed: None, done: false }
+        Entries { reader: self, wanted: index, place: Place::Nowhere, failed: None, done: false }
+    }
+
+    /// The newest checkpoint, as it stands on the disk.
+    pub fn checkpoint(&self) -> Result<Option<Vec<u8>>> {
+        tile::read_file(&self.dir, crate::writer::CHECKPOINT, crate::writer::CHECKPOINT_MAX)
+    }
+
+    /// The head that the newest checkpoint names, its signatures unseen.
+    pub fn published(&self) -> Result<Option<Head>> {
+        Ok(crate::writer::head_on_disk(&self.dir)?.map(|(size, root)| Head { size, root }))
+    }
+
+    /// The hashes of the published tree of this size, for proofs.
+    pub fn tiles(&self, size: u64) -> Tiles<'_> {
+        Tiles { dir: &self.dir, size, held: BTreeMap::new() }
+    }
+
+    /// A tile or bundle as it is served.
+    pub fn tile(&self, name: &TileName) -> Result<Option<Vec<u8>>> {
+        tile::read_file(&self.dir, &name.path(), BUNDLE_MAX)
+    }
+}
+
+/// Tiles that one proof may hold: it touches a few at each level.
+const TILES_HELD: usize = 64;
+
+/// The hash tiles of a tree as published.
+pub struct Tiles<'a> {
+    dir: &'a Path,
+    size: u64,
+    held: BTreeMap<(u32, u64), Vec<Hash>>,
+}
+
+impl Tiles<'_> {
+    /// Hashes of a tile, as many as the tree has.
+    fn tile(&mut self, level: u32, index: u64) -> Result<&[Hash]> {
+        let key = (level, index);
+        if !self.held.contains_key(&key) {
+            let full = tree::tiles(self.size, level);
+            let width = if index < full { TILE_WIDTH } else { tree::width(self.size, level) };
+            let path = self.dir.join(TileName::hashes(level, index, width.max(1)).path());
+            let malformed = |reason: &str| Error::Malformed { path: path.clone(), reason: reason.to_owned() };
+            if index > full || width == 0 {
+                return Err(malformed("the tree has no such tile"));
+            }
+            let mut bytes =
+                tile::read_file(self.dir, &TileName::hashes(level, index, width).path(), 32 * TILE_WIDTH)?;
+            if bytes.is_none() && width < TILE_WIDTH {
+                bytes = tile::read_file(
+                    self.dir,
+                    &TileName::hashes(level, index, TILE_WIDTH).path(),
+                    32 * TILE_WIDTH,
+                )?;
+            }
+            let bytes = bytes.ok_or_else(|| malformed("it is missing"))?;
+            let mut hashes = tile::parse_hashes(&bytes).ok_or_else(|| malformed("it is no tile"))?;
+            if (hashes.len() as u64) < width {
+                return Err(malformed("it is cut short"));
+            }
+            hashes.truncate(width as usize);
+            if self.held.len() >= TILES_HELD {
+                self.held.clear();
+            }
+            self.held.insert(key, hashes);
+        }
+        Ok(self.held.get(&key).map(Vec::as_slice).unwrap_or_default())
+    }
+}
+
+impl Subtrees for Tiles<'_> {
+    type Error = Error;
+
+    fn subtree(&mut self, height: u32, index: u64) -> Result<Hash> {
+        let level = height / tree::TILE_HEIGHT;
+        let within = height % tree::TILE_HEIGHT;
+        // First hash of the tile level that it spans.
+        let first = index << within;
+        let at = (first % TILE_WIDTH) as usize;
+        let hashes = self.tile(level, first / TILE_WIDTH)?;
+        let part = hashes.get(at..at + (1usize << within));
+        let root = part.map(tree::perfect_root);
+        root.ok_or_else(|| Error::Malformed {
+            path: self.dir.join(TileName::hashes(level, first / TILE_WIDTH, TILE_WIDTH).path()),
+            reason: "it is cut short".to_owned(),
+        })
     }
 }
 
@@ -115,11 +332,17 @@ pub struct Entries<'a> {
     reader: &'a Reader,
     /// Index of the next entry to give.
     wanted: u64,
-    open: Option<Open>,
+    place: Place,
     /// A segment that is read to its end, or cannot be read on: the next one follows.
     failed: Option<u64>,
     /// The folder itself cannot be read.
     done: bool,
+}
+
+enum Place {
+    Nowhere,
+    Bundle { number: u64, bundle: Bundle, at: usize },
+    Journal(Open),
 }
 
 struct Open {
@@ -137,13 +360,19 @@ impl Entries<'_> {
         }
         match self.advance() {
             Ok(Some(index)) => {
-                let bytes = self.open.as_ref().map_or(&[][..], |open| open.cursor.bytes());
+                let bytes = match &self.place {
+                    Place::Journal(open) => open.cursor.bytes(),
+                    Place::Bundle { bundle, .. } => {
+                        bundle.get((index % TILE_WIDTH) as u8).unwrap_or_default()
+                    }
+                    Place::Nowhere => &[],
+                };
                 Some(Ok((index, bytes)))
             }
             Ok(None) => None,
             Err(error) => {
                 // Damage is passed by; what else fails would fail again.
-                self.done = !matches!(error, Error::Corrupt { .. } | Error::Header { .. });
+                self.done = !error.is_damage();
                 Some(Err(error))
             }
         }
@@ -151,89 +380,121 @@ impl Entries<'_> {
 
     fn advance(&mut self) -> Result<Option<u64>> {
         loop {
-            let Some(open) = &mut self.open else {
-                if !self.open_next()? {
-                    return Ok(None);
-                }
-                continue;
-            };
-            match open.cursor.step(open.last).map_err(Error::io("read", &open.path))? {
-                Step::Entry { index } => {
-                    self.wanted = index + 1;
-                    return Ok(Some(index));
-                }
-                Step::Corrupt { offset, index, reason, resumes } => {
-                    let error = Error::Corrupt { path: open.path.clone(), offset, index, reason };
-                    if resumes {
-                        self.wanted = index + 1;
-                    } else {
-                        self.failed = Some(open.first);
-                        self.open = None;
-                    }
-                    return Err(error);
-                }
-                Step::End { .. } if open.last => {
-                    // There may be a newer one by now; then this one has all that it will ever have.
-                    let newest = segment::list(&self.reader.dir)?.last().map(|(first, _)| *first);
-                    if newest.is_none_or(|first| first <= open.first) {
+            match &mut self.place {
+                Place::Nowhere => {
+                    if !self.open_next()? {
                         return Ok(None);
                     }
-                    open.last = false;
                 }
-                Step::End { .. } => {
-                    let (first, end, offset) = (open.first, open.cursor.index, open.cursor.offset);
-                    let path = std::mem::take(&mut open.path);
-                    self.open = None;
-                    self.failed = Some(first);
-                    self.wanted = self.wanted.max(end);
-                    let next = segment::list(&self.reader.dir)?.into_iter().find(|(next, _)| *next > first);
-                    // Whole old segments may be removed at any time; entries between two that are there may not.
-                    if next.is_some_and(|(next, _)| next > end) && path.exists() {
-                        let reason = "entries are missing behind it";
-                        return Err(Error::Corrupt { path, offset, index: end, reason });
+                Place::Bundle { number, bundle, at } => match bundle.entries.get(*at) {
+                    Some((place, _)) => {
+                        let index = *number * TILE_WIDTH + u64::from(*place);
+                        *at += 1;
+                        if index < self.wanted {
+                            continue;
+                        }
+                        self.wanted = index + 1;
+                        return Ok(Some(index));
+                    }
+                    None => {
+                        self.wanted = self.wanted.max((*number + 1) * TILE_WIDTH);
+                        self.place = Place::Nowhere;
+                    }
+                },
+                Place::Journal(open) => {
+                    match open.cursor.step(open.last).map_err(Error::io("read", &open.path))? {
+                        Step::Entry { index } => {
+                            if index < self.wanted {
+                                continue;
+                            }
+                            self.wanted = index + 1;
+                            return Ok(Some(index));
+                        }
+                        Step::Corrupt { offset, index, reason, resumes } => {
+                            let error = Error::Corrupt { path: open.path.clone(), offset, index, reason };
+                            if resumes {
+                                self.wanted = index + 1;
+                            } else {
+                                self.failed = Some(open.first);
+                                self.place = Place::Nowhere;
+                            }
+                            return Err(error);
+                        }
+                        Step::End { .. } => {
+                            let (first, last) = (open.first, open.last);
+                            self.place = Place::Nowhere;
+                            if last && !self.is_superseded(first)? {
+                                return Ok(None);
+                            }
+                            if !last {
+                                self.failed = Some(first);
+                            }
+                        }
                     }
                 }
             }
         }
     }
 
-    /// Opens the segment of the wanted entry, or the next one that is there.
+    /// Whether a newer segment is there than the one that was the newest.
+    fn is_superseded(&self, first: u64) -> Result<bool> {
+        let files = segment::list(&segment::folder(&self.reader.dir))?;
+        Ok(files.last().is_some_and(|(newest, _)| *newest > first))
+    }
+
+    /// Opens what holds the wanted entry, or the next one that is there. `false`: there is none now.
     fn open_next(&mut self) -> Result<bool> {
-        let files = segment::list(&self.reader.dir)?;
-        let mut at = files.partition_point(|(first, _)| *first <= self.wanted).saturating_sub(1);
-        if let Some(failed) = self.failed {
-            at = at.max(files.partition_point(|(first, _)| *first <= failed));
-        }
-        let Some((first, path)) = files.get(at) else { return Ok(false) };
-        let last = at + 1 == files.len();
-        let opened = match open_cursor(path) {
-            Ok(Some(cursor)) => Ok(cursor),
-            // Removed since: the next listing does not have it.
-            Ok(None) => return self.open_next(),
-            Err(error) => Err(error),
-        };
-        let mut cursor = match opened {
-            Ok(cursor) => cursor,
-            Err(error) => {
-                self.failed = Some(*first);
-                return Err(error);
+        loop {
+            let files = segment::list(&segment::folder(&self.reader.dir))?;
+            let oldest = files.first().map_or(u64::MAX, |(first, _)| *first);
+            if self.wanted < oldest {
+                let number = self.wanted / TILE_WIDTH;
+                match self.reader.bundle(number) {
+                    Ok(Some(bundle)) => {
+                        self.place = Place::Bundle { number, bundle, at: 0 };
+                        return Ok(true);
+                    }
+                    Ok(None) if files.is_empty() => return Ok(false),
+                    Ok(None) => {
+                        self.wanted = (number + 1) * TILE_WIDTH;
+                        continue;
+                    }
+                    Err(error) => {
+                        self.wanted = (number + 1) * TILE_WIDTH;
+                        return Err(error);
+                    }
+                }
             }
-        };
-        if self.wanted > *first
-            && !self.reader.seek(*first, &mut cursor, self.wanted).map_err(Error::io("read", path))?
-            && !last
-        {
-            self.failed = Some(*first);
-            let reason = "entries are missing behind it";
-            return Err(Error::Corrupt {
-                path: path.clone(),
-                offset: cursor.offset,
-                index: cursor.index,
-                reason,
-            });
+            let mut at = files.partition_point(|(first, _)| *first <= self.wanted).saturating_sub(1);
+            if let Some(failed) = self.failed {
+                // Behind it; where it was the newest, nothing more comes from it.
+                at = at.max(files.partition_point(|(first, _)| *first <= failed));
+            }
+            let Some((first, path)) = files.get(at) else { return Ok(false) };
+            let last = at + 1 == files.len();
+            let mut cursor = match open_cursor(path) {
+                Ok(Some(cursor)) => cursor,
+                // It went since the list was made: its bundles are there.
+                Ok(None) => continue,
+                Err(error) => {
+                    self.failed = Some(*first);
+                    return Err(error);
+                }
+            };
+            if self.wanted > *first {
+                let there =
+                    self.reader.seek(*first, &mut cursor, self.wanted).map_err(Error::io("read", path))?;
+                if !there {
+                    if last {
+                        return Ok(false);
+                    }
+                    self.failed = Some(*first);
+                    continue;
+                }
+            }
+            self.place = Place::Journal(Open { first: *first, path: path.clone(), cursor, last });
+            return Ok(true);
         }
-        self.open = Some(Open { first: *first, path: path.clone(), cursor, last });
-        Ok(true)
     }
 }
 
@@ -245,7 +506,7 @@ impl Iterator for Entries<'_> {
     }
 }
 
-/// `None`: the file is gone.
+/// A cursor at the start of a segment. `None`: it is not there, or is being made.
 fn open_cursor(path: &Path) -> Result<Option<Cursor<File>>> {
     let file = match File::open(path) {
         Ok(file) => file,

@@ -1,8 +1,9 @@
-//! One segment file: its header, its entries, and a cursor over them that survives any bytes.
+//! One segment of the journal: its header, its entries, and a cursor over them that survives any bytes. An entry is
+//! acknowledged once its segment is on the disk; a segment goes once its bundles and tiles are.
 //!
 //! ```text
 //! header, 64 bytes   magic "MUSTERLG" | u32 version | u32 header length | u64 first index
-//!                    | 32 bytes reserved (the previous segment's Merkle root, later) | u32 reserved | u32 crc32
+//!                    | 32 bytes: root of the tree before the first entry | u32 reserved | u32 crc32
 //! entry              u32 length | u32 crc32 of (u64 index | u32 length | bytes) | bytes
 //! ```
 //!
@@ -14,15 +15,16 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use crate::tree::Hash;
 use crate::{Error, Result};
 
-/// Longest entry, in bytes: bounds what a reader allocates for one.
-pub const ENTRY_MAX: usize = 64 * 1024 * 1024;
+/// Longest entry, in bytes: a bundle gives its length in 16 bits.
+pub const ENTRY_MAX: usize = 65_535;
 
 pub(crate) const HEADER_BYTES: u64 = 64;
 pub(crate) const FRAME_BYTES: usize = 8;
 const MAGIC: &[u8; 8] = b"MUSTERLG";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// What a cursor reads at once.
 const CHUNK: usize = 256 * 1024;
 /// Entries that are looked at behind a damaged one, to tell damage in the middle from a torn tail.
@@ -49,6 +51,11 @@ fn parse_name(name: &str) -> Option<u64> {
     (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 
+/// The folder of a ledger that its segments are in.
+pub(crate) fn folder(dir: &Path) -> PathBuf {
+    dir.join("segments")
+}
+
 /// The segment files of a folder, by first index.
 pub(crate) fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let mut found = Vec::new();
@@ -62,20 +69,21 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
-pub(crate) fn header(first: u64) -> Vec<u8> {
+pub(crate) fn header(first: u64, root: &Hash) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER_BYTES as usize);
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     bytes.extend_from_slice(&(HEADER_BYTES as u32).to_le_bytes());
     bytes.extend_from_slice(&first.to_le_bytes());
-    bytes.extend_from_slice(&[0; 36]);
+    bytes.extend_from_slice(root);
+    bytes.extend_from_slice(&[0; 4]);
     let crc = crc32fast::hash(&bytes);
     bytes.extend_from_slice(&crc.to_le_bytes());
     bytes
 }
 
-/// What a header says, or why it is none.
-pub(crate) fn parse_header(bytes: &[u8]) -> std::result::Result<u64, String> {
+/// Index of the first entry and the root of the tree before it, or why the bytes are no header.
+pub(crate) fn parse_header(bytes: &[u8]) -> std::result::Result<(u64, Hash), String> {
     let head = bytes.get(..HEADER_BYTES as usize).ok_or("the header is cut short")?;
     if head.get(..8) != Some(MAGIC.as_slice()) {
         return Err("the file does not begin with `MUSTERLG`".to_owned());
@@ -87,10 +95,9 @@ pub(crate) fn parse_header(bytes: &[u8]) -> std::result::Result<u64, String> {
         Some(VERSION) => {}
         version => return Err(format!("version {} instead of {VERSION}", version.unwrap_or(0))),
     }
-    head.get(16..24)
-        .and_then(|b| b.try_into().ok())
-        .map(u64::from_le_bytes)
-        .ok_or_else(|| "the header is cut short".to_owned())
+    let first = head.get(16..24).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
+    let root = head.get(24..56).and_then(|b| b.try_into().ok());
+    first.zip(root).ok_or_else(|| "the header is cut short".to_owned())
 }
 
 pub(crate) fn push_entry(buffer: &mut Vec<u8>, index: u64, bytes: &[u8]) {
@@ -164,6 +171,8 @@ pub(crate) struct Cursor<S> {
     /// Index and place of the next entry.
     pub index: u64,
     pub offset: u64,
+    /// Of the tree before the segment's first entry.
+    pub root: Hash,
     buffer: Vec<u8>,
     /// Place of the buffer's first byte in the file.
     start: u64,
@@ -175,15 +184,16 @@ impl<S: Source> Cursor<S> {
     pub fn open(source: S) -> io::Result<std::result::Result<Self, String>> {
         let mut cursor = Cursor::at(source, 0, 0);
         let parsed = parse_header(cursor.window(0, HEADER_BYTES as usize)?);
-        Ok(parsed.map(|first| {
+        Ok(parsed.map(|(first, root)| {
             cursor.index = first;
+            cursor.root = root;
             cursor.offset = HEADER_BYTES;
             cursor
         }))
     }
 
     fn at(source: S, index: u64, offset: u64) -> Self {
-        Cursor { source, index, offset, buffer: Vec::new(), start: 0, entry: 0..0 }
+        Cursor { source, index, offset, root: [0; 32], buffer: Vec::new(), start: 0, entry: 0..0 }
     }
 
     /// Goes to a place that is known to begin this entry.
