@@ -4,12 +4,15 @@
 
 #![forbid(unsafe_code)]
 
+pub mod checkpoint;
+pub mod cosignature;
 mod disk;
 mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod head;
+pub mod note;
 mod reader;
 mod seal;
 mod segment;
@@ -17,6 +20,7 @@ mod tile;
 pub mod tree;
 mod writer;
 
+pub use checkpoint::Checkpoint;
 pub use error::{Error, Result};
 pub use head::Head;
 pub use reader::{Entries, Reader, Tiles};

@@ -41,6 +41,26 @@ pub(super) fn routes() -> Router<App> {
         .route("/api/v1/health", get(health))
         .route("/api/v1/stream", get(stream))
         .route("/openapi.json", get(openapi))
+        .route("/log/checkpoint", get(checkpoint))
+        .route("/log/tile/{*name}", get(tile))
+}
+
+/// The log as C2SP tlog-tiles serves it: its newest checkpoint.
+async fn checkpoint(State(app): State<App>) -> Result<Response, ApiError> {
+    let found = app.ask(|store| Ok(store.log().checkpoint()?)).await?;
+    let note = found.ok_or_else(|| {
+        ApiError::not_found("checkpoint", "checkpoint", "the log has none yet: try again in a second")
+    })?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], note).into_response())
+}
+
+/// … and its tiles and entry bundles.
+async fn tile(State(app): State<App>, Path(name): Path<String>) -> Result<Response, ApiError> {
+    let absent = || ApiError::not_found("tile", &name, "the checkpoint says which there are");
+    let wanted = TileName::parse(&format!("tile/{name}")).ok_or_else(absent)?;
+    let found = app.ask(move |store| Ok(store.log().tile(&wanted)?)).await?;
+    let bytes = found.ok_or_else(absent)?;
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
 }
 
 /// Only for those who may open the unix socket.
@@ -315,7 +335,7 @@ async fn health(State(app): State<App>) -> Answer<Value> {
         "host": health.host, "version": health.version,
         "started": health.started_ns.map(views::time), "stopped": health.stopped_ns.map(views::time),
         "last": views::time(health.last_ns), "last_seq": health.last_seq, "lost": health.lost,
-        "ledger_bytes": health.ledger_bytes,
+        "ledger_bytes": health.ledger_bytes, "notices": app.notices(),
         "kernel_record": health.start.as_ref().is_some_and(|s| s.kernel_record),
         "probes": health.probes.iter().map(|p| json!({"probe": p.probe, "error": p.error})).collect::<Vec<_>>(),
         "losses": health.losses.iter().map(|l| json!({
@@ -348,6 +368,7 @@ fn sent(update: Result<Update, tokio_stream::wrappers::errors::BroadcastStreamRe
             ("agent", view.map(|v| v.to_string()))
         }
         Ok(Update::Finding(finding)) => ("finding", serde_json::to_string(&FindingView::from(&*finding))),
+        Ok(Update::Notice { about, text }) => ("notice", Ok(json!({"about": about, "text": text}).to_string())),
         Err(tokio_stream::wrappers::errors::BroadcastStreamRecvError::Lagged(count)) => {
             ("lagged", Ok(json!({"missed": count}).to_string()))
         }

@@ -5,6 +5,7 @@ pub(crate) mod api;
 mod connections;
 mod page;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
@@ -81,7 +82,13 @@ pub struct ToldClaim {
 pub enum Update {
     Agent(Box<AgentState>),
     Finding(Box<Finding>),
+    /// Something keeps Muster itself from its work, or (`None`) does so no longer. It may be that it cannot be written
+    /// to the record, so it is told from here.
+    Notice { about: &'static str, text: Option<String> },
 }
+
+/// What keeps Muster from its work now, by what it is about.
+type Notices = Arc<Mutex<BTreeMap<&'static str, String>>>;
 
 /// Takes an enrolment, or says why not. It may wait.
 pub type Enrol = dyn Fn(Peer, EnrolRequest) -> Result<Enrolled, String> + Send + Sync;
@@ -103,6 +110,7 @@ pub enum HttpError {
 pub struct Http {
     runtime: Option<Runtime>,
     updates: broadcast::Sender<Update>,
+    notices: Notices,
     access: Arc<Access>,
 }
 
@@ -122,10 +130,12 @@ impl Http {
         unix.set_nonblocking(true).map_err(HttpError::Listen)?;
         let access = Arc::new(Access::new(data, address)?);
         let (updates, _) = broadcast::channel(UPDATES_MAX);
+        let notices = Notices::default();
         let app = App {
             data: data.into(),
             readers: Arc::default(),
             updates: updates.clone(),
+            notices: Arc::clone(&notices),
             enrol,
             ask_stop,
             access: Arc::clone(&access),
@@ -160,11 +170,18 @@ impl Http {
                 runtime.spawn(async move { axum::serve(Bounded::new(public), enrolment).await });
             }
         }
-        Ok(Http { runtime: Some(runtime), updates, access })
+        Ok(Http { runtime: Some(runtime), updates, notices, access })
     }
 
     /// Tells those who listen; never waits.
     pub fn publish(&self, update: Update) {
+        if let Update::Notice { about, text } = &update {
+            let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+            match text {
+                Some(text) => notices.insert(about, text.clone()),
+                None => notices.remove(about),
+            };
+        }
         // Nobody may be listening.
         drop(self.updates.send(update));
     }
@@ -222,12 +239,18 @@ pub(crate) struct App {
     data: Arc<Path>,
     readers: Arc<Mutex<Vec<StoreReader>>>,
     updates: broadcast::Sender<Update>,
+    notices: Notices,
     enrol: Arc<Enrol>,
     ask_stop: Arc<AskStop>,
     access: Arc<Access>,
 }
 
 impl App {
+    /// What keeps Muster from its work now.
+    fn notices(&self) -> BTreeMap<&'static str, String> {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Asks the store, on a thread that may wait.
     async fn ask<T: Send + 'static>(
         &self,

@@ -25,4 +25,4 @@ function state(text, on) {
 const stream = new EventSource("/api/v1/stream");
 stream.onopen = () => { state("live", true); refresh(); };
 stream.onerror = () => state("the server does not answer", false);
-for (const name of ["agent", "finding", "lagged"]) stream.addEventListener(name, refresh);
+for (const name of ["agent", "finding", "notice", "lagged"]) stream.addEventListener(name, refresh);

@@ -118,6 +118,7 @@ async fn tables(app: &App) -> Result<Markup, ApiError> {
     let blind: Vec<_> = health.probes.iter().filter(|p| p.error.is_some()).collect();
     let kernel = health.start.as_ref().is_some_and(|s| s.kernel_record);
     Ok(html! {
+        @for text in app.notices().values() { p.notice role="alert" { (sanitize(text)) } }
         section.summary {
             p { b { (running) } " running" }
             p.warning[unmandated > 0] { b { (unmandated) } " of them without a mandate" }
