@@ -13,13 +13,15 @@ pub struct Item {
 
 /// Who speaks: the agent itself or a sub-agent inside the same process.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Actor {
     Main,
     Sub { id: String },
 }
 
-/// What is said. Variants are only ever appended: the ledger stores their order.
+/// What is said. The ledger stores the names of variants and fields: they are never changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Body {
     /// The account names its session. May come again, with more known.
     Session {

@@ -200,11 +200,17 @@ impl Stage {
 
 /// A pointer into the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Evidence {
     /// An event of the record, by its sequence number.
     Event { seq: u64 },
     /// A record of an account.
-    Account { path: String, offset: u64, sha256: [u8; 32] },
+    Account {
+        path: String,
+        offset: u64,
+        #[serde(with = "muster_event::bytes::hex32")]
+        sha256: [u8; 32],
+    },
     /// A process found by the scan at start (no event has a number for it).
     Process { pid: u32, start_ns: Nanos },
 }

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AgentId, Opinions};
 
-/// Variants are only ever appended: the ledger stores their order.
+/// The ledger stores the names of variants and fields: they are never changed (`docs/ledger.md`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Input {
     /// The daemon started. First in every stretch of the ledger.
     Start(Start),
@@ -126,15 +127,18 @@ pub struct AccountRecord {
     pub offset: u64,
     pub len: u64,
     /// SHA-256 of the raw bytes, before redaction.
+    #[serde(with = "muster_event::bytes::hex32")]
     pub sha256: [u8; 32],
     /// When it was read.
     pub time_ns: Nanos,
     /// The bytes, with secrets redacted.
+    #[serde(with = "muster_event::bytes::text_or_hex")]
     pub raw: Vec<u8>,
     pub items: Vec<Item>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AccountFile {
     Opened {
         format: String,

@@ -23,6 +23,7 @@ pub struct Opinions {
     /// Host and port of the server that was asked.
     pub endpoint: String,
     /// SHA-256 of the skeleton that it was shown.
+    #[serde(with = "muster_event::bytes::hex32")]
     pub skeleton: [u8; 32],
     pub opinions: Vec<Opinion>,
     /// Opinions of the answer that did not pass the checks.
@@ -54,7 +55,7 @@ pub struct Cited {
 }
 
 /// What the model thinks it sees. There is no word for "all is well": an opinion can ask for a look, never spare one.
-/// Variants are only ever appended: the ledger stores their order.
+/// The ledger stores the names of the variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Label {

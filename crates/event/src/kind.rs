@@ -1,4 +1,5 @@
-//! What was done: one variant per act. Variants are only ever appended: the ledger stores their order.
+//! What was done: one variant per act. The ledger stores the names of variants and fields: they are never changed
+//! (`docs/ledger.md`).
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,6 +11,7 @@ use crate::ProcessKey;
 /// One act. Paths are the kernel's own, after symlinks, `/proc/self/fd/N` and mounts, unless a field says otherwise;
 /// bytes that are no UTF-8 appear as `\xNN`. `result` is 0 (or a count) on success, `-errno` on failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// The acting process made a child process (not a thread).
     Fork {
@@ -39,6 +41,7 @@ pub enum Kind {
         code: Option<i32>,
         signal: Option<i32>,
     },
+    #[serde(rename = "setsid")]
     SetSid {
         session: u32,
     },
@@ -216,6 +219,7 @@ pub enum Kind {
         lines: u64,
         /// All that was written was seen, and each line has its hash.
         whole: bool,
+        #[serde(with = "crate::bytes::hex_words")]
         hashes: Vec<u32>,
     },
 }
@@ -285,6 +289,7 @@ pub struct Access {
 
 /// An endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Address {
     Ip {
         ip: IpAddr,
@@ -313,6 +318,7 @@ impl std::fmt::Display for Address {
 
 /// Whom a signal was sent to, as the caller named it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SignalTarget {
     Process(u32),
     /// A process group (`kill(-pgid)`), or 0 for the caller's own.
@@ -322,6 +328,7 @@ pub enum SignalTarget {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MemoryOp {
     Read,
     Write,

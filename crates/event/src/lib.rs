@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bytes;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -1,18 +1,20 @@
-//! What stands in the ledger: one byte of version, then postcard. Structs that are stored must not change their fields
-//! without a new version byte; enums may get new variants at their end.
+//! What stands in the ledger: JSON that tells its own names (`docs/ledger.md`). A stored field or variant keeps its name and
+//! its meaning for ever; new fields must have a default, new variants may come. What another version wrote is read as far
+//! as it is understood.
 
 use muster_account::Item;
 use muster_engine::{AccountRecord, AgentState, Claim, Finding, Input, Join, Member, Opinions, Start};
-use muster_event::{Event, Nanos, ProbeState, ProcessKey, Snapshot};
+use muster_event::{Event, Nanos, ProbeState, Snapshot};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::StoreError;
 
-const VERSION: u8 = 1;
+const VERSION: u64 = 1;
 
 /// One entry of the ledger. Inputs are what happened; outputs and kept rows are there so that the index can be made
 /// again without the engine.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
     Input(Box<Input>),
     Output(StoredOutput),
@@ -21,6 +23,7 @@ pub enum Entry {
 
 /// The outputs that readers see. The others are orders to the daemon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StoredOutput {
     Agent(Box<AgentState>),
     Member(Member),
@@ -36,6 +39,7 @@ pub enum StoredOutput {
 
 /// What is written again when the segment that had it is removed (agents and findings are written as they were).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kept {
     Member(KeptMember),
     Probe { time_ns: Nanos, state: ProbeState },
@@ -57,6 +61,7 @@ pub struct KeptMember {
 
 /// A copy of what a finding points to, which outlives the segment that it stood in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EvidenceCopy {
     Event(Box<Event>),
     Account(Box<AccountRecord>),
@@ -80,6 +85,7 @@ pub struct Dropped {
 
 /// `Entry` without ownership; the same bytes.
 #[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum EntryRef<'a> {
     Input(&'a Input),
     Output(&'a StoredOutput),
@@ -88,52 +94,100 @@ pub(crate) enum EntryRef<'a> {
 
 /// Writes an entry into the buffer, which is emptied first.
 pub(crate) fn encode(entry: &EntryRef<'_>, buffer: &mut Vec<u8>) -> Result<(), StoreError> {
-    let mut bytes = std::mem::take(buffer);
-    bytes.clear();
-    bytes.push(VERSION);
-    *buffer = postcard::to_extend(entry, bytes).map_err(StoreError::Encode)?;
-    Ok(())
+    #[derive(Serialize)]
+    struct Written<'a> {
+        v: u64,
+        #[serde(flatten)]
+        entry: &'a EntryRef<'a>,
+    }
+    buffer.clear();
+    serde_json::to_writer(&mut *buffer, &Written { v: VERSION, entry }).map_err(StoreError::Encode)
 }
 
-pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, String> {
-    match bytes.split_first() {
-        Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|error| error.to_string()),
-        Some((version, _)) => Err(format!("entry of version {version}")),
-        None => Err("empty entry".to_owned()),
+/// What was read of an entry.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decoded<T> {
+    Known(T),
+    /// It is an entry, but says something that only another version of Muster understands: what, in words.
+    Unknown {
+        what: String,
+    },
+}
+
+/// The fields of an entry. Others are passed by.
+#[derive(Deserialize)]
+struct Read {
+    v: u64,
+    input: Option<Box<Input>>,
+    output: Option<StoredOutput>,
+    kept: Option<Box<Kept>>,
+}
+
+pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded<Entry>, String> {
+    match serde_json::from_slice(bytes) {
+        Ok(Read { v: 0, .. }) => Err("entry of version 0".to_owned()),
+        Ok(Read { input: Some(input), output: None, kept: None, .. }) => {
+            Ok(Decoded::Known(Entry::Input(input)))
+        }
+        Ok(Read { input: None, output: Some(output), kept: None, .. }) => {
+            Ok(Decoded::Known(Entry::Output(output)))
+        }
+        Ok(Read { input: None, output: None, kept: Some(kept), .. }) => Ok(Decoded::Known(Entry::Kept(kept))),
+        Ok(Read { input: None, output: None, kept: None, .. }) => unknown(bytes, "an entry without content"),
+        Ok(_) => Err("two entries in one".to_owned()),
+        Err(error) if error.is_data() => unknown(bytes, &error.to_string()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
-/// Version, `Entry::Input`, `Input::Event`: what an event's entry begins with.
-const EVENT_PREFIX: [u8; 3] = [VERSION, 0, 2];
-
-/// The fields of `Event` in their order up to the kind: what a scan needs to pass an event by, without its strings.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct EventHead<'a> {
-    pub seq: u64,
-    pub time_ns: Nanos,
-    pub boot_ns: Nanos,
-    pub process: ProcessKey,
-    pub thread: u32,
-    pub uid: u32,
-    #[serde(borrow)]
-    pub comm: &'a str,
-    pub cgroup: u64,
-    /// Position of the variant of `Kind`.
-    pub kind: u32,
+/// Names what is in an entry that does not fit, where it is one.
+fn unknown<T>(bytes: &[u8], reason: &str) -> Result<Decoded<T>, String> {
+    const WHAT_MAX: usize = 200;
+    let leaf: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let fields = leaf.as_object().ok_or("no entry")?;
+    match fields.get("v") {
+        Some(v) if v.as_u64().is_some_and(|v| v > 0) => {}
+        Some(_) | None => return Err("an entry without a version".to_owned()),
+    }
+    let mut path = Vec::new();
+    if let Some((name, content)) = fields.iter().find(|(name, _)| *name != "v") {
+        path.push(name.as_str());
+        let content = variant(content, &mut path);
+        if let Some(kind) = content.and_then(|content| content.get("kind")) {
+            variant(kind, &mut path);
+        }
+    }
+    // serde lists what it knows; that is long, and no news.
+    let reason = reason.split_once(", expected").map_or(reason, |(reason, _)| reason);
+    let what = format!("{}: {reason}", path.join("."));
+    Ok(Decoded::Unknown { what: what.chars().take(WHAT_MAX).collect() })
 }
 
-/// Position of `Kind::Exit`.
-pub(crate) const KIND_EXIT: u32 = 2;
-
-/// `None`: no event.
-pub(crate) fn event_head(bytes: &[u8]) -> Option<EventHead<'_>> {
-    let rest = bytes.strip_prefix(&EVENT_PREFIX)?;
-    postcard::take_from_bytes(rest).ok().map(|(head, _)| head)
+/// The name of an enum's variant as it is stored, and what it holds.
+fn variant<'a>(value: &'a Value, path: &mut Vec<&'a str>) -> Option<&'a Value> {
+    match value {
+        Value::String(name) => {
+            path.push(name);
+            None
+        }
+        Value::Object(fields) if fields.len() == 1 => {
+            let (name, content) = fields.iter().next()?;
+            path.push(name);
+            Some(content)
+        }
+        _ => None,
+    }
 }
 
-pub(crate) fn decode_event(bytes: &[u8]) -> Result<Event, String> {
-    let rest = bytes.strip_prefix(&EVENT_PREFIX).ok_or("no event")?;
-    postcard::from_bytes(rest).map_err(|error| error.to_string())
+pub(crate) fn decode_event(bytes: &[u8]) -> Result<Decoded<Event>, String> {
+    match decode(bytes)? {
+        Decoded::Known(Entry::Input(input)) => match *input {
+            Input::Event(event) => Ok(Decoded::Known(event)),
+            _ => Err("no event".to_owned()),
+        },
+        Decoded::Known(Entry::Output(_) | Entry::Kept(_)) => Err("no event".to_owned()),
+        Decoded::Unknown { what } => Ok(Decoded::Unknown { what }),
+    }
 }
 
 /// Wall-clock time of an input, where it has one.
@@ -159,37 +213,4 @@ pub(crate) fn input_time(input: &Input) -> Option<Nanos> {
 /// When an item was said: the account's own claim, else when it was read.
 pub(crate) fn item_time(item: &Item, read_ns: Nanos) -> Nanos {
     item.time_ns.unwrap_or(read_ns)
-}
-
-#[cfg(test)]
-mod tests {
-    use muster_event::Kind;
-
-    use super::*;
-
-    #[test]
-    fn the_head_of_an_event_is_read_from_its_entry() {
-        let event = Event {
-            seq: 1 << 40,
-            time_ns: u64::MAX,
-            boot_ns: 7,
-            process: ProcessKey { pid: 4_000_000_000, start_ns: 1 << 60 },
-            thread: 9,
-            uid: 1000,
-            comm: "näme\0\u{202e}".to_owned(),
-            cgroup: 3,
-            kind: Kind::Exit { code: Some(-1), signal: None },
-        };
-        let mut bytes = Vec::new();
-        encode(&EntryRef::Input(&Input::Event(event.clone())), &mut bytes).unwrap();
-        let head = event_head(&bytes).unwrap();
-        assert_eq!(
-            (head.seq, head.time_ns, head.boot_ns, head.process, head.comm, head.kind),
-            (event.seq, event.time_ns, event.boot_ns, event.process, event.comm.as_str(), KIND_EXIT)
-        );
-        assert_eq!(decode_event(&bytes).unwrap(), event);
-        assert_eq!(decode(&bytes).unwrap(), Entry::Input(Box::new(Input::Event(event))));
-        encode(&EntryRef::Input(&Input::Tick { time_ns: 1 }), &mut bytes).unwrap();
-        assert_eq!(event_head(&bytes), None);
-    }
 }

@@ -11,7 +11,11 @@ pub enum StoreError {
     #[error("cannot {action} `{}`: {source}", path.display())]
     Io { path: PathBuf, action: &'static str, source: std::io::Error },
     #[error("cannot write an entry of the ledger: {0}")]
-    Encode(postcard::Error),
+    Encode(serde_json::Error),
+    #[error("an entry of {bytes} bytes is too long for the ledger")]
+    TooLong { bytes: usize },
+    #[error("leaf {index} of the ledger cannot be read: {reason}")]
+    Leaf { index: u64, reason: &'static str },
     #[error("the index holds a row that cannot be read: {0}")]
     Row(#[from] serde_json::Error),
     #[error(

@@ -5,22 +5,22 @@
 
 use muster_engine::{Code, Severity};
 
-use crate::entry::{self, Entry, EntryRef};
+use crate::entry::{self, Decoded, Entry, EntryRef};
+use crate::head::event_head;
 use crate::http::api;
-use crate::views;
+use crate::leaf::{self, Joined, Joiner};
+use crate::{StoreError, views};
 
 /// An entry of the ledger. What is read, written again and read again, is the same; the head of an event agrees with it.
 pub fn ledger_entry(bytes: &[u8]) {
     let whole = entry::decode(bytes);
-    if let Ok(event) = entry::decode_event(bytes) {
-        let head = entry::event_head(bytes).unwrap();
+    if let Ok(Decoded::Known(event)) = entry::decode_event(bytes) {
+        let head = event_head(bytes).unwrap();
         assert_eq!((head.seq, head.time_ns, head.process), (event.seq, event.time_ns, event.process));
-        assert_eq!(head.comm, event.comm);
-        let (name, _) = views::EVENT_KINDS.get(head.kind as usize).unwrap();
-        assert_eq!(*name, event.kind.name(), "the order of kinds is that of their names");
+        assert_eq!(head.kind, event.kind.name(), "a kind is stored under its name");
     }
     match whole {
-        Ok(read) => {
+        Ok(Decoded::Known(read)) => {
             let again = match &read {
                 Entry::Input(input) => EntryRef::Input(input),
                 Entry::Output(output) => EntryRef::Output(output),
@@ -28,10 +28,65 @@ pub fn ledger_entry(bytes: &[u8]) {
             };
             let mut written = Vec::new();
             entry::encode(&again, &mut written).unwrap();
-            assert_eq!(entry::decode(&written), Ok(read));
+            assert_eq!(entry::decode(&written), Ok(Decoded::Known(read)));
+            assert_eq!(joined(&written), [written]);
         }
+        Ok(Decoded::Unknown { what }) => assert!(!what.is_empty() && what.len() < 1000),
         Err(reason) => assert!(!reason.is_empty()),
     }
+}
+
+fn leaves(entry: &[u8]) -> Vec<Vec<u8>> {
+    let mut leaves = Vec::new();
+    leaf::split(entry, |leaf| {
+        assert!(leaf.len() <= leaf::LEAF_MAX);
+        leaves.push(leaf.to_vec());
+        Ok(leaves.len() as u64 - 1)
+    })
+    .unwrap();
+    leaves
+}
+
+/// What a reader of these leaves is given.
+fn joined(entry: &[u8]) -> Vec<Vec<u8>> {
+    let mut joiner = Joiner::default();
+    let leaves = leaves(entry);
+    let each = (0..).zip(&leaves).filter_map(|(at, leaf)| match joiner.push(at, leaf) {
+        Joined::Entry(entry) => Some(entry.to_vec()),
+        Joined::Part | Joined::Missing | Joined::Malformed => None,
+    });
+    each.collect()
+}
+
+/// Leaves in any order, with any number of bytes between them: the first byte of each two says how long one is, and where
+/// it stands. What is put together is what `read_at` gives; and no part is in two entries.
+pub fn ledger_leaves(bytes: &[u8]) {
+    let mut log: Vec<Option<&[u8]>> = Vec::new();
+    let mut rest = bytes;
+    while let Some((&[len, hole], after)) = rest.split_first_chunk() {
+        let (leaf, after) = after.split_at_checked(usize::from(len)).unwrap_or((after, &[]));
+        log.extend((hole > 250).then_some(None));
+        log.push(Some(leaf));
+        rest = after;
+    }
+    let mut joiner = Joiner::default();
+    let (mut parts, mut given) = (0, 0);
+    for (at, leaf) in (0u64..).zip(&log).filter_map(|(at, leaf)| Some((at, (*leaf)?))) {
+        let read = leaf::read_at(at, |at| {
+            let leaf = log.get(usize::try_from(at).unwrap()).copied().flatten();
+            leaf.map(<[u8]>::to_vec).ok_or(StoreError::Leaf { index: at, reason: "missing" })
+        });
+        match joiner.push(at, leaf) {
+            Joined::Entry(entry) => {
+                assert_eq!(read.unwrap(), entry);
+                given += entry.len();
+            }
+            Joined::Part => parts += 1,
+            Joined::Missing | Joined::Malformed => assert!(read.is_err()),
+        }
+        assert!(joiner.orphans() <= parts);
+    }
+    assert!(given <= bytes.len());
 }
 
 /// A moment in time: what is understood comes back as it was meant.
@@ -78,7 +133,7 @@ mod tests {
             let event = Event { seq, time_ns: seq, boot_ns: 1, process, thread: 7, uid: 0, comm, cgroup: 0, kind };
             let mut bytes = Vec::new();
             entry::encode(&EntryRef::Input(&Input::Event(event.clone())), &mut bytes).unwrap();
-            prop_assert_eq!(entry::decode_event(&bytes), Ok(event));
+            prop_assert_eq!(entry::decode_event(&bytes), Ok(Decoded::Known(event)));
             ledger_entry(&bytes);
             let at = at.index(bytes.len());
             if let Some(changed) = bytes.get_mut(at) {
@@ -86,6 +141,26 @@ mod tests {
             }
             ledger_entry(&bytes);
             ledger_entry(&noise);
+        }
+
+        #[test]
+        fn any_leaves(
+            leaves in proptest::collection::vec((
+                prop_oneof![
+                    prop::collection::vec(any::<u8>(), 0..9),
+                    "\\{[a-z]{0,4}".prop_map(String::into_bytes),
+                    "[a-z]{0,4}".prop_map(|text| [b"\x01", text.as_bytes()].concat()),
+                    (0u32..4, "[a-z]{0,4}")
+                        .prop_map(|(parts, text)| [b"\x02", &parts.to_be_bytes()[..], text.as_bytes()].concat()),
+                ],
+                any::<u8>(),
+            ), 0..40),
+        ) {
+            let log: Vec<u8> = leaves
+                .into_iter()
+                .flat_map(|(leaf, hole)| [vec![leaf.len() as u8, hole], leaf].concat())
+                .collect();
+            ledger_leaves(&log);
         }
 
         #[test]

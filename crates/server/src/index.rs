@@ -13,12 +13,13 @@ use muster_event::{Attribution, Nanos, ProbeState, ProcessKey, Snapshot};
 use muster_ledger::{Reader, SegmentInfo};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::entry::{self, Dropped, Entry, EvidenceCopy, Kept, KeptMember, StoredOutput};
+use crate::entry::{self, Decoded, Dropped, Entry, EvidenceCopy, Kept, KeptMember, StoredOutput};
 use crate::error::Result;
-use crate::{StoreError, views};
+use crate::head::event_head;
+use crate::{StoreError, leaf, views};
 
 pub(crate) const FILE: &str = "index.db";
-pub(crate) const SCHEMA_VERSION: i64 = 3;
+pub(crate) const SCHEMA_VERSION: i64 = 4;
 const SCHEMA: &str = include_str!("schema.sql");
 
 /// Entries that are held in memory because findings mostly point to what was just done, in bytes.
@@ -597,10 +598,9 @@ impl Index {
             ])?;
         self.conn.prepare_cached("DELETE FROM evidence WHERE finding = ?1")?.execute([&finding.id])?;
         for (position, copy) in (0i64..).zip(copies) {
-            let bytes = postcard::to_stdvec(copy).map_err(StoreError::Encode)?;
             self.conn
                 .prepare_cached("INSERT INTO evidence (finding, position, copy) VALUES (?1, ?2, ?3)")?
-                .execute(params![finding.id, position, bytes])?;
+                .execute(params![finding.id, position, serde_json::to_string(copy)?])?;
         }
         Ok(())
     }
@@ -656,15 +656,12 @@ impl Index {
                     )?
                     .query_row(params![path, int(*offset), sha256], |row| row.get(0))
                     .optional()?;
-                match at.map(|at| self.reader.read(uint(at))).and_then(std::result::Result::ok) {
-                    Some(bytes) => match entry::decode(&bytes) {
-                        Ok(Entry::Input(input)) => match *input {
-                            Input::Account(record) => EvidenceCopy::Account(Box::new(record)),
-                            _ => EvidenceCopy::Missing,
-                        },
+                match at.and_then(|at| self.entry(uint(at))) {
+                    Some(Entry::Input(input)) => match *input {
+                        Input::Account(record) => EvidenceCopy::Account(Box::new(record)),
                         _ => EvidenceCopy::Missing,
                     },
-                    None => EvidenceCopy::Missing,
+                    Some(Entry::Output(_) | Entry::Kept(_)) | None => EvidenceCopy::Missing,
                 }
             }
             Evidence::Process { pid, start_ns } => {
@@ -682,24 +679,32 @@ impl Index {
             .prepare_cached("SELECT at FROM snapshots WHERE pid = ?1 AND start_ns = ?2")?
             .query_row(params![process.pid, int(process.start_ns)], |row| row.get(0))
             .optional()?;
-        let bytes = at.map(|at| self.reader.read(uint(at))).and_then(std::result::Result::ok);
-        Ok(bytes.and_then(|bytes| match entry::decode(&bytes) {
-            Ok(Entry::Input(input)) => match *input {
+        Ok(match at.and_then(|at| self.entry(uint(at))) {
+            Some(Entry::Input(input)) => match *input {
                 Input::Snapshot(snapshot) => Some(snapshot),
                 _ => None,
             },
-            Ok(Entry::Kept(kept)) => match *kept {
+            Some(Entry::Kept(kept)) => match *kept {
                 Kept::Snapshot(snapshot) => Some(snapshot),
                 _ => None,
             },
-            _ => None,
-        }))
+            Some(Entry::Output(_)) | None => None,
+        })
+    }
+
+    /// The entry that stands there, if it can be read and understood.
+    fn entry(&self, at: u64) -> Option<Entry> {
+        let bytes = leaf::read(&self.reader, at).ok()?;
+        match entry::decode(&bytes) {
+            Ok(Decoded::Known(entry)) => Some(entry),
+            Ok(Decoded::Unknown { .. }) | Err(_) => None,
+        }
     }
 
     fn copy_event(&self, seq: u64) -> EvidenceCopy {
         let decode = |bytes: &[u8]| match entry::decode_event(bytes) {
-            Ok(event) => EvidenceCopy::Event(Box::new(event)),
-            Err(_) => EvidenceCopy::Missing,
+            Ok(Decoded::Known(event)) => EvidenceCopy::Event(Box::new(event)),
+            Ok(Decoded::Unknown { .. }) | Err(_) => EvidenceCopy::Missing,
         };
         if let Some((_, bytes)) = self.recent.iter().rev().find(|(at, _)| *at == seq) {
             return decode(bytes);
@@ -707,15 +712,16 @@ impl Index {
         let mut end = self.next;
         for (first, segment) in self.segments.iter().rev() {
             if segment.seqs.is_some_and(|(min, max)| min <= seq && seq <= max) {
-                let mut entries = self.reader.iter_from(*first);
-                while let Some(entry) = entries.next_entry() {
-                    let Ok((at, bytes)) = entry else { continue };
-                    if at >= end {
-                        break;
-                    }
-                    if entry::event_head(bytes).is_some_and(|head| head.seq == seq) {
-                        return decode(bytes);
-                    }
+                let mut found = None;
+                let visited = leaf::visit(&self.reader, *first, end, &mut |entry| {
+                    found = entry
+                        .ok()
+                        .filter(|(_, bytes)| event_head(bytes).is_some_and(|head| head.seq == seq))
+                        .map(|(_, bytes)| decode(bytes));
+                    Ok(found.is_none())
+                });
+                if let (Ok(_), Some(found)) = (visited, found) {
+                    return found;
                 }
             }
             end = *first;
@@ -733,30 +739,27 @@ impl Index {
 
     fn project_from(&mut self, reader: &Reader, segments: &[SegmentInfo], end: u64) -> Result<Vec<String>> {
         let mut warnings = Warnings::default();
-        let mut entries = reader.iter_from(self.next);
         let mut since = 0;
-        while let Some(entry) = entries.next_entry() {
+        let orphans = leaf::visit(reader, self.next, end, &mut |entry| {
             let (at, bytes) = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
                     warnings.push(format!("{error}; what it held is missing from the index"));
-                    continue;
+                    return Ok(true);
                 }
             };
-            if at >= end {
-                break;
-            }
             let segment = segments.partition_point(|segment| segment.first <= at).checked_sub(1);
             let first = segment.and_then(|n| segments.get(n)).map_or(0, |segment| segment.first);
             self.enter(at, first)?;
-            if let Some(head) = entry::event_head(bytes) {
-                let exit = head.kind == entry::KIND_EXIT;
+            if let Some(head) = event_head(bytes) {
+                let exit = head.kind == "exit";
                 self.event(head.seq, head.time_ns, head.process, exit, bytes)?;
             } else {
                 match entry::decode(bytes) {
-                    Ok(Entry::Input(input)) => self.input(at, &input)?,
-                    Ok(Entry::Output(output)) => self.output(at, &output)?,
-                    Ok(Entry::Kept(kept)) => self.kept(at, &kept)?,
+                    Ok(Decoded::Known(Entry::Input(input))) => self.input(at, &input)?,
+                    Ok(Decoded::Known(Entry::Output(output))) => self.output(at, &output)?,
+                    Ok(Decoded::Known(Entry::Kept(kept))) => self.kept(at, &kept)?,
+                    Ok(Decoded::Unknown { what }) => warnings.unknown(at, what),
                     Err(error) => {
                         warnings.push(format!("entry {at} of the ledger cannot be decoded: {error}"))
                     }
@@ -767,6 +770,12 @@ impl Index {
                 since = 0;
                 self.commit()?;
             }
+            Ok(true)
+        })?;
+        if orphans > 0 {
+            warnings.push(format!(
+                "{orphans} parts of entries in the ledger were passed by: their writer ended before they were whole"
+            ));
         }
         self.next = self.next.max(end);
         self.commit()?;
@@ -840,8 +849,8 @@ pub(crate) fn evidence(conn: &Connection, finding: &str) -> Result<Vec<EvidenceC
     let mut statement =
         conn.prepare_cached("SELECT copy FROM evidence WHERE finding = ?1 ORDER BY position")?;
     let rows = statement.query_map([finding], |row| {
-        let bytes = row.get_ref(0)?.as_blob()?;
-        Ok(postcard::from_bytes(bytes).unwrap_or(EvidenceCopy::Missing))
+        let copy = row.get_ref(0)?.as_bytes()?;
+        Ok(serde_json::from_slice(copy).unwrap_or(EvidenceCopy::Missing))
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
@@ -850,6 +859,9 @@ pub(crate) fn evidence(conn: &Connection, finding: &str) -> Result<Vec<EvidenceC
 pub(crate) struct Warnings {
     list: Vec<String>,
     more: u64,
+    /// Entries that another version wrote; the first is told.
+    unknown: u64,
+    unknown_first: String,
 }
 
 impl Warnings {
@@ -857,7 +869,20 @@ impl Warnings {
         if self.list.len() < WARNINGS_MAX { self.list.push(warning) } else { self.more += 1 }
     }
 
+    pub fn unknown(&mut self, at: u64, what: String) {
+        if self.unknown == 0 {
+            self.unknown_first = format!("entry {at}, {what}");
+        }
+        self.unknown += 1;
+    }
+
     pub fn take(mut self) -> Vec<String> {
+        if self.unknown > 0 {
+            self.list.push(format!(
+                "entries of the ledger that this version does not understand: {} (the first: {})",
+                self.unknown, self.unknown_first
+            ));
+        }
         if self.more > 0 {
             self.list.push(format!("and {} more places of the ledger that cannot be read", self.more));
         }

@@ -8,20 +8,23 @@ mod explanation;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod head;
 mod http;
 mod index;
+mod leaf;
 mod reader;
 pub mod reference;
 mod replay;
 mod store;
 pub mod views;
 
-pub use entry::{Dropped, Entry, EvidenceCopy, Kept, KeptMember, StoredOutput};
+pub use entry::{Decoded, Dropped, Entry, EvidenceCopy, Kept, KeptMember, StoredOutput};
 pub use error::StoreError;
 pub use explanation::{Explanation, ExplanationView, Named, Quote};
 pub use http::{
     AskStop, Enrol, EnrolRequest, Enrolled, Http, HttpError, Peer, StopRequest, Told, ToldClaim, Update,
 };
+pub use leaf::LEAF_MAX;
 pub use reader::{
     AccountItem, AttributedEvent, EventFilter, FindingDetail, FindingFilter, Health, LAST_MAX, StoreReader,
     TimeRange,

@@ -15,11 +15,13 @@ use muster_ledger::Reader;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::StoreError;
-use crate::entry::{self, Dropped, Entry, EvidenceCopy};
+use crate::entry::{self, Decoded, Dropped, Entry, EvidenceCopy};
 use crate::error::Result;
+use crate::head::event_head;
 use crate::index::{self, Index, Warnings, int, uint};
+use crate::leaf;
 use crate::store::LEDGER;
-use crate::views::{EVENT_KINDS, EventView, FindingCounts, RollView};
+use crate::views::{EventView, FindingCounts, RollView};
 
 /// Most events that `EventFilter::last` gives: they are held in memory until the first is known.
 pub const LAST_MAX: usize = 100_000;
@@ -249,19 +251,24 @@ impl StoreReader {
         let mut rows = statement.query(params![agent, self::limit(Some(limit))])?;
         let mut records = Vec::new();
         while let Some(row) = rows.next()? {
-            let bytes = match self.ledger.read(uint(row.get(0)?)) {
-                Ok(bytes) => bytes,
-                // Removed by retention since.
-                Err(muster_ledger::Error::NotFound { .. }) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            let Ok(Entry::Input(input)) = entry::decode(&bytes) else { continue };
-            if let Input::Account(record) = *input {
-                records.push(record);
-            }
+            records.extend(self.account_record(uint(row.get(0)?))?);
         }
         records.reverse();
         Ok(records)
+    }
+
+    /// `None`: it was removed by retention since, or is not understood.
+    fn account_record(&self, at: u64) -> Result<Option<AccountRecord>> {
+        let bytes = match leaf::read(&self.ledger, at) {
+            Ok(bytes) => bytes,
+            Err(StoreError::Ledger(muster_ledger::Error::NotFound { .. })) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let Ok(Decoded::Known(Entry::Input(input))) = entry::decode(&bytes) else { return Ok(None) };
+        Ok(match *input {
+            Input::Account(record) => Some(record),
+            _ => None,
+        })
     }
 
     /// What the agent said, in the order in which it was read.
@@ -279,14 +286,7 @@ impl StoreReader {
         let mut rows = statement.query(params![agent, int(since), int(until)])?;
         let mut items = Vec::new();
         while let Some(row) = rows.next()? {
-            let bytes = match self.ledger.read(uint(row.get(0)?)) {
-                Ok(bytes) => bytes,
-                // Removed by retention since.
-                Err(muster_ledger::Error::NotFound { .. }) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            let Ok(Entry::Input(input)) = entry::decode(&bytes) else { continue };
-            let Input::Account(record) = *input else { continue };
+            let Some(record) = self.account_record(uint(row.get(0)?))? else { continue };
             for item in record.items {
                 if items.len() >= limit {
                     return Ok(items);
@@ -371,13 +371,7 @@ impl StoreReader {
         filter: &EventFilter,
         visit: &mut dyn FnMut(AttributedEvent) -> bool,
     ) -> Result<Vec<String>> {
-        let scan = Scan {
-            reader: self,
-            filter,
-            kinds: kinds(&filter.kinds),
-            keys: RefCell::default(),
-            warnings: RefCell::default(),
-        };
+        let scan = Scan { reader: self, filter, keys: RefCell::default(), warnings: RefCell::default() };
         let limit = filter.limit.unwrap_or(usize::MAX);
         if limit == 0 {
             return Ok(Vec::new());
@@ -467,8 +461,6 @@ struct Membership {
 struct Scan<'a> {
     reader: &'a StoreReader,
     filter: &'a EventFilter,
-    /// Positions of the wanted kinds; `None`: all.
-    kinds: Option<Vec<u32>>,
     /// Memberships by process, oldest first.
     keys: RefCell<HashMap<ProcessKey, Rc<[Membership]>>>,
     warnings: RefCell<Warnings>,
@@ -482,45 +474,38 @@ impl Scan<'_> {
         visit: &mut dyn FnMut(AttributedEvent) -> Result<bool>,
     ) -> Result<()> {
         let filter = self.filter;
-        let mut entries = self.reader.ledger.iter_from(first);
-        while let Some(entry) = entries.next_entry() {
+        leaf::visit(&self.reader.ledger, first, end, &mut |entry| {
             let (at, bytes) = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
                     self.warnings.borrow_mut().push(error.to_string());
-                    continue;
+                    return Ok(true);
                 }
             };
-            if at >= end {
-                break;
-            }
-            let Some(head) = entry::event_head(bytes) else { continue };
+            let Some(head) = event_head(bytes) else { return Ok(true) };
             if filter.since_seq.is_some_and(|since| head.seq < since)
                 || filter.until_seq.is_some_and(|until| head.seq > until)
                 || filter.since_ns.is_some_and(|since| head.time_ns < since)
                 || filter.until_ns.is_some_and(|until| head.time_ns > until)
                 || filter.pid.is_some_and(|pid| head.process.pid != pid)
-                || self.kinds.as_ref().is_some_and(|kinds| !kinds.contains(&head.kind))
+                || !(filter.kinds.is_empty() || filter.kinds.iter().any(|kind| *kind == head.kind))
             {
-                continue;
+                return Ok(true);
             }
             let agent = self.agent_of(head.process, head.seq)?;
             if filter.agent.is_some() && filter.agent.as_ref() != agent.as_ref().map(|(id, _)| id) {
-                continue;
+                return Ok(true);
             }
             match entry::decode_event(bytes) {
-                Ok(event) => {
-                    if !visit(AttributedEvent { event, agent })? {
-                        break;
-                    }
-                }
-                Err(error) => {
-                    self.warnings
-                        .borrow_mut()
-                        .push(format!("entry {at} of the ledger cannot be decoded: {error}"));
-                }
+                Ok(Decoded::Known(event)) => return visit(AttributedEvent { event, agent }),
+                Ok(Decoded::Unknown { what }) => self.warnings.borrow_mut().unknown(at, what),
+                Err(error) => self
+                    .warnings
+                    .borrow_mut()
+                    .push(format!("entry {at} of the ledger cannot be decoded: {error}")),
             }
-        }
+            Ok(true)
+        })?;
         Ok(())
     }
 
@@ -590,19 +575,6 @@ impl Scan<'_> {
         })?;
         Ok(rows.collect::<rusqlite::Result<Vec<_>>>()?.into())
     }
-}
-
-fn kinds(names: &[String]) -> Option<Vec<u32>> {
-    if names.is_empty() {
-        return None;
-    }
-    let positions = (0u32..).zip(EVENT_KINDS);
-    Some(
-        positions
-            .filter(|(_, (name, _))| names.iter().any(|wanted| wanted == name))
-            .map(|(at, _)| at)
-            .collect(),
-    )
 }
 
 fn severity(rank: u8) -> Severity {

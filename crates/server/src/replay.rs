@@ -3,8 +3,9 @@
 use muster_engine::{Finding, Input};
 use muster_ledger::Reader;
 
-use crate::entry::{self, Entry, Kept, StoredOutput};
+use crate::entry::{self, Decoded, Entry, Kept, StoredOutput};
 use crate::error::Result;
+use crate::leaf;
 use crate::reader::StoreReader;
 
 /// One step of the record.
@@ -14,6 +15,8 @@ pub enum Step {
     Finding(Box<Finding>),
     /// Retention removed what was before.
     Dropped,
+    /// Another version wrote it, and it is not understood: what it is.
+    Unknown(String),
     /// A place that cannot be read, and why.
     Damaged(String),
 }
@@ -26,21 +29,21 @@ impl StoreReader {
 }
 
 fn steps(ledger: &Reader, visit: &mut dyn FnMut(Step) -> bool) -> Result<()> {
-    let mut entries = ledger.iter_from(0);
-    while let Some(next) = entries.next_entry() {
+    leaf::visit(ledger, 0, u64::MAX, &mut |next| {
         let step = match next {
             Err(error) => Step::Damaged(error.to_string()),
             Ok((index, bytes)) => match entry::decode(bytes) {
                 Err(error) => Step::Damaged(format!("entry {index}: {error}")),
-                Ok(Entry::Input(input)) => Step::Input(input),
-                Ok(Entry::Output(StoredOutput::Finding { finding, .. })) => Step::Finding(finding),
-                Ok(Entry::Kept(kept)) if matches!(*kept, Kept::Dropped(_)) => Step::Dropped,
-                Ok(Entry::Output(_) | Entry::Kept(_)) => continue,
+                Ok(Decoded::Unknown { what }) => Step::Unknown(what),
+                Ok(Decoded::Known(entry)) => match entry {
+                    Entry::Input(input) => Step::Input(input),
+                    Entry::Output(StoredOutput::Finding { finding, .. }) => Step::Finding(finding),
+                    Entry::Kept(kept) if matches!(*kept, Kept::Dropped(_)) => Step::Dropped,
+                    Entry::Output(_) | Entry::Kept(_) => return Ok(true),
+                },
             },
         };
-        if !visit(step) {
-            break;
-        }
-    }
+        Ok(visit(step))
+    })?;
     Ok(())
 }

@@ -35,7 +35,7 @@ CREATE INDEX findings_time ON findings (time_ns);
 CREATE INDEX findings_at ON findings (at);
 -- Copies, so that retention never takes what a finding rests on.
 CREATE TABLE evidence (
-    finding TEXT NOT NULL, position INTEGER NOT NULL, copy BLOB NOT NULL, PRIMARY KEY (finding, position)
+    finding TEXT NOT NULL, position INTEGER NOT NULL, copy TEXT NOT NULL, PRIMARY KEY (finding, position)
 ) WITHOUT ROWID;
 CREATE TABLE claims (
     id TEXT PRIMARY KEY, at INTEGER NOT NULL, agent TEXT NOT NULL, verdict TEXT NOT NULL, time_ns INTEGER NOT NULL,

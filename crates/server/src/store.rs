@@ -14,6 +14,7 @@ use crate::StoreError;
 use crate::entry::{self, Dropped, EntryRef, Kept, KeptMember, StoredOutput};
 use crate::error::Result;
 use crate::index::{self, Index, int, uint};
+use crate::leaf;
 
 pub(crate) const LEDGER: &str = "ledger";
 
@@ -209,7 +210,7 @@ impl Store {
 
     fn write(&mut self, entry: &EntryRef<'_>) -> Result<u64> {
         entry::encode(entry, &mut self.buffer)?;
-        Ok(self.ledger.append(&self.buffer)?)
+        leaf::split(&self.buffer, |leaf| Ok(self.ledger.append(leaf)?))
     }
 
     fn project(&mut self, at: u64, act: impl FnOnce(&mut Index, &[u8]) -> Result<()>) -> Result<()> {

@@ -41,6 +41,9 @@ struct Passed {
     /// Findings of before the first start that is still there.
     before: u64,
     damaged: Vec<String>,
+    /// Entries that only another version understands.
+    unknown: u64,
+    unknown_first: Option<String>,
     dropped: bool,
     /// Processes by the agent that they belong to.
     members: BTreeMap<String, BTreeSet<ProcessKey>>,
@@ -75,12 +78,21 @@ impl Replay {
             let result = serde_json::json!({
                 "inputs": passed.inputs, "findings": passed.stored.len(), "different": different,
                 "before_first_start": passed.before, "dropped": passed.dropped, "damaged": passed.damaged,
+                "unknown": passed.unknown,
             });
             writeln!(out, "{result}")?;
             return Ok(());
         }
         for place in &passed.damaged {
             writeln!(out, "damaged: {}", muster_event::sanitize(place))?;
+        }
+        if let Some(first) = &passed.unknown_first {
+            writeln!(
+                out,
+                "entries that this version does not understand: {} (the first: {})",
+                passed.unknown,
+                muster_event::sanitize(first)
+            )?;
         }
         for id in different {
             let which = match (passed.stored.get(*id), passed.replayed.get(*id)) {
@@ -116,6 +128,10 @@ fn pass(reader: &StoreReader, products: &Products) -> Result<Passed> {
         match step {
             Step::Dropped => passed.dropped = true,
             Step::Damaged(place) => passed.damaged.push(place),
+            Step::Unknown(what) => {
+                passed.unknown += 1;
+                passed.unknown_first.get_or_insert(what);
+            }
             Step::Finding(finding) if engine.is_none() => {
                 drop(finding);
                 passed.before += 1;

@@ -84,7 +84,7 @@ impl Source {
     }
 }
 
-/// What is claimed. Variants are only ever appended: the ledger stores their order.
+/// What is claimed. The ledger stores the names of the variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {

@@ -1,0 +1,5 @@
+//! `ledger_leaves` of crates/server/src/fuzzing.rs.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| muster_server::fuzzing::ledger_leaves(bytes));
