@@ -527,10 +527,9 @@ impl Ledger {
         all.into_iter().map(|(first, bytes)| Block { first, bytes }).collect()
     }
 
-    /// Bytes of all entries that are there, and of all hashes.
+    /// Bytes of all entries that are there. The hashes, which stay for ever, are beside them.
     pub fn bytes(&self) -> u64 {
-        let entries: u64 = self.blocks().iter().map(|block| block.bytes).sum();
-        entries + hash_bytes(self.next)
+        self.blocks().iter().map(|block| block.bytes).sum()
     }
 
     /// The entries below this one are in bundles, and in no segment.
@@ -630,11 +629,6 @@ impl Drop for Ledger {
         let _ = self.flush();
         let _ = self.sealer.wait();
     }
-}
-
-/// Bytes of all full and partial tiles of a tree of this size.
-pub(crate) fn hash_bytes(size: u64) -> u64 {
-    (0..tree::LEVELS_MAX).map(|level| 32 * size.checked_shr(8 * level).unwrap_or(0)).sum()
 }
 
 fn lock(dir: &Path) -> Result<File> {

@@ -2,6 +2,8 @@
 //! its meaning for ever; new fields must have a default, new variants may come. What another version wrote is read as far
 //! as it is understood.
 
+use std::collections::BTreeMap;
+
 use muster_account::Item;
 use muster_engine::{AccountRecord, AgentState, Claim, Finding, Input, Join, Member, Opinions, Start};
 use muster_event::{Event, Nanos, ProbeState, Snapshot};
@@ -19,6 +21,34 @@ pub enum Entry {
     Input(Box<Input>),
     Output(StoredOutput),
     Kept(Box<Kept>),
+    Log(Box<Log>),
+}
+
+/// What the log says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Log {
+    /// The first entry of a log: its name, and the key that signs its checkpoints.
+    Begun {
+        time_ns: Nanos,
+        origin: String,
+        key: String,
+        /// The log that was here before and could not be gone on with: why, and where it is now.
+        after: Option<String>,
+    },
+    /// The key is another from here on. Each signed that the other is right (`key_message`).
+    Rotated {
+        time_ns: Nanos,
+        old: String,
+        new: String,
+        /// Base64 of Ed25519 signatures.
+        by_old: String,
+        by_new: String,
+    },
+    /// The key that was there before the last rotation signs no more.
+    Retired { time_ns: Nanos, key: String },
+    /// How the daemon was started: name and value of each setting that changes what is recorded or kept.
+    Settings { time_ns: Nanos, settings: BTreeMap<String, String> },
 }
 
 /// The outputs that readers see. The others are orders to the daemon.
@@ -32,6 +62,9 @@ pub enum StoredOutput {
     Finding {
         finding: Box<Finding>,
         evidence: Vec<EvidenceCopy>,
+        /// Index of the leaf of each, where it was found.
+        #[serde(default)]
+        cited: Vec<Option<u64>>,
     },
     Claim(Box<Claim>),
     Opinion(Box<Opinions>),
@@ -45,7 +78,22 @@ pub enum Kept {
     Probe { time_ns: Nanos, state: ProbeState },
     Start(Start),
     Snapshot(Snapshot),
-    Dropped(Dropped),
+    Dropped(Pruned),
+}
+
+/// Retention is about to drop what is before; written first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pruned {
+    #[serde(flatten)]
+    pub dropped: Dropped,
+    /// Leaves up to `through` that are kept: first and last of each run.
+    #[serde(default)]
+    pub keep: Vec<(u64, u64)>,
+    /// The greatest sequence number so far, and the first one of this boot.
+    #[serde(default)]
+    pub last_seq: u64,
+    #[serde(default)]
+    pub boot_seq: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +138,7 @@ pub(crate) enum EntryRef<'a> {
     Input(&'a Input),
     Output(&'a StoredOutput),
     Kept(&'a Kept),
+    Log(&'a Log),
 }
 
 /// Writes an entry into the buffer, which is emptied first.
@@ -121,20 +170,20 @@ struct Read {
     input: Option<Box<Input>>,
     output: Option<StoredOutput>,
     kept: Option<Box<Kept>>,
+    log: Option<Box<Log>>,
 }
 
 pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded<Entry>, String> {
     match serde_json::from_slice(bytes) {
         Ok(Read { v: 0, .. }) => Err("entry of version 0".to_owned()),
-        Ok(Read { input: Some(input), output: None, kept: None, .. }) => {
-            Ok(Decoded::Known(Entry::Input(input)))
-        }
-        Ok(Read { input: None, output: Some(output), kept: None, .. }) => {
-            Ok(Decoded::Known(Entry::Output(output)))
-        }
-        Ok(Read { input: None, output: None, kept: Some(kept), .. }) => Ok(Decoded::Known(Entry::Kept(kept))),
-        Ok(Read { input: None, output: None, kept: None, .. }) => unknown(bytes, "an entry without content"),
-        Ok(_) => Err("two entries in one".to_owned()),
+        Ok(Read { input, output, kept, log, .. }) => match (input, output, kept, log) {
+            (Some(input), None, None, None) => Ok(Decoded::Known(Entry::Input(input))),
+            (None, Some(output), None, None) => Ok(Decoded::Known(Entry::Output(output))),
+            (None, None, Some(kept), None) => Ok(Decoded::Known(Entry::Kept(kept))),
+            (None, None, None, Some(log)) => Ok(Decoded::Known(Entry::Log(log))),
+            (None, None, None, None) => unknown(bytes, "an entry without content"),
+            _ => Err("two entries in one".to_owned()),
+        },
         Err(error) if error.is_data() => unknown(bytes, &error.to_string()),
         Err(error) => Err(error.to_string()),
     }
@@ -185,7 +234,7 @@ pub(crate) fn decode_event(bytes: &[u8]) -> Result<Decoded<Event>, String> {
             Input::Event(event) => Ok(Decoded::Known(event)),
             _ => Err("no event".to_owned()),
         },
-        Decoded::Known(Entry::Output(_) | Entry::Kept(_)) => Err("no event".to_owned()),
+        Decoded::Known(Entry::Output(_) | Entry::Kept(_) | Entry::Log(_)) => Err("no event".to_owned()),
         Decoded::Unknown { what } => Ok(Decoded::Unknown { what }),
     }
 }

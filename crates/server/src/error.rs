@@ -10,6 +10,8 @@ pub enum StoreError {
     Index(#[from] rusqlite::Error),
     #[error("cannot {action} `{}`: {source}", path.display())]
     Io { path: PathBuf, action: &'static str, source: std::io::Error },
+    #[error("cannot sign the checkpoint of the log: {0}")]
+    Sign(String),
     #[error("cannot write an entry of the ledger: {0}")]
     Encode(serde_json::Error),
     #[error("an entry of {bytes} bytes is too long for the ledger")]

@@ -25,6 +25,7 @@ pub fn ledger_entry(bytes: &[u8]) {
                 Entry::Input(input) => EntryRef::Input(input),
                 Entry::Output(output) => EntryRef::Output(output),
                 Entry::Kept(kept) => EntryRef::Kept(kept),
+                Entry::Log(log) => EntryRef::Log(log),
             };
             let mut written = Vec::new();
             entry::encode(&again, &mut written).unwrap();

@@ -10,16 +10,16 @@ use muster_engine::{
     AccountRecord, AgentState, Claim, Evidence, Finding, Input, Join, Member, Opinions, Start,
 };
 use muster_event::{Attribution, Nanos, ProbeState, ProcessKey, Snapshot};
-use muster_ledger::{Reader, SegmentInfo};
+use muster_ledger::Reader;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::entry::{self, Decoded, Dropped, Entry, EvidenceCopy, Kept, KeptMember, StoredOutput};
+use crate::entry::{self, Decoded, Dropped, Entry, EvidenceCopy, Kept, KeptMember, Log, Pruned, StoredOutput};
 use crate::error::Result;
 use crate::head::event_head;
 use crate::{StoreError, leaf, views};
 
 pub(crate) const FILE: &str = "index.db";
-pub(crate) const SCHEMA_VERSION: i64 = 4;
+pub(crate) const SCHEMA_VERSION: i64 = 5;
 const SCHEMA: &str = include_str!("schema.sql");
 
 /// Entries that are held in memory because findings mostly point to what was just done, in bytes.
@@ -48,20 +48,23 @@ pub(crate) struct Index {
     boot_seq: u64,
     /// The ledger is read, not written.
     catching_up: bool,
-    /// All segments that hold events, by first index; the last one grows.
-    segments: BTreeMap<u64, Segment>,
-    segment: u64,
-    segment_dirty: bool,
-    /// What agents did in the current segment.
+    /// Entries of a block: what retention removes at once, and what a question may pass by.
+    block_size: u64,
+    /// All blocks that hold events, by first index; the last one grows.
+    blocks: BTreeMap<u64, Block>,
+    block: u64,
+    block_dirty: bool,
+    /// What agents did in the current block.
     ranges: HashMap<Arc<str>, Range>,
     members: HashMap<ProcessKey, (Arc<str>, u64)>,
     ended: VecDeque<ProcessKey>,
-    recent: VecDeque<(u64, Box<[u8]>)>,
+    /// Sequence number, ledger index and bytes.
+    recent: VecDeque<(u64, u64, Box<[u8]>)>,
     recent_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Segment {
+pub(crate) struct Block {
     pub seqs: Option<(u64, u64)>,
     pub times: Option<(Nanos, Nanos)>,
     pub events: u64,
@@ -119,7 +122,7 @@ pub(crate) fn open_file(path: &Path) -> Result<Connection> {
 
 impl Index {
     /// Takes an open database: one of this schema, or an empty one.
-    pub fn new(conn: Connection, reader: Reader) -> Result<Index> {
+    pub fn new(conn: Connection, reader: Reader, block_size: u64) -> Result<Index> {
         conn.set_prepared_statement_cache_capacity(64);
         if version(&conn)? == 0 {
             conn.execute_batch(&format!(
@@ -135,9 +138,10 @@ impl Index {
             last_ns: 0,
             boot_seq: 0,
             catching_up: false,
-            segments: BTreeMap::new(),
-            segment: 0,
-            segment_dirty: false,
+            block_size,
+            blocks: BTreeMap::new(),
+            block: 0,
+            block_dirty: false,
             ranges: HashMap::new(),
             members: HashMap::new(),
             ended: VecDeque::new(),
@@ -154,13 +158,13 @@ impl Index {
         self.last_seq = meta(&self.conn, "last_seq")?;
         self.last_ns = meta(&self.conn, "last_ns")?;
         self.boot_seq = meta(&self.conn, "boot_seq")?;
-        self.segments = segments(&self.conn)?;
-        self.segment = self.segments.last_key_value().map_or(0, |(first, _)| *first);
-        self.segment_dirty = false;
+        self.blocks = blocks(&self.conn)?;
+        self.block = self.blocks.last_key_value().map_or(0, |(first, _)| *first);
+        self.block_dirty = false;
         self.ranges.clear();
         let mut statement =
-            self.conn.prepare("SELECT agent, min_seq, max_seq FROM ranges WHERE segment = ?1")?;
-        let mut rows = statement.query([int(self.segment)])?;
+            self.conn.prepare("SELECT agent, min_seq, max_seq FROM ranges WHERE block = ?1")?;
+        let mut rows = statement.query([int(self.block)])?;
         while let Some(row) = rows.next()? {
             let agent: String = row.get(0)?;
             let range = Range { min: uint(row.get(1)?), max: uint(row.get(2)?), dirty: false };
@@ -200,7 +204,7 @@ impl Index {
     /// Makes everything up to `next` visible to readers.
     pub fn commit(&mut self) -> Result<()> {
         self.begin()?;
-        self.write_segment()?;
+        self.write_block()?;
         for (key, value) in [
             ("next", self.next),
             ("last_seq", self.last_seq),
@@ -225,41 +229,42 @@ impl Index {
         self.load()
     }
 
-    fn write_segment(&mut self) -> Result<()> {
-        if self.segment_dirty {
-            let row = self.segments.get(&self.segment).copied().unwrap_or_default();
+    fn write_block(&mut self) -> Result<()> {
+        if self.block_dirty {
+            let row = self.blocks.get(&self.block).copied().unwrap_or_default();
             self.conn
                 .prepare_cached(
-                    "INSERT OR REPLACE INTO segments (first, min_seq, max_seq, min_ns, max_ns, events)
+                    "INSERT OR REPLACE INTO blocks (first, min_seq, max_seq, min_ns, max_ns, events)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 )?
                 .execute(params![
-                    int(self.segment),
+                    int(self.block),
                     row.seqs.map(|(min, _)| int(min)),
                     row.seqs.map(|(_, max)| int(max)),
                     row.times.map(|(min, _)| int(min)),
                     row.times.map(|(_, max)| int(max)),
                     int(row.events),
                 ])?;
-            self.segment_dirty = false;
+            self.block_dirty = false;
         }
-        let segment = self.segment;
+        let block = self.block;
         for (agent, range) in self.ranges.iter_mut().filter(|(_, range)| range.dirty) {
             range.dirty = false;
-            write_range(&self.conn, agent, segment, (range.min, range.max))?;
+            write_range(&self.conn, agent, block, (range.min, range.max))?;
         }
         Ok(())
     }
 
     /// Told before each entry: where it stands.
-    pub fn enter(&mut self, at: u64, segment: u64) -> Result<()> {
+    pub fn enter(&mut self, at: u64) -> Result<()> {
         self.begin()?;
-        if segment != self.segment || self.segments.is_empty() {
-            self.write_segment()?;
+        let block = at - at % self.block_size;
+        if block != self.block || self.blocks.is_empty() {
+            self.write_block()?;
             self.ranges.clear();
-            self.segment = segment;
-            self.segments.entry(segment).or_default();
-            self.segment_dirty = true;
+            self.block = block;
+            self.blocks.entry(block).or_default();
+            self.block_dirty = true;
         }
         self.next = at + 1;
         Ok(())
@@ -267,13 +272,14 @@ impl Index {
 
     fn saw_time(&mut self, time_ns: Nanos) {
         self.last_ns = time_ns;
-        self.segment_dirty = true;
-        widen(&mut self.segments.entry(self.segment).or_default().times, time_ns);
+        self.block_dirty = true;
+        widen(&mut self.blocks.entry(self.block).or_default().times, time_ns);
     }
 
     /// An event, of which the index keeps only where it is.
     pub fn event(
         &mut self,
+        at: u64,
         seq: u64,
         time_ns: Nanos,
         process: ProcessKey,
@@ -282,9 +288,9 @@ impl Index {
     ) -> Result<()> {
         self.last_seq = self.last_seq.max(seq);
         self.saw_time(time_ns);
-        let segment = self.segments.entry(self.segment).or_default();
-        segment.events += 1;
-        widen(&mut segment.seqs, seq);
+        let block = self.blocks.entry(self.block).or_default();
+        block.events += 1;
+        widen(&mut block.seqs, seq);
         if let Some((agent, _)) = self.members.get(&process) {
             match self.ranges.get_mut(agent) {
                 Some(range) => {
@@ -301,9 +307,9 @@ impl Index {
             }
         }
         self.recent_bytes += bytes.len();
-        self.recent.push_back((seq, bytes.into()));
+        self.recent.push_back((seq, at, bytes.into()));
         while self.recent_bytes > RECENT_BYTES {
-            let Some((_, old)) = self.recent.pop_front() else { break };
+            let Some((_, _, old)) = self.recent.pop_front() else { break };
             self.recent_bytes -= old.len();
         }
         Ok(())
@@ -433,7 +439,7 @@ impl Index {
                 self.member(at, &KeptMember { member, made: at, ended_seq: None, until_seq: None })
             }
             StoredOutput::Join(join) => self.join(at, join),
-            StoredOutput::Finding { finding, evidence } => self.finding(at, finding, evidence),
+            StoredOutput::Finding { finding, evidence, cited } => self.finding(at, finding, evidence, cited),
             StoredOutput::Claim(claim) => self.claim(at, claim),
             StoredOutput::Opinion(opinions) => self.opinions(at, opinions),
         }
@@ -445,33 +451,74 @@ impl Index {
             Kept::Probe { time_ns, state } => self.probe(at, *time_ns, state),
             Kept::Start(start) => {
                 // A newer one may be there: then this is history.
-                let newer: bool =
-                    self.conn.query_row("SELECT EXISTS (SELECT 1 FROM starts)", [], |row| row.get(0))?;
-                if !newer {
+                let json = serde_json::to_string(start)?;
+                let newest: Option<String> = self
+                    .conn
+                    .query_row("SELECT json FROM starts ORDER BY at DESC LIMIT 1", [], |row| row.get(0))
+                    .optional()?;
+                if newest.as_ref() == Some(&json) {
+                    self.conn.execute("UPDATE starts SET at = ?1 WHERE json = ?2", params![int(at), json])?;
+                } else if newest.is_none() {
                     self.conn.execute(
                         "INSERT INTO starts (at, json, boot_id, stopped_ns) VALUES (?1, ?2, ?3, NULL)",
-                        params![int(at), serde_json::to_string(start)?, start.boot_id],
+                        params![int(at), json, start.boot_id],
                     )?;
                 }
                 Ok(())
             }
             Kept::Snapshot(snapshot) => self.snapshot(at, snapshot),
-            Kept::Dropped(dropped) => {
+            Kept::Dropped(Pruned { dropped, keep, last_seq, boot_seq }) => {
+                self.last_seq = self.last_seq.max(*last_seq);
+                self.boot_seq = self.boot_seq.max(*boot_seq);
+                self.forget(dropped.through)?;
                 self.conn.execute(
-                    "INSERT OR REPLACE INTO dropped (one, at, from_ns, to_ns, events, bytes, through)
-                     VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)",
+                    "INSERT OR REPLACE INTO dropped (one, at, from_ns, to_ns, events, bytes, through, keep)
+                     VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                     params![
                         int(at),
                         int(dropped.from_ns),
                         int(dropped.to_ns),
                         int(dropped.events),
                         int(dropped.bytes),
-                        int(dropped.through)
+                        int(dropped.through),
+                        serde_json::to_string(keep)?
                     ],
                 )?;
                 Ok(())
             }
         }
+    }
+
+    /// What the log says of itself.
+    pub fn log(&mut self, at: u64, log: &Log) -> Result<()> {
+        self.conn
+            .prepare_cached("INSERT OR REPLACE INTO log (at, json) VALUES (?1, ?2)")?
+            .execute(params![int(at), serde_json::to_string(log)?])?;
+        Ok(())
+    }
+
+    /// Takes out the rows of entries up to this one, which retention drops: some stay in the ledger because findings rest
+    /// on them, but no question is answered from these any more.
+    pub fn forget(&mut self, through: u64) -> Result<()> {
+        self.begin()?;
+        for table in [
+            "agents", "members", "joins", "claims", "opinions", "accounts", "losses", "probes", "starts",
+            "snapshots", "findings",
+        ] {
+            self.conn.execute(&format!("DELETE FROM {table} WHERE at <= ?1"), [int(through)])?;
+        }
+        let gone: Vec<u64> = self
+            .blocks
+            .keys()
+            .copied()
+            .filter(|first| first.saturating_add(self.block_size - 1) <= through)
+            .collect();
+        for first in gone {
+            self.blocks.remove(&first);
+            self.conn.execute("DELETE FROM blocks WHERE first = ?1", [int(first)])?;
+            self.conn.execute("DELETE FROM ranges WHERE block = ?1", [int(first)])?;
+        }
+        Ok(())
     }
 
     /// The agent's row, as of this ledger entry.
@@ -542,8 +589,8 @@ impl Index {
     }
 
     fn widen_ranges(&mut self, agent: &str, from: u64, to: u64) -> Result<()> {
-        for (first, segment) in self.segments.range(..self.segment).rev() {
-            let Some((min, max)) = segment.seqs else { continue };
+        for (first, block) in self.blocks.range(..self.block).rev() {
+            let Some((min, max)) = block.seqs else { continue };
             if max < from {
                 break;
             }
@@ -551,7 +598,7 @@ impl Index {
                 write_range(&self.conn, agent, *first, (min.max(from), max.min(to)))?;
             }
         }
-        if let Some((min, max)) = self.segments.get(&self.segment).and_then(|segment| segment.seqs)
+        if let Some((min, max)) = self.blocks.get(&self.block).and_then(|block| block.seqs)
             && max >= from
             && min <= to
         {
@@ -581,11 +628,20 @@ impl Index {
         Ok(())
     }
 
-    fn finding(&mut self, at: u64, finding: &Finding, copies: &[EvidenceCopy]) -> Result<()> {
+    fn finding(
+        &mut self,
+        at: u64,
+        finding: &Finding,
+        copies: &[EvidenceCopy],
+        cited: &[Option<u64>],
+    ) -> Result<()> {
         self.conn
             .prepare_cached(
-                "INSERT OR REPLACE INTO findings (id, at, agent, code, severity, time_ns, json)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO findings (id, at, agent, code, severity, time_ns, leaf, json)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?2, ?7)
+                 ON CONFLICT DO UPDATE SET at = excluded.at, agent = excluded.agent, code = excluded.code,
+                    severity = excluded.severity, time_ns = excluded.time_ns,
+                    leaf = CASE json WHEN excluded.json THEN leaf ELSE excluded.leaf END, json = excluded.json",
             )?
             .execute(params![
                 finding.id,
@@ -597,10 +653,16 @@ impl Index {
                 serde_json::to_string(finding)?,
             ])?;
         self.conn.prepare_cached("DELETE FROM evidence WHERE finding = ?1")?.execute([&finding.id])?;
-        for (position, copy) in (0i64..).zip(copies) {
+        for (position, copy) in (0..).zip(copies) {
+            let leaf = cited.get(position).copied().flatten();
             self.conn
-                .prepare_cached("INSERT INTO evidence (finding, position, copy) VALUES (?1, ?2, ?3)")?
-                .execute(params![finding.id, position, serde_json::to_string(copy)?])?;
+                .prepare_cached("INSERT INTO evidence (finding, position, copy, leaf) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![
+                    finding.id,
+                    int(position as u64),
+                    serde_json::to_string(copy)?,
+                    leaf.map(int)
+                ])?;
         }
         Ok(())
     }
@@ -639,12 +701,14 @@ impl Index {
     }
 
     /// Copies of what a finding points to.
-    pub fn copies(&self, finding: &Finding) -> Result<Vec<EvidenceCopy>> {
-        finding.evidence.iter().take(EVIDENCE_MAX).map(|evidence| self.copy(evidence)).collect()
+    pub fn copies(&self, finding: &Finding) -> Result<(Vec<EvidenceCopy>, Vec<Option<u64>>)> {
+        let found = finding.evidence.iter().take(EVIDENCE_MAX).map(|evidence| self.copy(evidence));
+        Ok(found.collect::<Result<Vec<_>>>()?.into_iter().unzip())
     }
 
     /// What a pointer points to. What cannot be read is missing: the finding stands all the same.
-    fn copy(&self, evidence: &Evidence) -> Result<EvidenceCopy> {
+    fn copy(&self, evidence: &Evidence) -> Result<(EvidenceCopy, Option<u64>)> {
+        const MISSING: (EvidenceCopy, Option<u64>) = (EvidenceCopy::Missing, None);
         Ok(match evidence {
             Evidence::Event { seq } => self.copy_event(*seq),
             Evidence::Account { path, offset, sha256 } => {
@@ -658,28 +722,30 @@ impl Index {
                     .optional()?;
                 match at.and_then(|at| self.entry(uint(at))) {
                     Some(Entry::Input(input)) => match *input {
-                        Input::Account(record) => EvidenceCopy::Account(Box::new(record)),
-                        _ => EvidenceCopy::Missing,
+                        Input::Account(record) => (EvidenceCopy::Account(Box::new(record)), at.map(uint)),
+                        _ => MISSING,
                     },
-                    Some(Entry::Output(_) | Entry::Kept(_)) | None => EvidenceCopy::Missing,
+                    Some(Entry::Output(_) | Entry::Kept(_) | Entry::Log(_)) | None => MISSING,
                 }
             }
             Evidence::Process { pid, start_ns } => {
                 match self.snapshot_of(ProcessKey { pid: *pid, start_ns: *start_ns })? {
-                    Some(snapshot) => EvidenceCopy::Process(Box::new(snapshot)),
-                    None => EvidenceCopy::Missing,
+                    Some((at, snapshot)) => (EvidenceCopy::Process(Box::new(snapshot)), Some(at)),
+                    None => MISSING,
                 }
             }
         })
     }
 
-    pub fn snapshot_of(&self, process: ProcessKey) -> Result<Option<Snapshot>> {
+    /// Where it stands, and what it says.
+    pub fn snapshot_of(&self, process: ProcessKey) -> Result<Option<(u64, Snapshot)>> {
         let at: Option<i64> = self
             .conn
             .prepare_cached("SELECT at FROM snapshots WHERE pid = ?1 AND start_ns = ?2")?
             .query_row(params![process.pid, int(process.start_ns)], |row| row.get(0))
             .optional()?;
-        Ok(match at.and_then(|at| self.entry(uint(at))) {
+        let Some(at) = at.map(uint) else { return Ok(None) };
+        let found = match self.entry(at) {
             Some(Entry::Input(input)) => match *input {
                 Input::Snapshot(snapshot) => Some(snapshot),
                 _ => None,
@@ -688,8 +754,9 @@ impl Index {
                 Kept::Snapshot(snapshot) => Some(snapshot),
                 _ => None,
             },
-            Some(Entry::Output(_)) | None => None,
-        })
+            Some(Entry::Output(_) | Entry::Log(_)) | None => None,
+        };
+        Ok(found.map(|snapshot| (at, snapshot)))
     }
 
     /// The entry that stands there, if it can be read and understood.
@@ -701,23 +768,23 @@ impl Index {
         }
     }
 
-    fn copy_event(&self, seq: u64) -> EvidenceCopy {
-        let decode = |bytes: &[u8]| match entry::decode_event(bytes) {
-            Ok(Decoded::Known(event)) => EvidenceCopy::Event(Box::new(event)),
-            Ok(Decoded::Unknown { .. }) | Err(_) => EvidenceCopy::Missing,
+    fn copy_event(&self, seq: u64) -> (EvidenceCopy, Option<u64>) {
+        let decode = |at: u64, bytes: &[u8]| match entry::decode_event(bytes) {
+            Ok(Decoded::Known(event)) => (EvidenceCopy::Event(Box::new(event)), Some(at)),
+            Ok(Decoded::Unknown { .. }) | Err(_) => (EvidenceCopy::Missing, None),
         };
-        if let Some((_, bytes)) = self.recent.iter().rev().find(|(at, _)| *at == seq) {
-            return decode(bytes);
+        if let Some((_, at, bytes)) = self.recent.iter().rev().find(|(recent, ..)| *recent == seq) {
+            return decode(*at, bytes);
         }
         let mut end = self.next;
-        for (first, segment) in self.segments.iter().rev() {
-            if segment.seqs.is_some_and(|(min, max)| min <= seq && seq <= max) {
+        for (first, block) in self.blocks.iter().rev() {
+            if block.seqs.is_some_and(|(min, max)| min <= seq && seq <= max) {
                 let mut found = None;
                 let visited = leaf::visit(&self.reader, *first, end, &mut |entry| {
                     found = entry
                         .ok()
                         .filter(|(_, bytes)| event_head(bytes).is_some_and(|head| head.seq == seq))
-                        .map(|(_, bytes)| decode(bytes));
+                        .map(|(at, bytes)| decode(at, bytes));
                     Ok(found.is_none())
                 });
                 if let (Ok(_), Some(found)) = (visited, found) {
@@ -726,18 +793,18 @@ impl Index {
             }
             end = *first;
         }
-        EvidenceCopy::Missing
+        (EvidenceCopy::Missing, None)
     }
 
     /// Projects everything that the ledger has and the index has not. Gives what could not be read.
-    pub fn catch_up(&mut self, reader: &Reader, segments: &[SegmentInfo], end: u64) -> Result<Vec<String>> {
+    pub fn catch_up(&mut self, reader: &Reader, end: u64) -> Result<Vec<String>> {
         self.catching_up = true;
-        let caught_up = self.project_from(reader, segments, end);
+        let caught_up = self.project_from(reader, end);
         self.catching_up = false;
         caught_up
     }
 
-    fn project_from(&mut self, reader: &Reader, segments: &[SegmentInfo], end: u64) -> Result<Vec<String>> {
+    fn project_from(&mut self, reader: &Reader, end: u64) -> Result<Vec<String>> {
         let mut warnings = Warnings::default();
         let mut since = 0;
         let orphans = leaf::visit(reader, self.next, end, &mut |entry| {
@@ -748,17 +815,16 @@ impl Index {
                     return Ok(true);
                 }
             };
-            let segment = segments.partition_point(|segment| segment.first <= at).checked_sub(1);
-            let first = segment.and_then(|n| segments.get(n)).map_or(0, |segment| segment.first);
-            self.enter(at, first)?;
+            self.enter(at)?;
             if let Some(head) = event_head(bytes) {
                 let exit = head.kind == "exit";
-                self.event(head.seq, head.time_ns, head.process, exit, bytes)?;
+                self.event(at, head.seq, head.time_ns, head.process, exit, bytes)?;
             } else {
                 match entry::decode(bytes) {
                     Ok(Decoded::Known(Entry::Input(input))) => self.input(at, &input)?,
                     Ok(Decoded::Known(Entry::Output(output))) => self.output(at, &output)?,
                     Ok(Decoded::Known(Entry::Kept(kept))) => self.kept(at, &kept)?,
+                    Ok(Decoded::Known(Entry::Log(log))) => self.log(at, &log)?,
                     Ok(Decoded::Unknown { what }) => warnings.unknown(at, what),
                     Err(error) => {
                         warnings.push(format!("entry {at} of the ledger cannot be decoded: {error}"))
@@ -782,19 +848,13 @@ impl Index {
         Ok(warnings.take())
     }
 
-    /// Rows and memory of segments that were removed.
-    pub fn forget_segments(&mut self, removed: &[u64]) -> Result<()> {
-        self.begin()?;
-        for first in removed {
-            self.segments.remove(first);
-            self.conn.execute("DELETE FROM segments WHERE first = ?1", [int(*first)])?;
-            self.conn.execute("DELETE FROM ranges WHERE segment = ?1", [int(*first)])?;
-        }
-        Ok(())
+    pub fn block_of(&self, first: u64) -> Block {
+        self.blocks.get(&first).copied().unwrap_or_default()
     }
 
-    pub fn segment_of(&self, first: u64) -> Segment {
-        self.segments.get(&first).copied().unwrap_or_default()
+    /// First sequence number of this boot.
+    pub fn boot_seq(&self) -> u64 {
+        self.boot_seq
     }
 
     pub fn has_uncommitted(&self) -> bool {
@@ -802,12 +862,12 @@ impl Index {
     }
 }
 
-fn write_range(conn: &Connection, agent: &str, segment: u64, (min, max): (u64, u64)) -> Result<()> {
+fn write_range(conn: &Connection, agent: &str, block: u64, (min, max): (u64, u64)) -> Result<()> {
     conn.prepare_cached(
-        "INSERT INTO ranges (agent, segment, min_seq, max_seq) VALUES (?1, ?2, ?3, ?4)
+        "INSERT INTO ranges (agent, block, min_seq, max_seq) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT DO UPDATE SET min_seq = MIN(min_seq, excluded.min_seq), max_seq = MAX(max_seq, excluded.max_seq)",
     )?
-    .execute(params![agent, int(segment), int(min), int(max)])?;
+    .execute(params![agent, int(block), int(min), int(max)])?;
     Ok(())
 }
 
@@ -817,16 +877,16 @@ pub(crate) fn meta(conn: &Connection, key: &str) -> Result<u64> {
     Ok(value.map_or(0, uint))
 }
 
-pub(crate) fn segments(conn: &Connection) -> Result<BTreeMap<u64, Segment>> {
+pub(crate) fn blocks(conn: &Connection) -> Result<BTreeMap<u64, Block>> {
     let mut statement =
-        conn.prepare("SELECT first, min_seq, max_seq, min_ns, max_ns, events FROM segments")?;
+        conn.prepare("SELECT first, min_seq, max_seq, min_ns, max_ns, events FROM blocks")?;
     let rows = statement.query_map([], |row| {
         let pair = |a: usize, b: usize| -> rusqlite::Result<Option<(u64, u64)>> {
             let (min, max): (Option<i64>, Option<i64>) = (row.get(a)?, row.get(b)?);
             Ok(min.zip(max).map(|(min, max)| (uint(min), uint(max))))
         };
-        let segment = Segment { seqs: pair(1, 2)?, times: pair(3, 4)?, events: uint(row.get(5)?) };
-        Ok((uint(row.get(0)?), segment))
+        let block = Block { seqs: pair(1, 2)?, times: pair(3, 4)?, events: uint(row.get(5)?) };
+        Ok((uint(row.get(0)?), block))
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
@@ -843,6 +903,21 @@ pub(crate) fn dropped(conn: &Connection) -> Result<Option<Dropped>> {
             })
         })
         .optional()?)
+}
+
+/// Leaves up to the last dropped one that were kept: first and last of each run.
+pub(crate) fn kept_leaves(conn: &Connection) -> Result<Vec<(u64, u64)>> {
+    let keep: Option<String> =
+        conn.query_row("SELECT keep FROM dropped", [], |row| row.get(0)).optional()?;
+    Ok(keep.map(|keep| serde_json::from_str(&keep)).transpose()?.unwrap_or_default())
+}
+
+/// The leaf of each piece of evidence.
+pub(crate) fn cited(conn: &Connection, finding: &str) -> Result<Vec<Option<u64>>> {
+    let mut statement =
+        conn.prepare_cached("SELECT leaf FROM evidence WHERE finding = ?1 ORDER BY position")?;
+    let rows = statement.query_map([finding], |row| Ok(row.get::<_, Option<i64>>(0)?.map(uint)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 pub(crate) fn evidence(conn: &Connection, finding: &str) -> Result<Vec<EvidenceCopy>> {

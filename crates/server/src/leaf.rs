@@ -147,6 +147,14 @@ impl Joiner {
     }
 }
 
+/// First leaf of the entry whose last leaf has this index.
+pub fn first_of(ledger: &Reader, index: u64) -> Result<u64> {
+    Ok(match shape(&ledger.read(index)?) {
+        Shape::Last(parts, _) => index.saturating_sub(parts as u64),
+        Shape::Whole | Shape::Part(_) | Shape::Neither => index,
+    })
+}
+
 /// The entry whose last leaf has this index.
 pub fn read_at(index: u64, fetch: impl Fn(u64) -> Result<Vec<u8>>) -> Result<Vec<u8>> {
     let malformed = |reason| StoreError::Leaf { index, reason };

@@ -18,7 +18,7 @@ mod replay;
 mod store;
 pub mod views;
 
-pub use entry::{Decoded, Dropped, Entry, EvidenceCopy, Kept, KeptMember, StoredOutput};
+pub use entry::{Log, Pruned, Decoded, Dropped, Entry, EvidenceCopy, Kept, KeptMember, StoredOutput};
 pub use error::StoreError;
 pub use explanation::{Explanation, ExplanationView, Named, Quote};
 pub use http::{
@@ -30,4 +30,4 @@ pub use reader::{
     TimeRange,
 };
 pub use replay::Step;
-pub use store::{Retention, Store};
+pub use store::{LOG_KEY, LOG_KEY_BEFORE, LOG_KEY_PUBLIC, LogKeys, Published, Retention, Store};

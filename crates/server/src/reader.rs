@@ -143,18 +143,18 @@ impl StoreReader {
             return Ok(StoreReader { conn, ledger, warnings: Vec::new() });
         }
         // A database without a name: on disk, private, gone with the connection.
-        let mut index = Index::new(Connection::open("")?, Reader::open(&folder)?)?;
-        let segments = ledger.segments()?;
-        let end = segments.last().map_or(0, |segment| segment.last.map_or(segment.first, |last| last + 1));
-        let warnings = index.catch_up(&ledger, &segments, end)?;
+        let block = muster_ledger::Options::default().block;
+        let mut index = Index::new(Connection::open("")?, Reader::open(&folder)?, block)?;
+        let warnings = index.catch_up(&ledger, ledger.next_index()?)?;
         Ok(StoreReader { conn: index.conn, ledger, warnings })
     }
 
-    /// What was wrong with the record when it was opened.
-    pub(crate) fn ledger(&self) -> &Reader {
+    /// The log that all of it is made from.
+    pub fn log(&self) -> &Reader {
         &self.ledger
     }
 
+    /// What was wrong with the record when it was opened.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -376,14 +376,14 @@ impl StoreReader {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        let segments = self.segments(filter)?;
+        let blocks = self.blocks(filter)?;
         if filter.last {
-            scan.last(&segments, limit.min(LAST_MAX), visit)?;
+            scan.last(&blocks, limit.min(LAST_MAX), visit)?;
         } else {
             let mut given = 0;
-            for segment in segments {
+            for block in blocks {
                 let mut go_on = true;
-                scan.segment(segment, &mut |record| {
+                scan.block(block, &mut |record| {
                     given += 1;
                     go_on = visit(record) && given < limit;
                     Ok(go_on)
@@ -396,17 +396,17 @@ impl StoreReader {
         Ok(scan.warnings.into_inner().take())
     }
 
-    /// The segments in which such events can be, as ranges of ledger indices.
-    fn segments(&self, filter: &EventFilter) -> Result<Vec<(u64, u64)>> {
+    /// The blocks in which such events can be, as ranges of ledger indices.
+    fn blocks(&self, filter: &EventFilter) -> Result<Vec<(u64, u64)>> {
         // One moment of the index, for both questions.
         let moment = self.conn.unchecked_transaction()?;
         let end = index::meta(&moment, "next")?;
-        let all = index::segments(&moment)?;
+        let all = index::blocks(&moment)?;
         let ranges = match &filter.agent {
             None => None,
             Some(agent) => {
                 let mut statement =
-                    moment.prepare_cached("SELECT segment, min_seq, max_seq FROM ranges WHERE agent = ?1")?;
+                    moment.prepare_cached("SELECT block, min_seq, max_seq FROM ranges WHERE agent = ?1")?;
                 let rows = statement.query_map([agent], |row| {
                     Ok((uint(row.get(0)?), (uint(row.get(1)?), uint(row.get(2)?))))
                 })?;
@@ -419,14 +419,14 @@ impl StoreReader {
         };
         let mut found = Vec::new();
         let mut firsts = all.keys().skip(1).copied().chain([end]);
-        for (first, segment) in &all {
+        for (first, block) in &all {
             let next = firsts.next().unwrap_or(end);
             let seqs = match &ranges {
-                None => segment.seqs,
+                None => block.seqs,
                 Some(ranges) => ranges.get(first).copied(),
             };
             if meets(seqs, filter.since_seq, filter.until_seq)
-                && meets(segment.times, filter.since_ns, filter.until_ns)
+                && meets(block.times, filter.since_ns, filter.until_ns)
             {
                 found.push((*first, next));
             }
@@ -467,8 +467,8 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    /// Visits what one segment has. `visit` ends it with `false`.
-    fn segment(
+    /// Visits what one block has. `visit` ends it with `false`.
+    fn block(
         &self,
         (first, end): (u64, u64),
         visit: &mut dyn FnMut(AttributedEvent) -> Result<bool>,
@@ -509,18 +509,18 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// The last events, from the newest segment back until there are enough.
+    /// The last events, from the newest block back until there are enough.
     fn last(
         &self,
-        segments: &[(u64, u64)],
+        blocks: &[(u64, u64)],
         limit: usize,
         visit: &mut dyn FnMut(AttributedEvent) -> bool,
     ) -> Result<()> {
         let mut parts = Vec::new();
         let mut missing = limit;
-        for segment in segments.iter().rev() {
+        for block in blocks.iter().rev() {
             let mut part = VecDeque::new();
-            self.segment(*segment, &mut |record| {
+            self.block(*block, &mut |record| {
                 if part.len() >= missing {
                     part.pop_front();
                 }

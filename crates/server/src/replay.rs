@@ -24,7 +24,7 @@ pub enum Step {
 impl StoreReader {
     /// Everything that the ledger holds, in order, until `visit` returns `false`.
     pub fn replay(&self, visit: &mut dyn FnMut(Step) -> bool) -> Result<()> {
-        steps(self.ledger(), visit)
+        steps(self.log(), visit)
     }
 }
 
@@ -39,7 +39,7 @@ fn steps(ledger: &Reader, visit: &mut dyn FnMut(Step) -> bool) -> Result<()> {
                     Entry::Input(input) => Step::Input(input),
                     Entry::Output(StoredOutput::Finding { finding, .. }) => Step::Finding(finding),
                     Entry::Kept(kept) if matches!(*kept, Kept::Dropped(_)) => Step::Dropped,
-                    Entry::Output(_) | Entry::Kept(_) => return Ok(true),
+                    Entry::Output(_) | Entry::Kept(_) | Entry::Log(_) => return Ok(true),
                 },
             },
         };

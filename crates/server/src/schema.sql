@@ -1,13 +1,14 @@
--- The index: a projection of the ledger. `at` is the ledger index of the entry that a row comes from.
+-- The index: a projection of the ledger. `at` is the ledger index of the entry that a row comes from. `findings.leaf` is
+-- where the finding was first told as it is: retention writes it again, and `at` follows.
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE segments (
+CREATE TABLE blocks (
     first INTEGER PRIMARY KEY, min_seq INTEGER, max_seq INTEGER, min_ns INTEGER, max_ns INTEGER,
     events INTEGER NOT NULL
 );
--- In which segments, and between which events, an agent did something. May be wider than what it did, never narrower.
+-- In which blocks, and between which events, an agent did something. May be wider than what it did, never narrower.
 CREATE TABLE ranges (
-    agent TEXT NOT NULL, segment INTEGER NOT NULL, min_seq INTEGER NOT NULL, max_seq INTEGER NOT NULL,
-    PRIMARY KEY (agent, segment)
+    agent TEXT NOT NULL, block INTEGER NOT NULL, min_seq INTEGER NOT NULL, max_seq INTEGER NOT NULL,
+    PRIMARY KEY (agent, block)
 ) WITHOUT ROWID;
 CREATE TABLE agents (
     id TEXT PRIMARY KEY, at INTEGER NOT NULL, product TEXT NOT NULL, state TEXT NOT NULL,
@@ -28,14 +29,14 @@ CREATE TABLE joins (
 CREATE INDEX joins_at ON joins (at);
 CREATE TABLE findings (
     id TEXT PRIMARY KEY, at INTEGER NOT NULL, agent TEXT NOT NULL, code TEXT NOT NULL, severity INTEGER NOT NULL,
-    time_ns INTEGER NOT NULL, json TEXT NOT NULL
+    time_ns INTEGER NOT NULL, leaf INTEGER NOT NULL, json TEXT NOT NULL
 );
 CREATE INDEX findings_agent ON findings (agent, severity);
 CREATE INDEX findings_time ON findings (time_ns);
 CREATE INDEX findings_at ON findings (at);
--- Copies, so that retention never takes what a finding rests on.
+-- Copies, so that retention never takes what a finding rests on. `leaf`: where it stands in the ledger, also when pruned.
 CREATE TABLE evidence (
-    finding TEXT NOT NULL, position INTEGER NOT NULL, copy TEXT NOT NULL, PRIMARY KEY (finding, position)
+    finding TEXT NOT NULL, position INTEGER NOT NULL, copy TEXT NOT NULL, leaf INTEGER, PRIMARY KEY (finding, position)
 ) WITHOUT ROWID;
 CREATE TABLE claims (
     id TEXT PRIMARY KEY, at INTEGER NOT NULL, agent TEXT NOT NULL, verdict TEXT NOT NULL, time_ns INTEGER NOT NULL,
@@ -63,5 +64,7 @@ CREATE TABLE snapshots (
 ) WITHOUT ROWID;
 CREATE TABLE dropped (
     one INTEGER PRIMARY KEY CHECK (one = 1), at INTEGER NOT NULL, from_ns INTEGER NOT NULL, to_ns INTEGER NOT NULL,
-    events INTEGER NOT NULL, bytes INTEGER NOT NULL, through INTEGER NOT NULL
+    events INTEGER NOT NULL, bytes INTEGER NOT NULL, through INTEGER NOT NULL, keep TEXT NOT NULL
 );
+-- The log's own keys and settings.
+CREATE TABLE log (at INTEGER PRIMARY KEY, json TEXT NOT NULL);

@@ -1,25 +1,24 @@
 //! What the daemon writes: the ledger first, then the index.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use muster_engine::{AgentId, AgentState, Finding, Input, Join, Member, Output, Start};
 use muster_event::{Kind, Nanos, ProbeState, ProcessKey};
-use muster_ledger::{Ledger, Options, Reader};
+use muster_ledger::note::{Note, Signer, Verifier};
+use muster_ledger::{Checkpoint, Hash, Head, Ledger, Options, Reader, tree};
 use rusqlite::params;
 
 use crate::StoreError;
-use crate::entry::{self, Dropped, EntryRef, Kept, KeptMember, StoredOutput};
+use crate::entry::{self, Dropped, EntryRef, Kept, KeptMember, Log, Pruned, StoredOutput};
 use crate::error::Result;
 use crate::index::{self, Index, int, uint};
 use crate::leaf;
 
 pub(crate) const LEDGER: &str = "ledger";
 
-/// Small enough that one is read in a few hundredths of a second, large enough that a record has hundreds, not millions.
-const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 /// A row of the roll of which only the counters changed enters the ledger this often (the index has it at once):
 /// otherwise a busy agent's row would be most of the ledger.
 const COUNTERS_NS: Nanos = 10_000_000_000;
@@ -37,11 +36,40 @@ impl Retention {
     pub const UNLIMITED: Retention = Retention { bytes_max: 0, age_max_ns: 0 };
 }
 
+/// Who signs the checkpoints of the log.
+pub struct LogKeys {
+    /// The newest first; all of them sign, and have the log's name.
+    pub signers: Vec<Box<dyn Signer>>,
+}
+
+impl LogKeys {
+    fn key(&self) -> Option<&Verifier> {
+        self.signers.first().map(|signer| signer.verifier())
+    }
+}
+
+/// A checkpoint that was just written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    pub head: Head,
+    pub note: Note,
+}
+
+/// The newest checkpoint that witnesses have cosigned, in the folder of the ledger.
+pub(crate) const WITNESSED: &str = "checkpoint.witnessed";
+
 /// The daemon's hold on its record. One at a time per folder.
 pub struct Store {
     ledger: Ledger,
     index: Index,
     index_path: PathBuf,
+    log: Option<LogKeys>,
+    /// Why this log does not go on with the one that was here before.
+    after: Option<String>,
+    /// Entries under the newest checkpoint.
+    published: u64,
+    /// Something was written since that is more than the passing of time.
+    active: bool,
     retention: Retention,
     buffer: Vec<u8>,
     /// Rows of the roll as last written to the ledger, of agents that have not ended.
@@ -60,14 +88,14 @@ struct Written {
 impl Store {
     /// Opens the record in this folder, or begins one. What was repaired is told as warnings.
     pub fn open(data_dir: &Path, retention: Retention) -> Result<(Store, Vec<String>)> {
-        Store::open_with(data_dir, retention, SEGMENT_BYTES)
+        Store::open_with(data_dir, retention, Options::default())
     }
 
-    /// As `open`, with another size of segments: for tests of what happens between them.
+    /// As `open`, with other sizes: for tests of what happens at their ends.
     pub fn open_with(
         data_dir: &Path,
         retention: Retention,
-        segment_bytes: u64,
+        options: Options,
     ) -> Result<(Store, Vec<String>)> {
         DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(|source| StoreError::Io {
             path: data_dir.to_owned(),
@@ -75,8 +103,26 @@ impl Store {
             source,
         })?;
         let folder = data_dir.join(LEDGER);
-        let (ledger, recovery) = Ledger::open(&folder, Options { segment_bytes })?;
         let mut warnings = Vec::new();
+        let mut after = None;
+        let opened = match of_earlier_format(&folder) {
+            Some(file) => Err(muster_ledger::Error::Malformed {
+                path: file,
+                reason: "it is of a format from before the Merkle log".to_owned(),
+            }),
+            None => Ledger::open(&folder, options),
+        };
+        let (ledger, recovery) = match opened {
+            // To watch on matters more than to stand still beside a log that nobody can mend. It is kept as it is.
+            Err(error) if error.is_damage() => {
+                let aside = set_aside(data_dir)?;
+                let why = format!("{error}; it is kept in `{}`", aside.display());
+                warnings.push(format!("THE LOG CANNOT BE GONE ON WITH, a new one begins: {why}"));
+                after = Some(why);
+                Ledger::open(&folder, options)?
+            }
+            opened => opened?,
+        };
         if let Some(cut) = recovery.cut {
             warnings.push(format!(
                 "the last entry of `{}` was not written whole: {} bytes were cut off at byte {}",
@@ -86,24 +132,30 @@ impl Store {
             ));
         }
         let index_path = data_dir.join(index::FILE);
-        let index = open_index(&index_path, &folder, &ledger, &mut warnings)?;
+        let index = open_index(&index_path, &folder, &ledger, options.block, &mut warnings)?;
+        let published = Reader::open(&folder)?.published()?.map_or(0, |head| head.size);
         let mut store = Store {
             ledger,
             index,
             index_path,
+            log: None,
+            after,
+            published,
+            active: false,
             retention,
             buffer: Vec::new(),
             written: BTreeMap::new(),
             behind: false,
         };
         store.catch_up(&mut warnings)?;
+        store.finish_pruning()?;
         Ok((store, warnings))
     }
 
     fn catch_up(&mut self, warnings: &mut Vec<String>) -> Result<()> {
         if self.index.next < self.ledger.next_index() {
             let reader = Reader::open(self.ledger.dir())?;
-            let found = self.index.catch_up(&reader, &self.ledger.segments(), self.ledger.next_index())?;
+            let found = self.index.catch_up(&reader, self.ledger.next_index())?;
             warnings.extend(found);
         }
         Ok(())
@@ -127,10 +179,11 @@ impl Store {
     /// of the index it was, and the next `commit` puts the index right.
     pub fn append(&mut self, input: &Input) -> Result<()> {
         let at = self.write(&EntryRef::Input(input))?;
+        self.active |= !matches!(input, Input::Tick { .. });
         self.project(at, |index, bytes| match input {
             Input::Event(event) => {
                 let exit = matches!(event.kind, Kind::Exit { .. });
-                index.event(event.seq, event.time_ns, event.process, exit, bytes)
+                index.event(at, event.seq, event.time_ns, event.process, exit, bytes)
             }
             other => index.input(at, other),
         })?;
@@ -152,8 +205,8 @@ impl Store {
             Output::Finding(finding) => {
                 // What it points to may still be held back. Where that fails, the finding goes on without the copy.
                 let _ = self.ledger.commit(false);
-                let evidence = self.index.copies(finding)?;
-                self.put(&StoredOutput::Finding { finding: finding.clone(), evidence })
+                let (evidence, cited) = self.index.copies(finding)?;
+                self.put(&StoredOutput::Finding { finding: finding.clone(), evidence, cited })
             }
             Output::Identify { .. }
             | Output::Follow { .. }
@@ -217,14 +270,72 @@ impl Store {
         if self.behind {
             return Ok(());
         }
-        let segment = self.ledger.active_first();
-        let done = self.index.enter(at, segment).and_then(|()| act(&mut self.index, &self.buffer));
+        let done = self.index.enter(at).and_then(|()| act(&mut self.index, &self.buffer));
         self.noticed(done)
     }
 
     fn noticed(&mut self, done: Result<()>) -> Result<()> {
         self.behind |= done.is_err();
         done
+    }
+
+    /// Why this log does not go on with the one that was in its place.
+    pub fn begins_after(&self) -> Option<&str> {
+        self.after.as_deref()
+    }
+
+    /// From now on checkpoints are signed, by these. A new log begins with its name and key.
+    pub fn sign_with(&mut self, keys: LogKeys, time_ns: Nanos) -> Result<()> {
+        let begins = self.ledger.next_index() == 0;
+        if let Some(key) = keys.key().filter(|_| begins) {
+            let after = self.after.clone();
+            let (origin, key) = (key.name().to_owned(), key.to_string());
+            self.put_log(&Log::Begun { time_ns, origin, key, after })?;
+        }
+        self.log = Some(keys);
+        Ok(())
+    }
+
+    /// Writes what the log says of itself.
+    pub fn put_log(&mut self, log: &Log) -> Result<()> {
+        self.active = true;
+        let at = self.write(&EntryRef::Log(log))?;
+        self.project(at, |index, _| index.log(at, log))
+    }
+
+    /// Whether something was written since the newest checkpoint, but for the passing of time.
+    pub fn is_active(&self) -> bool {
+        self.active
+    }
+
+    /// Makes everything that was taken durable and signs it. `None`: nobody signs.
+    pub fn checkpoint(&mut self) -> Result<Option<Published>> {
+        let Some(keys) = &self.log else { return Ok(None) };
+        let Some(origin) = keys.key().map(|key| key.name().to_owned()) else { return Ok(None) };
+        let head = self.ledger.publish()?;
+        let signers = keys.signers.iter().map(|signer| &**signer);
+        let note = Checkpoint::new(&origin, head).sign(signers).map_err(StoreError::Sign)?;
+        self.ledger.put_checkpoint(&note.to_bytes())?;
+        self.published = head.size;
+        self.active = false;
+        Ok(Some(Published { head, note }))
+    }
+
+    /// Takes a checkpoint of this log that witnesses have cosigned.
+    pub fn put_cosigned(&mut self, note: &Note) -> Result<()> {
+        let text = Checkpoint::parse(&note.text).map_err(|error| StoreError::Sign(error.to_string()))?;
+        let path = self.ledger.dir().join(WITNESSED);
+        write_whole(&path, &note.to_bytes())?;
+        if text.head.size == self.published && text.head.size == self.ledger.next_index() {
+            self.ledger.put_checkpoint(&note.to_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// The proof that the published tree of `new` leaves begins with that of `old`.
+    pub fn consistency(data_dir: &Path, old: u64, new: u64) -> Result<Vec<Hash>> {
+        let reader = Reader::open(&data_dir.join(LEDGER))?;
+        Ok(tree::consistency(&mut reader.tiles(new), old, new)?)
     }
 
     /// Makes everything visible to readers; `durable`: and waits until the ledger is on the disk.
@@ -244,64 +355,100 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the oldest segments over the limit. Tells what was removed by this call.
+    /// Drops the oldest entries over the limit. Tells what was dropped by this call.
     pub fn enforce(&mut self, now_ns: Nanos) -> Result<Option<Dropped>> {
         self.commit(false)?;
-        let segments = self.ledger.segments();
         let Retention { bytes_max, age_max_ns } = self.retention;
         let mut over = if bytes_max == 0 { 0 } else { self.ledger.bytes().saturating_sub(bytes_max) };
         let oldest = if age_max_ns == 0 { 0 } else { now_ns.saturating_sub(age_max_ns) };
+        let blocks = self.ledger.blocks();
         let mut removed = Vec::new();
         let mut too_old = false;
-        let Some((active, closed)) = segments.split_last() else { return Ok(None) };
-        for segment in closed {
-            let old = self.index.segment_of(segment.first).times.is_some_and(|(_, last)| last < oldest);
-            if over == 0 && !old {
+        for (block, next) in blocks.iter().zip(blocks.iter().skip(1)) {
+            let old = self.index.block_of(block.first).times.is_some_and(|(_, last)| last < oldest);
+            if over == 0 && !old || next.first > self.ledger.sealed() {
                 break;
             }
             too_old |= old;
-            over = over.saturating_sub(segment.bytes);
-            removed.push(segment.clone());
+            over = over.saturating_sub(block.bytes);
+            removed.push((*block, next.first));
         }
-        let Some(last) = removed.last() else { return Ok(None) };
-        let next = segments.get(removed.len()).unwrap_or(active).first;
-        let through = next.saturating_sub(1).max(last.first);
+        let Some((_, end)) = removed.last().copied() else { return Ok(None) };
+        let through = end.saturating_sub(1);
 
-        let firsts: Vec<u64> = removed.iter().map(|segment| segment.first).collect();
         let mut gone = Dropped { from_ns: 0, to_ns: 0, events: 0, bytes: 0, through };
         let before = index::dropped(&self.index.conn)?;
         let mut all = before.unwrap_or(gone);
-        for segment in &removed {
-            let held = self.index.segment_of(segment.first);
-            gone.add(held.times, held.events, segment.bytes);
-            // It may have been counted already, by a daemon that died before it removed the file.
-            if before.is_none_or(|before| segment.first > before.through) {
-                all.add(held.times, held.events, segment.bytes);
-            }
+        for (block, _) in &removed {
+            let held = self.index.block_of(block.first);
+            gone.add(held.times, held.events, block.bytes);
+            all.add(held.times, held.events, block.bytes);
         }
         all.through = through;
 
-        let min_seq = segments
+        let min_seq = blocks
             .iter()
             .skip(removed.len())
-            .filter_map(|segment| self.index.segment_of(segment.first).seqs)
+            .filter_map(|block| self.index.block_of(block.first).seqs)
             .map(|(min, _)| min)
             .min()
             .unwrap_or(u64::MAX);
         let keep = self.gather(through, min_seq)?;
-        let freed: u64 = removed.iter().map(|segment| segment.bytes).sum();
+        let freed: u64 = removed.iter().map(|(block, _)| block.bytes).sum();
         if !too_old && keep.bytes.saturating_mul(2) > freed {
             // Most of it is findings and what they rest on: to write it again would gain nothing.
             return Ok(None);
         }
-        let done = self.rewrite(keep, through, &all).and_then(|()| self.index.forget_segments(&firsts));
+        let done = self.rewrite(keep, all);
         // Half of it must not stand: the next commit goes back to what was.
         self.noticed(done)?;
+        // What is said to be dropped is so only once this is under a checkpoint, or as durable as can be.
         self.commit(true)?;
-        for first in firsts {
-            self.ledger.remove_segment(first)?;
+        if self.log.is_some() {
+            self.checkpoint()?;
         }
+        self.finish_pruning()?;
         Ok(Some(gone))
+    }
+
+    /// Drops what the log says is dropped: a daemon may have died between saying and doing.
+    fn finish_pruning(&mut self) -> Result<()> {
+        let Some(dropped) = index::dropped(&self.index.conn)? else { return Ok(()) };
+        // Blocks may have had another size.
+        let end = self.ledger.block_of(dropped.through.saturating_add(1));
+        if self.ledger.blocks().first().is_some_and(|block| block.first < end) {
+            let keep = index::kept_leaves(&self.index.conn)?;
+            let keep: BTreeSet<u64> = keep.into_iter().flat_map(|(first, last)| first..=last).collect();
+            self.ledger.prune(end, &keep)?;
+        }
+        Ok(())
+    }
+
+    /// Leaves up to this one that findings are, or rest on.
+    fn cited(&self, through: u64) -> Result<BTreeSet<u64>> {
+        let mut keep: BTreeSet<u64> = index::kept_leaves(&self.index.conn)?
+            .into_iter()
+            .flat_map(|(first, last)| first..=last)
+            .collect();
+        let reader = Reader::open(self.ledger.dir())?;
+        let mut wanted = self.index.conn.prepare(
+            "SELECT leaf FROM findings WHERE leaf <= ?1 UNION SELECT leaf FROM evidence WHERE leaf <= ?1
+             UNION SELECT at FROM log WHERE at <= ?1",
+        )?;
+        let mut rows = wanted.query([int(through)])?;
+        while let Some(row) = rows.next()? {
+            let at = uint(row.get(0)?);
+            if keep.contains(&at) {
+                continue;
+            }
+            match leaf::first_of(&reader, at) {
+                Ok(first) => keep.extend(first..=at),
+                // It is not there, for whatever reason: that is no reason to keep everything.
+                Err(StoreError::Ledger(muster_ledger::Error::NotFound { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(keep)
     }
 
     /// What stands in entries up to this one and must outlive them.
@@ -316,7 +463,8 @@ impl Store {
             let (id, json): (String, String) = (row.get(0)?, row.get(1)?);
             let finding: Finding = serde_json::from_str(&json)?;
             let evidence = index::evidence(conn, &id)?;
-            keep.outputs.push(StoredOutput::Finding { finding: Box::new(finding), evidence });
+            let cited = index::cited(conn, &id)?;
+            keep.outputs.push(StoredOutput::Finding { finding: Box::new(finding), evidence, cited });
         }
         // Agents that still have something: findings, life, or events that stay.
         let mut agents = conn.prepare(
@@ -392,7 +540,7 @@ impl Store {
             }));
         }
         for process in live {
-            if let Some(snapshot) = self.index.snapshot_of(process)? {
+            if let Some((_, snapshot)) = self.index.snapshot_of(process)? {
                 keep.kept.push(Kept::Snapshot(snapshot));
             }
         }
@@ -421,27 +569,27 @@ impl Store {
         Ok(keep)
     }
 
-    /// Writes again what must stay, and takes the rest out of the index.
-    fn rewrite(&mut self, keep: Keep, through: u64, dropped: &Dropped) -> Result<()> {
+    /// Writes again what must stay, and says what goes: with that the index forgets it.
+    fn rewrite(&mut self, keep: Keep, dropped: Dropped) -> Result<()> {
         self.index.begin()?;
-        for table in [
-            "agents",
-            "members",
-            "joins",
-            "claims",
-            "opinions",
-            "accounts",
-            "losses",
-            "probes",
-            "starts",
-            "snapshots",
-        ] {
-            self.index.conn.execute(&format!("DELETE FROM {table} WHERE at <= ?1"), [int(through)])?;
-        }
+        let leaves = runs(&self.cited(dropped.through)?);
         keep.outputs.iter().try_for_each(|output| self.put(output))?;
         keep.kept.iter().try_for_each(|kept| self.keep(kept))?;
-        self.keep(&Kept::Dropped(*dropped))
+        let (last_seq, boot_seq) = (self.index.last_seq, self.index.boot_seq());
+        self.keep(&Kept::Dropped(Pruned { dropped, keep: leaves, last_seq, boot_seq }))
     }
+}
+
+/// Numbers as runs: first and last of each.
+fn runs(numbers: &BTreeSet<u64>) -> Vec<(u64, u64)> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == *number => *last = *number,
+            _ => runs.push((*number, *number)),
+        }
+    }
+    runs
 }
 
 #[derive(Default)]
@@ -472,9 +620,65 @@ impl Drop for Store {
     }
 }
 
+/// A segment of before the Merkle log.
+fn of_earlier_format(folder: &Path) -> Option<PathBuf> {
+    let mut entries = std::fs::read_dir(folder).ok()?.flatten();
+    entries.find(|entry| entry.path().extension().is_some_and(|it| it == "log")).map(|entry| entry.path())
+}
+
+/// Moves a log away, with what belongs to it. Gives where it is now.
+fn set_aside(data_dir: &Path) -> Result<PathBuf> {
+    let aside = (1..)
+        .map(|number: u32| data_dir.join(format!("{LEDGER}.set-aside-{number}")))
+        .find(|path| !path.exists())
+        .unwrap_or_else(|| data_dir.join("ledger.set-aside"));
+    let rename = |from: &Path, to: &Path| match std::fs::rename(from, to) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(StoreError::Io { path: from.to_owned(), action: "move away", source })
+        }
+        _ => Ok(()),
+    };
+    rename(&data_dir.join(LEDGER), &aside)?;
+    // Its key goes with it: a new log has a new name, so that nobody takes one for the other.
+    for name in [LOG_KEY, LOG_KEY_BEFORE, LOG_KEY_PUBLIC] {
+        rename(&data_dir.join(name), &aside.join(name))?;
+    }
+    Ok(aside)
+}
+
+/// Files in the data folder: the key that signs the log, the one before it while it still signs, and the public half.
+pub const LOG_KEY: &str = "log.key";
+pub const LOG_KEY_BEFORE: &str = "log.key.before";
+pub const LOG_KEY_PUBLIC: &str = "log.vkey";
+
+/// In place of what is there, and whole or not at all.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let unfinished = path.with_extension("witnessed.tmp");
+    let write = || {
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&unfinished)?;
+        file.write_all(bytes)?;
+        file.sync_data()?;
+        std::fs::rename(&unfinished, path)
+    };
+    write().map_err(|source| StoreError::Io { path: path.to_owned(), action: "write", source })
+}
+
 /// The index that is there, or an empty one where it cannot be used.
-fn open_index(path: &Path, folder: &Path, ledger: &Ledger, warnings: &mut Vec<String>) -> Result<Index> {
-    let why = match usable_index(path, folder) {
+fn open_index(
+    path: &Path,
+    folder: &Path,
+    ledger: &Ledger,
+    block: u64,
+    warnings: &mut Vec<String>,
+) -> Result<Index> {
+    let why = match usable_index(path, folder, block) {
         Ok(Some(index)) if index.next <= ledger.next_index() => return Ok(index),
         Ok(Some(_)) => "it knows more than the ledger has".to_owned(),
         Ok(None) => "it was missing or of another version".to_owned(),
@@ -495,11 +699,11 @@ fn open_index(path: &Path, folder: &Path, ledger: &Ledger, warnings: &mut Vec<St
     if ledger.next_index() > 0 {
         warnings.push(format!("the index `{}` is made anew from the ledger: {why}", path.display()));
     }
-    Index::new(index::open_file(path)?, Reader::open(folder)?)
+    Index::new(index::open_file(path)?, Reader::open(folder)?, block)
 }
 
 /// `None`: there is none of this schema.
-fn usable_index(path: &Path, folder: &Path) -> Result<Option<Index>> {
+fn usable_index(path: &Path, folder: &Path, block: u64) -> Result<Option<Index>> {
     if !path.exists() {
         return Ok(None);
     }
@@ -507,7 +711,7 @@ fn usable_index(path: &Path, folder: &Path) -> Result<Option<Index>> {
     if index::version(&conn)? != index::SCHEMA_VERSION {
         return Ok(None);
     }
-    Ok(Some(Index::new(conn, Reader::open(folder)?)?))
+    Ok(Some(Index::new(conn, Reader::open(folder)?, block)?))
 }
 
 /// Whether two rows tell the same but for what counts on all the time.
