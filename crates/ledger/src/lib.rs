@@ -18,6 +18,7 @@ mod seal;
 mod segment;
 mod tile;
 pub mod tree;
+mod verify;
 mod writer;
 
 pub use checkpoint::Checkpoint;
@@ -27,4 +28,5 @@ pub use reader::{Entries, Reader, Tiles};
 pub use segment::{ENTRY_MAX, SegmentInfo, scan};
 pub use tile::TileName;
 pub use tree::Hash;
+pub use verify::{Damage, Report, Tampering, VerifyError, verify, verify_leaf};
 pub use writer::{Block, Ledger, Options, Recovery, TornTail};

@@ -17,6 +17,9 @@ const STRIDE: u64 = 256;
 /// Segments whose places are remembered: bounds the reader's memory.
 const PLACES_MAX: usize = 1024;
 
+/// Folders that the name of a tile can go through: `tile`, a level, and up to six of three digits each.
+const FOLDERS_DEEP: usize = 8;
+
 pub struct Reader {
     dir: PathBuf,
     /// For each segment, where its entries `first + n * STRIDE` are, as far as it was read.
@@ -43,7 +46,12 @@ impl Bundle {
 impl Reader {
     pub fn open(dir: &Path) -> Result<Reader> {
         segment::list(&segment::folder(dir))?;
-        Ok(Reader { dir: dir.to_owned(), places: Mutex::default(), bundle: Mutex::default() })
+        Ok(Reader::at(dir))
+    }
+
+    /// One for a folder that may have no journal.
+    pub(crate) fn at(dir: &Path) -> Reader {
+        Reader { dir: dir.to_owned(), places: Mutex::default(), bundle: Mutex::default() }
     }
 
     pub fn dir(&self) -> &Path {
@@ -99,8 +107,13 @@ impl Reader {
                 let path = entry.path();
                 let name = entry.file_name();
                 let Some(name) = name.to_str() else { continue };
-                if name.starts_with('x') {
-                    folders.push(path);
+                let Ok(kind) = entry.file_type() else { continue };
+                if kind.is_dir() {
+                    // Not through links, and no deeper than a name can be.
+                    let depth = path.strip_prefix(dir).map_or(usize::MAX, |path| path.components().count());
+                    if name.starts_with('x') && name.len() == 4 && depth <= FOLDERS_DEEP {
+                        folders.push(path);
+                    }
                     continue;
                 }
                 let relative = path.strip_prefix(dir).ok().and_then(Path::to_str);
@@ -504,12 +517,8 @@ impl Iterator for Entries<'_> {
 }
 
 /// A cursor at the start of a segment. `None`: it is not there, or is being made.
-fn open_cursor(path: &Path) -> Result<Option<Cursor<File>>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("open", path)(error)),
-    };
+pub(crate) fn open_cursor(path: &Path) -> Result<Option<Cursor<File>>> {
+    let Some((file, _)) = tile::open_file(path)? else { return Ok(None) };
     match Cursor::open(file).map_err(Error::io("read", path))? {
         Ok(cursor) => Ok(Some(cursor)),
         Err(reason) => Err(Error::Header { path: path.to_owned(), reason }),

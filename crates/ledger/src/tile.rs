@@ -1,6 +1,12 @@
 //! Tiles and bundles as C2SP tlog-tiles lays them out: where they are, and what stands in them.
 
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use crate::tree::{Hash, TILE_WIDTH};
 use crate::{ENTRY_MAX, Error, Result};
@@ -72,7 +78,7 @@ impl TileName {
     pub fn leaves(&self) -> (u64, u64) {
         let shift = 8 * self.level.unwrap_or(0);
         let first = self.index.saturating_mul(TILE_WIDTH);
-        let scale = |n: u64| n.checked_mul(1u64.checked_shl(shift).unwrap_or(u64::MAX)).unwrap_or(u64::MAX);
+        let scale = |n: u64| n.saturating_mul(1u64.checked_shl(shift).unwrap_or(u64::MAX));
         (scale(first), scale(first.saturating_add(self.width)))
     }
 }
@@ -136,26 +142,61 @@ pub fn entries(bundle: &[u8]) -> impl Iterator<Item = std::result::Result<&[u8],
     })
 }
 
+/// Opens a file of the log for reading. `None`: it is not there. What is no regular file (a link, a pipe, a device) is
+/// damage: nothing that a stranger puts into a folder may hold up who reads it.
+pub(crate) fn open_file(path: &Path) -> Result<Option<(File, u64)>> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+    let no_file = |reason: &str| Error::Malformed { path: path.to_owned(), reason: reason.to_owned() };
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            return Err(no_file("it is a symbolic link"));
+        }
+        Err(error)
+            if [Errno::NXIO, Errno::NODEV, Errno::NOTDIR]
+                .iter()
+                .any(|it| error.raw_os_error() == Some(it.raw_os_error())) =>
+        {
+            return Err(no_file("it is no regular file"));
+        }
+        Err(error) => return Err(Error::io("read", path)(error)),
+    };
+    let metadata = file.metadata().map_err(Error::io("look at", path))?;
+    if !metadata.is_file() {
+        return Err(no_file("it is no regular file"));
+    }
+    Ok(Some((file, metadata.len())))
+}
+
+/// Reads a file of the log whole, in place of what is in `bytes`. `false`: it is not there.
+pub(crate) fn read_into(dir: &Path, name: &str, bytes_max: u64, bytes: &mut Vec<u8>) -> Result<bool> {
+    let path = dir.join(name);
+    bytes.clear();
+    let Some((file, len)) = open_file(&path)? else { return Ok(false) };
+    let too_long =
+        || Error::Malformed { path: path.clone(), reason: "it is longer than it can be".to_owned() };
+    if len > bytes_max {
+        return Err(too_long());
+    }
+    bytes.reserve(len as usize + 1);
+    file.take(bytes_max + 1).read_to_end(bytes).map_err(Error::io("read", &path))?;
+    if bytes.len() as u64 > bytes_max { Err(too_long()) } else { Ok(true) }
+}
+
 /// Reads a file of the log whole. `None`: it is not there.
 pub(crate) fn read_file(dir: &Path, name: &str, bytes_max: u64) -> Result<Option<Vec<u8>>> {
-    use std::io::Read;
-    let path = dir.join(name);
-    let file = match std::fs::File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("read", &path)(error)),
-    };
     let mut bytes = Vec::new();
-    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(Error::Malformed { path, reason: "it is longer than it can be".to_owned() });
-    }
-    Ok(Some(bytes))
+    Ok(read_into(dir, name, bytes_max, &mut bytes)?.then_some(bytes))
 }
 
 /// Where leaves are that outlive their bundle: offset in the bundle, length, bytes.
 pub(crate) fn kept_path(dir: &Path, bundle: u64) -> PathBuf {
-    dir.join("kept").join(index_path(bundle))
+    dir.join(kept_name(bundle))
+}
+
+pub(crate) fn kept_name(bundle: u64) -> String {
+    format!("kept/{}", index_path(bundle))
 }
 
 pub(crate) fn push_kept(bytes: &mut Vec<u8>, at: u8, entry: &[u8]) {

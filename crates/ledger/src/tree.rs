@@ -51,14 +51,19 @@ pub fn empty_root() -> Hash {
 /// Root of the perfect tree over these hashes, whose number is a power of two (else: of as many as are one).
 pub(crate) fn perfect_root(hashes: &[Hash]) -> Hash {
     let mut level = hashes.to_vec();
-    while level.len() > 1 {
-        level = level
-            .chunks_exact(2)
-            .map(|pair| match pair {
-                [left, right] => node_hash(left, right),
+    let mut count = level.len();
+    while count > 1 {
+        count /= 2;
+        // Each pair gives way to its parent, in place.
+        for at in 0..count {
+            let parent = match level.get(2 * at..2 * at + 2) {
+                Some([left, right]) => node_hash(left, right),
                 _ => empty_root(),
-            })
-            .collect();
+            };
+            if let Some(place) = level.get_mut(at) {
+                *place = parent;
+            }
+        }
     }
     level.first().copied().unwrap_or_else(empty_root)
 }
