@@ -13,9 +13,8 @@ use muster_event::{Attribution, Nanos, ProbeState, ProcessKey, Snapshot};
 use muster_ledger::{Reader, SegmentInfo};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::entry::{self, Decoded, Dropped, Entry, EvidenceCopy, Kept, KeptMember, StoredOutput};
+use crate::entry::{self, Decoded, Dropped, Entry, EvidenceCopy, Kept, KeptMember, StoredOutput, event_head};
 use crate::error::Result;
-use crate::head::event_head;
 use crate::{StoreError, leaf, views};
 
 pub(crate) const FILE: &str = "index.db";

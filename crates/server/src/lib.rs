@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-mod entry;
+pub mod entry;
 mod error;
 mod explanation;
 #[cfg(any(test, fuzzing))]
@@ -11,7 +11,7 @@ pub mod fuzzing;
 mod head;
 mod http;
 mod index;
-mod leaf;
+pub mod leaf;
 mod reader;
 pub mod reference;
 mod replay;
@@ -24,7 +24,6 @@ pub use explanation::{Explanation, ExplanationView, Named, Quote};
 pub use http::{
     AskStop, Enrol, EnrolRequest, Enrolled, Http, HttpError, Peer, StopRequest, Told, ToldClaim, Update,
 };
-pub use leaf::LEAF_MAX;
 pub use reader::{
     AccountItem, AttributedEvent, EventFilter, FindingDetail, FindingFilter, Health, LAST_MAX, StoreReader,
     TimeRange,

@@ -600,6 +600,54 @@ fn a_damaged_entry_is_told_of_and_the_rest_is_read() {
     assert!(warnings.iter().any(|w| w.contains("damaged")), "{warnings:?}");
 }
 
+#[test]
+fn long_entries_are_whole_and_what_is_not_understood_is_told_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open_with(dir.path(), Retention::UNLIMITED, 100_000).unwrap();
+    store.append(&start("boot")).unwrap();
+    drop(store);
+    let options = muster_ledger::Options { segment_bytes: 100_000 };
+    let (mut ledger, _) = muster_ledger::Ledger::open(&dir.path().join("ledger"), options).unwrap();
+    ledger.append(b"\x01{\"v\":1,\"input\":").unwrap();
+    for n in 0..3 {
+        ledger.append(format!(r#"{{"v":2,"input":{{"quiet":{{"n":{n}}}}}}}"#).as_bytes()).unwrap();
+    }
+    ledger.append(b"\x01{\"v\":1,\"input\":").unwrap();
+    ledger.commit(true).unwrap();
+    drop(ledger);
+
+    let (mut store, warnings) = Store::open_with(dir.path(), Retention::UNLIMITED, 100_000).unwrap();
+    let understood = "entries of the ledger that this version does not understand: 3 \
+                      (the first: entry 2, input.quiet: unknown variant `quiet`)";
+    assert!(warnings.iter().any(|warning| warning == understood), "{warnings:?}");
+    store.apply(&Output::Agent(Box::new(state("one", 10)))).unwrap();
+    let long = AccountRecord { raw: vec![b'"'; 150_000], ..account("one", 0) };
+    let mut exec = every_kind().swap_remove(1);
+    if let Kind::Exec { argv, .. } = &mut exec {
+        argv.push("x".repeat(150_000));
+    }
+    for seq in 1..=4 {
+        store.append(&Input::Event(event(seq, 10, exec.clone()))).unwrap();
+        store.append(&Input::Account(AccountRecord { offset: seq, ..long.clone() })).unwrap();
+    }
+    store.commit(true).unwrap();
+    let see = || {
+        let reader = StoreReader::open(dir.path()).unwrap();
+        assert_eq!(seqs(&reader, &EventFilter::default()), [1, 2, 3, 4]);
+        assert_eq!(reader.event(3).unwrap().unwrap().event.kind, exec);
+        let records = reader.last_records("one", 9).unwrap();
+        assert_eq!(records.len(), 4);
+        assert!(records.iter().all(|record| record.raw == long.raw));
+        reader.warnings().to_vec()
+    };
+    see();
+    drop(store);
+    remove_index(dir.path());
+    let warnings = see();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].starts_with("2 parts of entries"), "{warnings:?}");
+}
+
 /// One of each kind, in the order of `Kind`.
 fn every_kind() -> Vec<Kind> {
     let s = || HOSTILE.to_owned();
