@@ -32,8 +32,13 @@ const SHAPES: &str = r"(?x)
     )
 ";
 
-/// Private key blocks: apart from the shapes, because its counted repetition would make every search slow.
-const BLOCK: &str = r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]{0,8192}(?:-----END [A-Z ]*PRIVATE KEY-----)?";
+/// Private key blocks: apart from the shapes, because few texts hold their beginning. Between the lines of one there may
+/// be what a program puts between strings; what quotes the whole of it belongs to the command.
+const BLOCK: &str = r#"(?x)
+    -----BEGIN\ [A-Z\ ]*PRIVATE\ KEY-----
+    (?: (?:Proc-Type|DEK-Info):\ [A-Za-z0-9,-]+ | [A-Za-z0-9+/=\s] | \\+[nrt] | ["'][\s+,]*["'][A-Za-z0-9+/]{8} )*
+    (?:-----END\ [A-Z\ ]*PRIVATE\ KEY-----)?
+"#;
 const BLOCK_BEGIN: &str = "-----BEGIN ";
 
 /// `name=value`, `"name": "value"`, `--name value`, and headers, where the name says that the value is secret. The value
@@ -239,6 +244,16 @@ mod tests {
         let block = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabcd\n-----END RSA PRIVATE KEY-----";
         check(&format!("key:\n{block}\nend"), "key:\n[redacted]\nend");
         check("-----BEGIN CERTIFICATE-----", "-----BEGIN CERTIFICATE-----");
+        let encrypted = "-----BEGIN RSA PRIVATE KEY-----\\nProc-Type: 4,ENCRYPTED\\nDEK-Info: AES-128-CBC,0AF0\\n\\nabcd+/\\n\
+            -----END RSA PRIVATE KEY-----";
+        check(&format!("{{\"key\": \"{encrypted}\"}}"), "{\"key\": \"[redacted]\"}");
+        let in_pieces =
+            "'-----BEGIN PRIVATE KEY-----\\n' +\n 'abcdefghij==\\n' + '-----END PRIVATE KEY-----'";
+        check(in_pieces, "'[redacted]' + '-----END PRIVATE KEY-----'");
+        // Who looks for keys.
+        check("eval 'grep -r \"-----BEGIN PRIVATE KEY-----\" .' < x", "eval 'grep -r \"[redacted]\" .' < x");
+        let quoted = r#"eval "grep -r '-----BEGIN PRIVATE KEY-----' \"$x\"" < /tmp/a-cwd"#;
+        check(quoted, &quoted.replace("-----BEGIN PRIVATE KEY-----", "[redacted]"));
     }
 
     #[test]
