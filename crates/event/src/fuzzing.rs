@@ -64,7 +64,7 @@ pub fn marks(bytes: &[u8]) {
     let marks = find_marks(&text);
     let mut end = 0;
     for mark in &marks {
-        let stands = text.get(mark.range.clone()).expect("a range of the text");
+        let stands = text.get(mark.range.clone()).unwrap_or_default();
         assert!(mark.range.start >= end && stands.starts_with("[redacted") && stands.ends_with(']'));
         assert!(mark.commitment.is_none_or(|c| stands == format!("[redacted:{c}]")));
         end = mark.range.end;
@@ -88,8 +88,6 @@ pub fn marks(bytes: &[u8]) {
         Some(&*committed)
     );
     assert!(marks.iter().all(|mark| mark.commitment.is_none_or(|c| !check(c, &opening))));
-    let read = serde_json::to_string(&opening).ok().and_then(|json| serde_json::from_str(&json).ok());
-    assert_eq!(read.as_ref(), Some(&opening));
 }
 
 /// An output as lines: none of them holds a control character or an end of a line, and making lines of lines changes nothing.
@@ -108,6 +106,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::redact::Opening;
 
     /// As `shell-quote` does (for `eval`), and JSON.
     fn quoted(command: &str) -> Vec<String> {
@@ -142,6 +141,9 @@ mod tests {
         ) {
             marks(text.as_bytes());
             marks(&bytes);
+            let opening = KEY.open(&text);
+            let json = serde_json::to_string(&opening).unwrap();
+            assert_eq!(serde_json::from_str::<Opening>(&json).unwrap(), opening);
         }
 
         /// A secret has the same mark in a command, in the same command as a product quotes it for a shell, and in JSON.
