@@ -458,7 +458,7 @@ impl Index {
                     .query_row("SELECT json FROM starts ORDER BY at DESC LIMIT 1", [], |row| row.get(0))
                     .optional()?;
                 if newest.as_ref() == Some(&json) {
-                    self.conn.execute("UPDATE starts SET at = ?1 WHERE json = ?2", params![int(at), json])?;
+                    self.conn.execute("UPDATE starts SET at = ?1, stopped_ns = NULL WHERE json = ?2", params![int(at), json])?;
                 } else if newest.is_none() {
                     self.conn.execute(
                         "INSERT INTO starts (at, json, boot_id, stopped_ns) VALUES (?1, ?2, ?3, NULL)",
