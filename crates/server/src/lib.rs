@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod case;
 pub mod entry;
 mod error;
 mod explanation;
@@ -12,6 +13,7 @@ mod head;
 mod http;
 mod index;
 pub mod leaf;
+pub mod log;
 mod reader;
 pub mod reference;
 mod replay;
