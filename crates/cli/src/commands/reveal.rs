@@ -210,7 +210,7 @@ impl Finder {
             Step::Finding(finding) => {
                 self.text(&serde_json::to_string(&*finding)?, || format!("finding {}", finding.id));
             }
-            Step::Dropped | Step::Damaged(_) => {}
+            Step::Dropped | Step::Unknown(_) | Step::Damaged(_) => {}
         }
         Ok(())
     }

@@ -139,8 +139,14 @@ fn findings(said: &[Said<'_>]) -> Markup {
 
 /// Leaves that say what could not be seen.
 fn gaps(said: &[Said<'_>]) -> Markup {
-    const GAPS: [&str; 6] =
-        ["/input/lost", "/input/probe", "/input/gap", "/input/clock_step", "/input/account_state", "/kept/dropped"];
+    const GAPS: [&str; 6] = [
+        "/input/lost",
+        "/input/probe",
+        "/input/gap",
+        "/input/clock_step",
+        "/input/account_state",
+        "/kept/dropped",
+    ];
     let found: Vec<(u64, String)> = said
         .iter()
         .filter_map(|said| {
@@ -163,7 +169,9 @@ fn line(value: &Value) -> String {
     let text = match value {
         Value::Object(fields) => fields
             .iter()
-            .filter(|(name, value)| !value.is_null() && !matches!(name.as_str(), "v" | "time_ns" | "boot_ns" | "raw"))
+            .filter(|(name, value)| {
+                !value.is_null() && !matches!(name.as_str(), "v" | "time_ns" | "boot_ns" | "raw")
+            })
             .map(|(name, value)| match value {
                 Value::String(text) => format!("{name}={text}"),
                 Value::Object(_) => format!("{name}: {}", line(value)),
