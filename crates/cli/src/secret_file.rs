@@ -1,4 +1,4 @@
-//! Files that hold a key: their owner's only, and never half written.
+//! Files that are their owner's only, and never half written: keys, and evidence.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -78,4 +78,15 @@ pub fn make(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),
     }
+}
+
+/// In place of what is there. Evidence holds what agents said: it is its owner's, until that one hands it on.
+pub fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)
 }

@@ -10,7 +10,7 @@ use muster_server::StoreReader;
 use muster_server::case::{Asked, Case};
 
 use crate::exit::{Exit, usage};
-use crate::{Global, select};
+use crate::{Global, secret_file, select};
 
 #[derive(Args)]
 pub struct Export {
@@ -40,7 +40,7 @@ impl Export {
         let asked = self.asked(&reader)?;
         let case = Case::gather(&reader, &global.data, &asked, now_ns())?;
         let bytes = case.to_bytes()?;
-        write_private(&self.output, &bytes)
+        secret_file::write(&self.output, &bytes)
             .map_err(|error| usage(format!("cannot write `{}`: {error}", self.output.display())))?;
         let mut out = std::io::stdout().lock();
         let (leaves, missing) = (case.leaves.len(), case.about.missing);
@@ -81,22 +81,4 @@ impl Export {
             ))
         })
     }
-}
-
-/// Evidence holds what agents said: it is its owner's, until that one hands it on.
-fn write_private(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".tmp");
-    let unfinished = PathBuf::from(unfinished);
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&unfinished, path)?;
-    if let Some(folder) = folder {
-        std::fs::File::open(folder)?.sync_all()?;
-    }
-    Ok(())
 }

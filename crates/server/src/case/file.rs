@@ -136,6 +136,19 @@ impl Case {
         Ok(case)
     }
 
+    /// Reveals a value, where a commitment to it stands in the leaves. `false`: none does.
+    pub fn reveal(&mut self, opening: Opening) -> bool {
+        let commitment = opening.commitment();
+        if !self.redactions().iter().any(|redaction| redaction.commitment == commitment) {
+            return false;
+        }
+        if !self.openings.contains(&opening) {
+            self.openings.push(opening);
+        }
+        self.report = super::report::html(self);
+        true
+    }
+
     /// The commitments that stand in the leaves.
     pub fn redactions(&self) -> Vec<Redaction> {
         let mut all = Vec::new();

@@ -59,8 +59,11 @@ pub(super) fn html(case: &Case) -> String {
                         @for key in &case.keys.witnesses { code { (sanitize(key)) } " " }
                     }
                     dt { "cut out" } dd {
-                        (redacted.len()) " places with a secret, of which "
-                        (case.openings.len()) " values were revealed"
+                        (redacted.len()) " places with a secret"
+                        @for opening in &case.openings {
+                            br; code { (sanitize(&opening.value)) } " was revealed: it is what stood at "
+                            code { "[redacted:" (opening.commitment()) "]" }
+                        }
                     }
                 }
                 (findings(&said))
@@ -185,7 +188,9 @@ fn line(value: &Value) -> String {
 }
 
 fn when(value: &Value) -> Option<u64> {
-    ["time_ns", "to_ns", "last_ns"].iter().find_map(|name| value.get(name)?.as_u64())
+    ["/time_ns", "/to_ns", "/finding/time_ns", "/last_ns"]
+        .iter()
+        .find_map(|name| value.pointer(name)?.as_u64())
 }
 
 fn table(case: &Case, said: &[Said<'_>]) -> Markup {
