@@ -74,7 +74,7 @@ fn evidence_leaves_the_machine() {
     let case = dir.path().join("case.muster");
     let path = case.to_str().unwrap();
     let key = key(&daemon);
-    let written = export(&daemon, &text(&found, "id"), &case);
+    let written = export(&daemon, &text(&found, "finding"), &case);
     assert_eq!(written["missing"], 0, "{written}");
     let held = holds(&[path, "--key", &key]);
     assert_eq!((&held["key_trusted"], &held["leaves"]), (&true.into(), &written["leaves"]), "{held}");
