@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod crash;
 mod disk;
 mod error;
 #[cfg(any(test, fuzzing))]
