@@ -10,8 +10,10 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::cosignature;
+use crate::note::{Key, KeyKind, Note, Signer, Verifier};
 use crate::segment::{self, HEADER_BYTES};
-use crate::{Error, Ledger, Options, Reader, SegmentInfo, scan};
+use crate::{Checkpoint, Error, Ledger, Options, Reader, SegmentInfo, scan};
 
 /// One segment. What is read of it, written again, gives the same bytes up to the first damage.
 pub fn ledger_segment(bytes: &[u8]) {
@@ -96,6 +98,37 @@ pub fn ledger_folder(bytes: &[u8]) {
     }
 }
 
+/// A signed note from anywhere, and what stands in one. What is read, written again, is the same bytes; what is a text can
+/// be signed, and the signature counts for this text and no other.
+pub fn signed_note(bytes: &[u8]) {
+    let log = Key::new("fuzz.example/log", KeyKind::Log, &[1; 32]).unwrap();
+    let witness = Key::new("fuzz.example/witness", KeyKind::Witness, &[2; 32]).unwrap();
+    if let Ok(note) = Note::parse(bytes) {
+        assert_eq!(note.to_bytes(), bytes, "one note has two forms");
+        // Chance does not sign.
+        assert!(note.verify([log.verifier(), witness.verifier()]).is_err());
+        assert!(cosignature::cosigned(&note, [log.verifier(), witness.verifier()]).is_empty());
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(checkpoint) = Checkpoint::parse(text) {
+        assert_eq!(checkpoint.text(), text, "one checkpoint has two forms");
+    }
+    if let Ok(key) = text.parse::<Verifier>() {
+        assert_eq!(key.to_string(), text.trim());
+    }
+    assert!(Key::from_secret(text).is_err(), "chance makes a key whose hash fits");
+    let Ok(mut note) = Note::new(text.to_owned()) else { return };
+    note.sign(&log).unwrap();
+    note.signatures.push(cosignature::cosign(text, 7, &witness).unwrap());
+    let again = Note::parse(&note.to_bytes()).unwrap();
+    assert_eq!(again, note);
+    assert_eq!(again.verify([log.verifier()]).unwrap(), log.verifier());
+    assert_eq!(cosignature::cosigned(&again, [witness.verifier()]), [(witness.verifier(), 7)]);
+    let other = Note { text: format!("{text}\n"), ..again };
+    assert!(other.verify([log.verifier()]).is_err());
+    assert!(cosignature::cosigned(&other, [witness.verifier()]).is_empty());
+}
+
 fn clear(error: &Error) {
     assert!(error.to_string().contains('`'), "an error that names no file: {error}");
 }
@@ -147,6 +180,28 @@ mod tests {
                 bytes
             },
         )
+    }
+
+    /// Text like a checkpoint's, with lines like signatures behind it.
+    fn note() -> impl Strategy<Value = Vec<u8>> {
+        let root = "[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=";
+        let line = "\u{2014} [a-z+. ]{1,5} [A-Za-z0-9+/]{8,16}=?=?";
+        let lines = prop::collection::vec(prop_oneof![4 => line, 1 => "\\PC{0,20}"], 0..3);
+        ("[a-z/ ]{0,4}", "0|[0-9]{1,20}", root, "(\n[a-z]{0,3}){0,2}", "\n{0,3}", lines).prop_map(
+            |(origin, size, root, more, gap, lines)| {
+                let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+                format!("{origin}\n{size}\n{root}{more}{gap}{lines}").into_bytes()
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn any_note(bytes in note(), noise: Vec<u8>, text: String) {
+            signed_note(&bytes);
+            signed_note(&noise);
+            signed_note(format!("{text}\n").as_bytes());
+        }
     }
 
     proptest! {

@@ -65,10 +65,9 @@ fn look(
         VerifyError::Tampering(Tampering { leaf: Some(leaf), file, what })
     };
     if by_leaves.root() == *expected {
-        let (name, leaf) = bad.or(suspect.map(|name| (name, first))).unwrap_or((
-            TileName::hashes(0, first / TILE_WIDTH, TILE_WIDTH),
-            first,
-        ));
+        let (name, leaf) = bad
+            .or(suspect.map(|name| (name, first)))
+            .unwrap_or((TileName::hashes(0, first / TILE_WIDTH, TILE_WIDTH), first));
         return Ok(fault(leaf, name.path(), Damage::Tile { really: tile_elsewhere(log, &name) }));
     }
     if by_tiles.root() == *expected

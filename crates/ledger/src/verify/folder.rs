@@ -5,9 +5,9 @@ use std::fs::FileType;
 use std::path::Path;
 
 use super::{ATTEMPTS, Checked, Damage, Log, PAUSE, Tampering, VerifyError, blamed, tampering};
+use crate::Error;
 use crate::tile::{self, BUNDLE_MAX, TileName};
 use crate::tree::{self, Hash, TILE_WIDTH};
-use crate::Error;
 
 /// Files behind the head that are remembered. A writer that is this far ahead of its checkpoint has other troubles.
 const EXTRA_MAX: usize = 1 << 20;
@@ -158,13 +158,7 @@ impl Names {
     }
 }
 
-fn check_all(
-    log: &Log<'_>,
-    level: Option<u32>,
-    index: u64,
-    widths: &[u64],
-    hashes: &[Hash],
-) -> Checked<()> {
+fn check_all(log: &Log<'_>, level: Option<u32>, index: u64, widths: &[u64], hashes: &[Hash]) -> Checked<()> {
     widths.iter().try_for_each(|width| check_one(log, &TileName { level, index, width: *width }, hashes))
 }
 
