@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::cosignature;
 use crate::note::{Key, KeyKind, Note, Signer, Verifier};
 use crate::segment::{self, HEADER_BYTES};
-use crate::{Checkpoint, Error, Ledger, Options, Reader, SegmentInfo, scan};
+use crate::witness::{self, Outcome, Request, Seen};
+use crate::{Checkpoint, Error, Head, Ledger, Options, Reader, SegmentInfo, scan};
 
 /// One segment. What is read of it, written again, gives the same bytes up to the first damage.
 pub fn ledger_segment(bytes: &[u8]) {
@@ -129,6 +130,45 @@ pub fn signed_note(bytes: &[u8]) {
     assert!(cosignature::cosigned(&other, [witness.verifier()]).is_empty());
 }
 
+/// What a witness is asked, what it remembers, and what it answers: each has one form, chance is never accepted, and who
+/// asked makes something of any answer.
+pub fn witness_request(bytes: &[u8]) {
+    let key = Key::new("fuzz.example/log", KeyKind::Log, &[1; 32]).unwrap();
+    let witness = Key::new("fuzz.example/witness", KeyKind::Witness, &[2; 32]).unwrap();
+    let known = Checkpoint::new(key.verifier().name(), Head { size: 7, root: [7; 32] });
+    let known = Seen::after(None, known.head, known.sign([&key as &dyn Signer]).unwrap(), 1);
+    if let Ok(request) = Request::parse(bytes) {
+        assert_eq!(request.to_bytes(), bytes, "one request has two forms");
+        let log = witness::Log { origin: request.origin().to_owned(), keys: vec![key.verifier().clone()] };
+        for seen in [None, Some(&known)] {
+            let verdict = witness::decide(&log, seen, &request);
+            assert!(verdict.sign.is_none(), "chance speaks for the log");
+            assert!((400..500).contains(&verdict.answer.unwrap_err().status()));
+        }
+        // The same numbers and proof, and this time signed.
+        if let Ok(checkpoint) = Checkpoint::parse(&request.note.text) {
+            let checkpoint = Checkpoint { origin: key.verifier().name().to_owned(), ..checkpoint };
+            let note = checkpoint.sign([&key as &dyn Signer]).unwrap();
+            let signed = Request { note, ..request.clone() };
+            let log = witness::Log { origin: checkpoint.origin.clone(), keys: log.keys };
+            let verdict = witness::decide(&log, Some(&known), &signed);
+            if verdict.answer.is_ok() {
+                assert!(verdict.sign.is_none(), "what contradicts is cosigned");
+                assert!(checkpoint.head.size > 7 || checkpoint.head == known.head);
+            }
+        }
+    }
+    if let Ok(seen) = Seen::parse(bytes) {
+        assert_eq!(seen.to_bytes(), bytes, "one memory has two forms");
+    }
+    let asked = Request { old: 3, proof: Vec::new(), note: known.note };
+    for status in [200, 400, 409, 422] {
+        let outcome =
+            witness::outcome(status, Some(witness::SIZE_TYPE), bytes, &asked, 7, witness.verifier());
+        assert!(!matches!(outcome, Outcome::Cosigned { .. }), "chance cosigns");
+    }
+}
+
 fn clear(error: &Error) {
     assert!(error.to_string().contains('`'), "an error that names no file: {error}");
 }
@@ -193,6 +233,21 @@ mod tests {
                 format!("{origin}\n{size}\n{root}{more}{gap}{lines}").into_bytes()
             },
         )
+    }
+
+    proptest! {
+        #[test]
+        fn any_witness_request(bytes in note(), old in "0|[0-9]{1,21}", proof in 0usize..66, noise: Vec<u8>) {
+            let hash = "PlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\n".repeat(proof % 66);
+            let note = "fuzz.example/log\n9\nPlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\n\n\u{2014} a AAAAAAA=\n";
+            for note in [bytes.as_slice(), note.as_bytes()] {
+                witness_request(&[format!("old {old}\n{hash}\n").as_bytes(), note].concat());
+                let head = format!("muster-witness/1\ntime {old}\ngrown 7\nrecent {old} {hash}\n");
+                witness_request(&[head.as_bytes(), note].concat());
+            }
+            witness_request(&bytes);
+            witness_request(&noise);
+        }
     }
 
     proptest! {

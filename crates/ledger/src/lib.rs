@@ -20,6 +20,7 @@ mod segment;
 mod tile;
 pub mod tree;
 mod verify;
+pub mod witness;
 mod writer;
 
 pub use checkpoint::Checkpoint;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod others;
+mod witness;
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
