@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use muster_event::{redact, redact_argv};
 use serde_json::Value;
 
 /// Largest configuration file that is read.
@@ -62,7 +63,18 @@ pub fn read(
     if !given.is_empty() {
         out.push(("its command line".to_owned(), given));
     }
+    for command in out.iter_mut().flat_map(|(_, commands)| commands) {
+        *command = redacted(command);
+    }
     out
+}
+
+/// As the record shows the execution of it. What the product will fill in (`${API_KEY}`) is no secret, and must be known
+/// as that.
+fn redacted(command: &[String]) -> Vec<String> {
+    let cut = redact_argv(command);
+    let as_written = |argument: &str| redact(argument).into_owned();
+    command.iter().zip(cut).map(|(a, cut)| if a.contains("${") { as_written(a) } else { cut }).collect()
 }
 
 /// Files that the command line names, and commands in settings that it gives itself.
@@ -194,6 +206,22 @@ mod tests {
         let (_, commands) =
             by_command_line("codex", &argv(r#"codex -c mcp_servers.x={command="s",args=["1"]} do"#));
         assert_eq!(commands, [["s", "1"]]);
+    }
+
+    #[test]
+    fn secrets_are_cut_out_as_in_the_record() {
+        let command = [
+            "srv",
+            "--api-key",
+            "0123456789abcdef",
+            "--password",
+            "${THE_PASSWORD}",
+            "MY_TOKEN=abcdefghijkl",
+        ];
+        assert_eq!(
+            redacted(&command.map(str::to_owned)),
+            ["srv", "--api-key", "[redacted]", "--password", "${THE_PASSWORD}", "MY_TOKEN=[redacted]"]
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use muster_engine::{AgentId, Engine, Enrol, Input, Output, Products, State};
-use muster_event::{Lost, ProcessKey, Queue};
+use muster_event::{Lost, ProcessKey, Queue, redact, redact_argv};
 use muster_sensor::{Batch, Source, now_ns, process_key};
 use muster_server::{EnrolRequest, Enrolled, Peer, StopRequest, Store, StoreError, Told, Update};
 
@@ -89,7 +89,8 @@ impl Daemon {
                         drop(answer.send(self.enrol(peer, request)));
                     }
                     Message::Stop(peer, request, answer) => match self.asking_agent(peer) {
-                        Ok(agent) => self.questions.ask(&agent, &request.text, answer),
+                        // Its claims are those of the account, which is redacted too.
+                        Ok(agent) => self.questions.ask(&agent, &redact(&request.text), answer),
                         Err(why) => drop(answer.send(Err(why))),
                     },
                 }
@@ -288,9 +289,9 @@ impl Daemon {
             time_ns: now_ns(),
             process,
             cgroup: id,
-            principal,
-            label: request.label,
-            command: request.command,
+            principal: redact(&principal).into_owned(),
+            label: redact(&request.label).into_owned(),
+            command: redact_argv(&request.command),
         }));
         let agent = self.engine.agent_of_root(process).ok_or("the enrolment was not taken")?.to_owned();
         if let Some(cgroup) = cgroup {

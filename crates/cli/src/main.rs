@@ -22,6 +22,7 @@ mod identify;
 mod judge;
 mod questions;
 mod recorded;
+mod redaction;
 mod screen;
 mod select;
 mod tail;
@@ -70,6 +71,8 @@ enum Command {
     Hook(commands::hook::Hook),
     /// Go through the ledger again and see whether it gives the same findings.
     Replay(commands::replay::Replay),
+    /// Open redacted values: say where in the record one stood, and let others check it.
+    Reveal(commands::reveal::Reveal),
     /// Say what this machine lets Muster see and stop, by trying it.
     Doctor(commands::doctor::Doctor),
     /// Print the data on products, providers and daemons that is built in.
@@ -100,6 +103,7 @@ fn main() -> ExitCode {
         Command::Import(command) => command.run(&cli.global),
         Command::Hook(command) => command.run(&cli.global),
         Command::Replay(command) => command.run(&cli.global),
+        Command::Reveal(command) => command.run(&cli.global),
         Command::Doctor(command) => command.run(),
         Command::Products(command) => command.run(),
         Command::Reference(command) => command.run::<Cli>(),

@@ -2,6 +2,7 @@
 
 use muster_account::{Class, Status};
 use muster_event::Nanos;
+use muster_event::redact::head_chars;
 
 use crate::agent::{ACTIONS_OF_CALL_MAX, Action, Agent, Call, Write};
 use crate::denial::{denied_action, denied_write};
@@ -539,12 +540,12 @@ fn phantom(agent: &str, call: &Call) -> Finding {
     }
 }
 
-/// For a summary: one line of bounded length.
+/// For a summary: one line of bounded length; the mark of a secret stays whole.
 pub(crate) fn shorten(text: &str) -> String {
     const MAX: usize = 120;
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(MAX) {
-        None => line,
-        Some((at, _)) => format!("{}…", line.get(..at).unwrap_or_default()),
+    match head_chars(&line, MAX) {
+        head if head.len() == line.len() => line,
+        head => format!("{head}…"),
     }
 }

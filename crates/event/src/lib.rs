@@ -9,7 +9,7 @@ pub mod fuzzing;
 mod kind;
 mod output;
 mod process;
-mod redact;
+pub mod redact;
 mod sanitize;
 
 pub use kind::{Access, Address, Identity, Kind, MemoryOp, SignalTarget};

@@ -3,7 +3,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::redact;
+use crate::redact::{plain_marks, redact};
 
 /// Different lines of one output that are told apart. What prints more is compared by its length only.
 pub const OUTPUT_LINES_MAX: usize = 512;
@@ -17,10 +17,11 @@ pub struct OutputText {
 }
 
 impl OutputText {
-    /// Secrets are cut out first, as they are in an account: a line is the same on both sides.
+    /// Secrets are cut out first, as they are in an account: a line is the same on both sides. The marks are without
+    /// commitments: hashes of lines are all that is left of an output, also where they were made with another key.
     pub fn new(text: &str) -> Self {
         let mut drawn = false;
-        let plain = plain(&redact(text), &mut drawn);
+        let plain = plain(&plain_marks(&redact(text)), &mut drawn);
         let lines = plain.lines().map(squeezed).filter(|line| !line.is_empty()).collect();
         Self { lines, drawn }
     }
@@ -103,6 +104,12 @@ mod tests {
     fn secrets_are_cut_out_before_anything_is_hashed() {
         let token = "sk-ant-0123456789abcdefghijABCDEFGHIJ";
         check(&format!("key {token}\n"), &["key [redacted]"], false);
+        // In an account it was redacted before.
+        check(
+            &format!("key [redacted:{}]\n", "Ab1-_".repeat(9).get(..43).unwrap()),
+            &["key [redacted]"],
+            false,
+        );
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::redact::short_marks;
+
 /// Bytes as text: valid UTF-8 stays, every other byte becomes `\xNN`.
 pub fn escape_bytes(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
@@ -16,10 +18,10 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
 
 /// Text that an agent may have chosen, made safe to print: control characters (terminal escapes, newlines), bidirectional
 /// and zero-width characters, and other invisible ones appear as `\u{…}`. Nothing is dropped, so two different names
-/// never look the same for being stripped.
+/// never look the same for being stripped; but of the commitment in a mark (`redact`) only the beginning is shown.
 pub fn sanitize(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in short_marks(text).chars() {
         match c {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
@@ -51,6 +53,12 @@ mod tests {
         assert_eq!(sanitize("a\x1b[31mb"), "a\\u{1b}[31mb");
         assert_eq!(sanitize("x\u{202e}y\u{200b}z\u{9b}0m"), "x\\u{202e}y\\u{200b}z\\u{9b}0m");
         assert_eq!(sanitize("línea 漢字\n"), "línea 漢字\\n");
+    }
+
+    #[test]
+    fn commitments_are_shown_short() {
+        let mark = format!("[redacted:{}]", "Ab12c-".repeat(8).get(..43).unwrap());
+        assert_eq!(sanitize(&format!("\t{mark}\n")), "\\t[redacted:Ab12c-]\\n");
     }
 
     #[test]

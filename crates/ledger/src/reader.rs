@@ -296,12 +296,11 @@ impl Tiles<'_> {
             }
             let mut bytes =
                 tile::read_file(self.dir, &TileName::hashes(level, index, width).path(), 32 * TILE_WIDTH)?;
-            if bytes.is_none() && width < TILE_WIDTH {
-                bytes = tile::read_file(
-                    self.dir,
-                    &TileName::hashes(level, index, TILE_WIDTH).path(),
-                    32 * TILE_WIDTH,
-                )?;
+            if bytes.is_none()
+                && width < TILE_WIDTH
+                && let Some(wider) = self.wider(level, index, width)
+            {
+                bytes = tile::read_file(self.dir, &wider.path(), 32 * TILE_WIDTH)?;
             }
             let bytes = bytes.ok_or_else(|| malformed("it is missing"))?;
             let mut hashes = tile::parse_hashes(&bytes).ok_or_else(|| malformed("it is no tile"))?;
@@ -315,6 +314,20 @@ impl Tiles<'_> {
             self.held.insert(key, hashes);
         }
         Ok(self.held.get(&key).map(Vec::as_slice).unwrap_or_default())
+    }
+}
+
+impl Tiles<'_> {
+    /// A tile of which the partial one is the beginning: the tree has grown since.
+    fn wider(&self, level: u32, index: u64, width: u64) -> Option<TileName> {
+        let full = TileName::hashes(level, index, TILE_WIDTH);
+        if self.dir.join(full.path()).is_file() {
+            return Some(full);
+        }
+        let entries = std::fs::read_dir(self.dir.join(format!("{}.p", full.path()))).ok()?;
+        let widths = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
+        let width = widths.filter(|other| (width..TILE_WIDTH).contains(other)).min()?;
+        Some(TileName::hashes(level, index, width))
     }
 }
 

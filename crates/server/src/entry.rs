@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::StoreError;
+pub use crate::head::{EventHead, event_head};
+pub use crate::leaf::LEAF_MAX;
 
 const VERSION: u64 = 1;
 
@@ -134,7 +136,7 @@ pub struct Dropped {
 /// `Entry` without ownership; the same bytes.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum EntryRef<'a> {
+pub enum EntryRef<'a> {
     Input(&'a Input),
     Output(&'a StoredOutput),
     Kept(&'a Kept),
@@ -142,7 +144,7 @@ pub(crate) enum EntryRef<'a> {
 }
 
 /// Writes an entry into the buffer, which is emptied first.
-pub(crate) fn encode(entry: &EntryRef<'_>, buffer: &mut Vec<u8>) -> Result<(), StoreError> {
+pub fn encode(entry: &EntryRef<'_>, buffer: &mut Vec<u8>) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Written<'a> {
         v: u64,
@@ -173,7 +175,8 @@ struct Read {
     log: Option<Box<Log>>,
 }
 
-pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded<Entry>, String> {
+/// Reads a whole entry (`leaf` puts it together).
+pub fn decode(bytes: &[u8]) -> Result<Decoded<Entry>, String> {
     match serde_json::from_slice(bytes) {
         Ok(Read { v: 0, .. }) => Err("entry of version 0".to_owned()),
         Ok(Read { input, output, kept, log, .. }) => match (input, output, kept, log) {
@@ -228,7 +231,8 @@ fn variant<'a>(value: &'a Value, path: &mut Vec<&'a str>) -> Option<&'a Value> {
     }
 }
 
-pub(crate) fn decode_event(bytes: &[u8]) -> Result<Decoded<Event>, String> {
+/// Reads an entry that is an event.
+pub fn decode_event(bytes: &[u8]) -> Result<Decoded<Event>, String> {
     match decode(bytes)? {
         Decoded::Known(Entry::Input(input)) => match *input {
             Input::Event(event) => Ok(Decoded::Known(event)),

@@ -10,6 +10,10 @@ pub enum StoreError {
     Index(#[from] rusqlite::Error),
     #[error("cannot {action} `{}`: {source}", path.display())]
     Io { path: PathBuf, action: &'static str, source: std::io::Error },
+    #[error(
+        "no checkpoint speaks of leaf {leaf} yet\nhint: the daemon writes one each second; where none runs, start it once"
+    )]
+    NotSigned { leaf: u64 },
     #[error("cannot sign the checkpoint of the log: {0}")]
     Sign(String),
     #[error("cannot write an entry of the ledger: {0}")]

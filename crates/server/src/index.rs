@@ -13,9 +13,10 @@ use muster_event::{Attribution, Nanos, ProbeState, ProcessKey, Snapshot};
 use muster_ledger::Reader;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::entry::{self, Decoded, Dropped, Entry, EvidenceCopy, Kept, KeptMember, Log, Pruned, StoredOutput};
+use crate::entry::{
+    self, Decoded, Dropped, Entry, EvidenceCopy, Kept, KeptMember, Log, Pruned, StoredOutput, event_head,
+};
 use crate::error::Result;
-use crate::head::event_head;
 use crate::{StoreError, leaf, views};
 
 pub(crate) const FILE: &str = "index.db";
@@ -457,7 +458,7 @@ impl Index {
                     .query_row("SELECT json FROM starts ORDER BY at DESC LIMIT 1", [], |row| row.get(0))
                     .optional()?;
                 if newest.as_ref() == Some(&json) {
-                    self.conn.execute("UPDATE starts SET at = ?1 WHERE json = ?2", params![int(at), json])?;
+                    self.conn.execute("UPDATE starts SET at = ?1, stopped_ns = NULL WHERE json = ?2", params![int(at), json])?;
                 } else if newest.is_none() {
                     self.conn.execute(
                         "INSERT INTO starts (at, json, boot_id, stopped_ns) VALUES (?1, ?2, ?3, NULL)",
@@ -502,8 +503,17 @@ impl Index {
     pub fn forget(&mut self, through: u64) -> Result<()> {
         self.begin()?;
         for table in [
-            "agents", "members", "joins", "claims", "opinions", "accounts", "losses", "probes", "starts",
-            "snapshots", "findings",
+            "agents",
+            "members",
+            "joins",
+            "claims",
+            "opinions",
+            "accounts",
+            "losses",
+            "probes",
+            "starts",
+            "snapshots",
+            "findings",
         ] {
             self.conn.execute(&format!("DELETE FROM {table} WHERE at <= ?1"), [int(through)])?;
         }
@@ -656,7 +666,9 @@ impl Index {
         for (position, copy) in (0..).zip(copies) {
             let leaf = cited.get(position).copied().flatten();
             self.conn
-                .prepare_cached("INSERT INTO evidence (finding, position, copy, leaf) VALUES (?1, ?2, ?3, ?4)")?
+                .prepare_cached(
+                    "INSERT INTO evidence (finding, position, copy, leaf) VALUES (?1, ?2, ?3, ?4)",
+                )?
                 .execute(params![
                     finding.id,
                     int(position as u64),
@@ -878,8 +890,7 @@ pub(crate) fn meta(conn: &Connection, key: &str) -> Result<u64> {
 }
 
 pub(crate) fn blocks(conn: &Connection) -> Result<BTreeMap<u64, Block>> {
-    let mut statement =
-        conn.prepare("SELECT first, min_seq, max_seq, min_ns, max_ns, events FROM blocks")?;
+    let mut statement = conn.prepare("SELECT first, min_seq, max_seq, min_ns, max_ns, events FROM blocks")?;
     let rows = statement.query_map([], |row| {
         let pair = |a: usize, b: usize| -> rusqlite::Result<Option<(u64, u64)>> {
             let (min, max): (Option<i64>, Option<i64>) = (row.get(a)?, row.get(b)?);
@@ -907,8 +918,7 @@ pub(crate) fn dropped(conn: &Connection) -> Result<Option<Dropped>> {
 
 /// Leaves up to the last dropped one that were kept: first and last of each run.
 pub(crate) fn kept_leaves(conn: &Connection) -> Result<Vec<(u64, u64)>> {
-    let keep: Option<String> =
-        conn.query_row("SELECT keep FROM dropped", [], |row| row.get(0)).optional()?;
+    let keep: Option<String> = conn.query_row("SELECT keep FROM dropped", [], |row| row.get(0)).optional()?;
     Ok(keep.map(|keep| serde_json::from_str(&keep)).transpose()?.unwrap_or_default())
 }
 

@@ -179,14 +179,12 @@ pub fn read_at(index: u64, fetch: impl Fn(u64) -> Result<Vec<u8>>) -> Result<Vec
     Ok(entry)
 }
 
+/// Is given an entry and its index, or a place that cannot be read; goes on while it gives `true`.
+pub type Visit<'a> = dyn FnMut(Result<(u64, &[u8])>) -> Result<bool> + 'a;
+
 /// Calls `visit` with each entry from leaf `from` to before leaf `end`, and with each place that cannot be read, until it
 /// gives `false`. Tells how many parts of unfinished entries were passed by.
-pub fn visit(
-    ledger: &Reader,
-    from: u64,
-    end: u64,
-    visit: &mut dyn FnMut(Result<(u64, &[u8])>) -> Result<bool>,
-) -> Result<u64> {
+pub fn visit(ledger: &Reader, from: u64, end: u64, visit: &mut Visit<'_>) -> Result<u64> {
     let mut joiner = Joiner::default();
     let mut leaves = ledger.iter_from(from);
     while let Some(next) = leaves.next_entry() {

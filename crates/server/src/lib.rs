@@ -2,7 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-mod entry;
+pub mod case;
+pub mod entry;
 mod error;
 mod explanation;
 #[cfg(any(test, fuzzing))]
@@ -11,20 +12,20 @@ pub mod fuzzing;
 mod head;
 mod http;
 mod index;
-mod leaf;
+pub mod leaf;
+pub mod log;
 mod reader;
 pub mod reference;
 mod replay;
 mod store;
 pub mod views;
 
-pub use entry::{Log, Pruned, Decoded, Dropped, Entry, EvidenceCopy, Kept, KeptMember, StoredOutput};
+pub use entry::{Decoded, Dropped, Entry, EvidenceCopy, Kept, KeptMember, Log, Pruned, StoredOutput};
 pub use error::StoreError;
 pub use explanation::{Explanation, ExplanationView, Named, Quote};
 pub use http::{
     AskStop, Enrol, EnrolRequest, Enrolled, Http, HttpError, Peer, StopRequest, Told, ToldClaim, Update,
 };
-pub use leaf::LEAF_MAX;
 pub use reader::{
     AccountItem, AttributedEvent, EventFilter, FindingDetail, FindingFilter, Health, LAST_MAX, StoreReader,
     TimeRange,

@@ -73,6 +73,8 @@ pub struct TimeRange {
 /// An event, and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttributedEvent {
+    /// Index of its leaf in the ledger.
+    pub leaf: u64,
     pub event: Event,
     pub agent: Option<(AgentId, Attribution)>,
 }
@@ -147,6 +149,19 @@ impl StoreReader {
         let mut index = Index::new(Connection::open("")?, Reader::open(&folder)?, block)?;
         let warnings = index.catch_up(&ledger, ledger.next_index()?)?;
         Ok(StoreReader { conn: index.conn, ledger, warnings })
+    }
+
+    pub(crate) fn index(&self) -> &Connection {
+        &self.conn
+    }
+
+    /// The leaves of these events.
+    pub(crate) fn events_with_leaves(&self, filter: &EventFilter, visit: &mut dyn FnMut(u64)) -> Result<()> {
+        self.records(filter, &mut |event| {
+            visit(event.leaf);
+            true
+        })?;
+        Ok(())
     }
 
     /// The log that all of it is made from.
@@ -360,7 +375,7 @@ impl StoreReader {
         filter: &EventFilter,
         visit: &mut dyn FnMut(EventView) -> bool,
     ) -> Result<Vec<String>> {
-        self.records(filter, &mut |AttributedEvent { event, agent }| {
+        self.records(filter, &mut |AttributedEvent { event, agent, .. }| {
             visit(EventView::new(&event, agent.as_ref().map(|(id, by)| (id.as_str(), *by))))
         })
     }
@@ -497,7 +512,7 @@ impl Scan<'_> {
                 return Ok(true);
             }
             match entry::decode_event(bytes) {
-                Ok(Decoded::Known(event)) => return visit(AttributedEvent { event, agent }),
+                Ok(Decoded::Known(event)) => return visit(AttributedEvent { leaf: at, event, agent }),
                 Ok(Decoded::Unknown { what }) => self.warnings.borrow_mut().unknown(at, what),
                 Err(error) => self
                     .warnings

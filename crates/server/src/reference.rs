@@ -95,7 +95,8 @@ const HEALTH_FIELDS: &[Field] = &[
     ("last", "time", "time of the last input"),
     ("last_seq", "integer", "number of the last event"),
     ("lost", "integer", "events lost since the start"),
-    ("ledger_bytes", "integer", "size of the ledger, in bytes"),
+    ("ledger_bytes", "integer", "size of the ledger's entries, in bytes; 33 bytes of hashes for each stay for ever"),
+    ("notices", "object", "what keeps Muster from its work now, by what it is about; empty where nothing does"),
     ("kernel_record", "boolean", "the record comes from the kernel; else only from `/proc`"),
     ("probes", "array of health.probes", "every probe whose state is known"),
     ("losses", "array of health.losses", "the latest losses, oldest first"),
@@ -207,10 +208,24 @@ pub(crate) const PATHS: &[(&str, &str, &str, &[Field], &str)] = &[
     (
         "/api/v1/stream",
         "get",
-        "What changes, as server-sent events: `agent` (as in `roll`, without `findings`), `finding`, and `lagged` \
-         with how many of these were `missed`.",
+        "What changes, as server-sent events: `agent` (as in `roll`, without `findings`), `finding`, `notice` \
+         (what keeps Muster from its work, or no longer does), and `lagged` with how many of these were `missed`.",
         &[],
         "stream",
+    ),
+    (
+        "/log/checkpoint",
+        "get",
+        "The log's newest signed head (C2SP tlog-checkpoint).",
+        &[],
+        "text",
+    ),
+    (
+        "/log/tile/{name}",
+        "get",
+        "A hash tile or entry bundle of the log (C2SP tlog-tiles).",
+        &[],
+        "bytes",
     ),
     ("/openapi.json", "get", "This description. Needs no token.", &[], "value"),
     ("/api/v1/runs", "post", "Enrols an agent. On the unix socket only.", &[], "object enrolled"),
@@ -322,6 +337,8 @@ pub fn openapi() -> String {
 fn content(kind: &str) -> Value {
     match kind {
         "stream" => json!({"text/event-stream": {"schema": {"type": "string"}}}),
+        "text" => json!({"text/plain": {"schema": {"type": "string"}}}),
+        "bytes" => json!({"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}),
         kind => json!({"application/json": {"schema": schema(kind)}}),
     }
 }

@@ -15,8 +15,8 @@ use muster_event::{
     Access, Address, Attribution, Event, Identity, Kind, Lost, MemoryOp, ProbeState, ProcessKey, Queue,
     SignalTarget, Snapshot,
 };
-use muster_server::views::{self, EVENT_FIELDS, EVENT_KINDS, EventView, FindingView};
 use muster_ledger::Options;
+use muster_server::views::{self, EVENT_FIELDS, EVENT_KINDS, EventView, FindingView};
 use muster_server::{
     EventFilter, EvidenceCopy, FindingFilter, Retention, Store, StoreError, StoreReader, TimeRange,
 };
@@ -602,6 +602,54 @@ fn a_damaged_entry_is_told_of_and_the_rest_is_read() {
     // No checkpoint spoke of it: it may be what a power cut left, so the daemon goes on from there, and says so.
     let (_, warnings) = Store::open(dir.path(), Retention::UNLIMITED).unwrap();
     assert!(warnings.iter().any(|w| w.contains("not written whole")), "{warnings:?}");
+}
+
+#[test]
+fn long_entries_are_whole_and_what_is_not_understood_is_told_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open_with(dir.path(), Retention::UNLIMITED, SMALL).unwrap();
+    store.append(&start("boot")).unwrap();
+    drop(store);
+    let options = SMALL;
+    let (mut ledger, _) = muster_ledger::Ledger::open(&dir.path().join("ledger"), options).unwrap();
+    ledger.append(b"\x01{\"v\":1,\"input\":").unwrap();
+    for n in 0..3 {
+        ledger.append(format!(r#"{{"v":2,"input":{{"quiet":{{"n":{n}}}}}}}"#).as_bytes()).unwrap();
+    }
+    ledger.append(b"\x01{\"v\":1,\"input\":").unwrap();
+    ledger.commit(true).unwrap();
+    drop(ledger);
+
+    let (mut store, warnings) = Store::open_with(dir.path(), Retention::UNLIMITED, SMALL).unwrap();
+    let understood = "entries of the ledger that this version does not understand: 3 \
+                      (the first: entry 2, input.quiet: unknown variant `quiet`)";
+    assert!(warnings.iter().any(|warning| warning == understood), "{warnings:?}");
+    store.apply(&Output::Agent(Box::new(state("one", 10)))).unwrap();
+    let long = AccountRecord { raw: vec![b'"'; 150_000], ..account("one", 0) };
+    let mut exec = every_kind().swap_remove(1);
+    if let Kind::Exec { argv, .. } = &mut exec {
+        argv.push("x".repeat(150_000));
+    }
+    for seq in 1..=4 {
+        store.append(&Input::Event(event(seq, 10, exec.clone()))).unwrap();
+        store.append(&Input::Account(AccountRecord { offset: seq, ..long.clone() })).unwrap();
+    }
+    store.commit(true).unwrap();
+    let see = || {
+        let reader = StoreReader::open(dir.path()).unwrap();
+        assert_eq!(seqs(&reader, &EventFilter::default()), [1, 2, 3, 4]);
+        assert_eq!(reader.event(3).unwrap().unwrap().event.kind, exec);
+        let records = reader.last_records("one", 9).unwrap();
+        assert_eq!(records.len(), 4);
+        assert!(records.iter().all(|record| record.raw == long.raw));
+        reader.warnings().to_vec()
+    };
+    see();
+    drop(store);
+    remove_index(dir.path());
+    let warnings = see();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].starts_with("2 parts of entries"), "{warnings:?}");
 }
 
 /// One of each kind, in the order of `Kind`.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use muster_event::{
-    Access, Address, Event, Identity, Kind, MemoryOp, Nanos, ProcessKey, SignalTarget, redact_argv,
+    Access, Address, Event, Identity, Kind, MemoryOp, Nanos, ProcessKey, SignalTarget, redact::plain_marks,
+    redact_argv,
 };
 use serde::Deserialize;
 
@@ -143,7 +144,10 @@ impl Muster {
                 Kind::Exec {
                     path: row.path?,
                     script: row.script,
-                    argv: redact_argv(&row.argv?),
+                    // That one's commitments mean nothing here.
+                    argv: redact_argv(
+                        &row.argv?.iter().map(|a| plain_marks(a).into_owned()).collect::<Vec<_>>(),
+                    ),
                     argv_truncated: row.argv_truncated.unwrap_or_default(),
                     cwd: row.cwd.unwrap_or_default(),
                     env: row.env.unwrap_or_default(),

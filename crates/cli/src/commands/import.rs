@@ -13,11 +13,13 @@ use muster_account::{Format, Framing, Reader, detect, locate};
 use muster_engine::{AccountRecord, AgentId, Engine, Imported, Input, Output, Products};
 use muster_sensor::now_ns;
 use muster_server::{Retention, Store, StoreReader};
+use muster_trace::Form;
 
 use crate::Global;
 use crate::exit::{Exit, usage};
 use crate::judge::{Counts, Judge, JudgeOptions, Outcome};
 use crate::recorded::{self, Source};
+use crate::redaction;
 use crate::tail::read_database;
 
 /// Bytes read at a time: what an import holds in memory does not grow with its files.
@@ -119,6 +121,10 @@ impl Import {
                 "{error}\nhint: a daemon may be using this folder; import into another: --data DIR"
             ))
         })?;
+        // Another Muster's events were redacted with that one's key: they can only be compared without commitments.
+        if sources.iter().all(|source| source.form != Form::Events) {
+            redaction::begin(&global.data)?;
+        }
         let bytes: u64 = files.iter().map(|(_, _, len)| len).sum();
         // With a record, all is read twice.
         let recorded: u64 = sources.iter().map(|source| source.bytes).sum();

@@ -10,6 +10,7 @@ pub mod import;
 pub mod products;
 pub mod reference;
 pub mod replay;
+pub mod reveal;
 pub mod roll;
 pub mod run;
 pub mod show;

@@ -24,7 +24,7 @@ use crate::daemon::{Daemon, Message};
 use crate::exit::{Exit, usage};
 use crate::identify::Identifier;
 use crate::judge::JudgeOptions;
-use crate::{Global, client, data_files, judge, tail};
+use crate::{Global, client, data_files, judge, redaction, tail};
 
 const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
 /// Those who are watched must not be able to starve the loop by their numbers: it needs little, but it needs it soon.
@@ -68,6 +68,8 @@ impl Watch {
         for line in repaired {
             eprintln!("watch: {line}");
         }
+        // Before anything is read that may hold a secret.
+        redaction::begin(data)?;
         let tcp = TcpListener::bind(self.listen).map_err(|error| {
             usage(format!(
                 "cannot listen on {}: {error}\nhint: name another address with --listen",

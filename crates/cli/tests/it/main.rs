@@ -19,5 +19,6 @@ mod judge;
 mod library;
 mod nobodys;
 mod record;
+mod redaction;
 mod results;
 mod rig;

@@ -160,6 +160,42 @@ fn the_events_of_another_muster_are_a_record() {
     check_lie(&again, "codex");
 }
 
+/// Both sides are redacted alike, also where another Muster did it, with a key that is not here.
+#[test]
+fn secrets_are_the_same_in_a_record_and_an_account() {
+    let folder = tempfile::tempdir().unwrap();
+    let with_secret = |name: &str, secret: &str| {
+        const COMMAND: &str = "ls -la && git status --short";
+        let path = folder.path().join(name);
+        let text = std::fs::read_to_string(sample(name)).unwrap();
+        assert!(text.contains(COMMAND));
+        std::fs::write(&path, text.replace(COMMAND, &format!("DB_PASSWORD='{secret}' {COMMAND}"))).unwrap();
+        path
+    };
+    const SECRET: &str = "Tr0ub4dor!and=3";
+    let (log, account) = (with_secret("codex.strace", SECRET), with_secret("codex.jsonl", SECRET));
+    let first = import(Some(&log), std::slice::from_ref(&account));
+    let events = first.muster(&["events", "--json"]);
+    assert!(events.contains("DB_PASSWORD='[redacted:") && !events.contains("Tr0ub4dor"), "{events}");
+    let path = folder.path().join("events.jsonl");
+    std::fs::write(&path, events).unwrap();
+    let again = import(Some(&path), &[account]);
+    let plain = import(Some(&sample("codex.strace")), &[sample("codex.jsonl")]);
+    let joined = |of: &Imported| of.agent()["calls_joined"].as_u64().unwrap();
+    for imported in [&first, &again] {
+        check_lie(imported, "codex");
+        assert_eq!(joined(imported), joined(&plain));
+        assert_eq!(imported.findings(), plain.findings());
+    }
+    let key = |of: &Imported| of.data.path().join("redaction.key").exists();
+    assert!(key(&first) && !key(&again));
+    // Another secret is another command; so is a mark that the agent wrote itself.
+    for told in ["Tr0ub4dor!and=4", "[redacted]", "[redacted:yvmj3VnmABCDEFGHIJKLMNOPQRSTUVWXYZ012345678]"] {
+        let forged = import(Some(&log), &[with_secret("codex.jsonl", told)]);
+        assert_eq!(joined(&forged), joined(&plain) - 1, "{told}");
+    }
+}
+
 #[test]
 fn without_a_record_an_account_can_only_contradict_itself() {
     let alone = import(None, &[sample("codex.jsonl")]);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
+use muster_event::redact::plain_marks;
 use regex::Regex;
 
 use crate::Evidence;
@@ -46,6 +47,7 @@ fn millionths(text: &str) -> Option<i64> {
     (value < 1e12).then_some((value * 1e6).round() as i64)
 }
 
+/// `text`: without commitments, which are no numbers.
 fn all(text: &str) -> impl Iterator<Item = i64> {
     NUMBER.find_iter(text).take(TEXT_NUMBERS_MAX + 1).filter_map(|found| millionths(found.as_str()))
 }
@@ -53,11 +55,11 @@ fn all(text: &str) -> impl Iterator<Item = i64> {
 impl Numbers {
     /// What tools gave out. What stands in the call itself, it did not find out.
     pub fn shown(&mut self, output: &str, call: &str, place: Place, evidence: &Evidence) {
-        let own: BTreeSet<i64> = all(call).collect();
+        let own: BTreeSet<i64> = all(&plain_marks(call)).collect();
         let before = self.shown.len();
         let at = self.outputs.len();
         let mut count = 0;
-        for number in all(output).filter(|number| !own.contains(number)) {
+        for number in all(&plain_marks(output)).filter(|number| !own.contains(number)) {
             count += 1;
             if self.shown.len() < NUMBERS_MAX && count <= TEXT_NUMBERS_MAX {
                 self.shown.entry(number).or_insert((place, at));
@@ -76,7 +78,7 @@ impl Numbers {
     }
 
     pub fn told(&mut self, text: &str) {
-        for number in all(text) {
+        for number in all(&plain_marks(text)) {
             if self.told.len() < NUMBERS_MAX {
                 self.told.insert(number);
             }

@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use muster_event::redact::plain_marks;
 use regex::Regex;
 
 /// Text of one message that is looked at, in bytes: more than any final message has.
@@ -36,7 +37,8 @@ pub(crate) struct Sentence {
 
 /// The sentences of a message, without what is code or quoted whole.
 pub(crate) fn sentences(text: &str) -> Vec<Sentence> {
-    let text = head(text, TEXT_MAX);
+    // A commitment is no words.
+    let text = &plain_marks(head(text, TEXT_MAX));
     let mut out = Vec::new();
     // The end of the fence that is open: what stands in it is no prose.
     let mut fence: Option<&str> = None;

@@ -160,7 +160,7 @@ impl Walk<'_> {
                     let reason = format!("damaged at byte {offset}: {reason}");
                     return tampering(Some(index), file.to_owned(), Damage::Malformed { reason });
                 }
-                Step::End { torn } if cursor.index < self.log.head.size => {
+                Step::End { torn } if last && cursor.index < self.log.head.size => {
                     let reason = match torn {
                         0 => return tampering(Some(cursor.index), file.to_owned(), Damage::CutShort),
                         _ => format!("damaged at byte {}", cursor.offset),

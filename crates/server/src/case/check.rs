@@ -1,9 +1,10 @@
 //! Whether a bundle holds: signatures, cosignatures, inclusion of each leaf, openings, and the report.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use muster_ledger::checkpoint::Checkpoint;
-use muster_ledger::{cosignature, note, tree};
+use muster_event::redact;
+use muster_ledger::note::{Note, Verifier};
+use muster_ledger::{Checkpoint, cosignature, tree};
 
 use super::{Case, report};
 
@@ -51,38 +52,96 @@ pub enum Tampering {
     Report,
 }
 
+impl Tampering {
+    /// The leaf that does not fit, where it is one.
+    pub fn leaf(&self) -> Option<u64> {
+        match self {
+            Tampering::Leaf { index, .. } => Some(*index),
+            _ => None,
+        }
+    }
+}
+
+/// A checkpoint whose signatures were checked.
+pub(crate) struct Signed {
+    pub checkpoint: Checkpoint,
+    /// The key that signed it, as text.
+    pub key: String,
+    /// Witness and time (Unix, seconds), and whether the checker named its key.
+    pub cosigned: Vec<(String, u64, bool)>,
+}
+
+/// Checks a signed head: by the keys that are trusted, or where none are, by those that it brings along.
+pub(crate) fn signed(
+    note: &[u8],
+    own_keys: &[String],
+    own_witnesses: &[String],
+    trust: &Trust,
+) -> Result<Signed, Tampering> {
+    let wrong = |error: String| Tampering::Checkpoint(error);
+    let parse = |keys: &[String]| -> Result<Vec<Verifier>, Tampering> {
+        keys.iter().map(|key| key.parse().map_err(|error| wrong(format!("`{key}`: {error}")))).collect()
+    };
+    let keys = parse(if trust.log.is_empty() { own_keys } else { &trust.log })?;
+    let note = Note::parse(note).map_err(|error| wrong(error.to_string()))?;
+    let (checkpoint, key) = Checkpoint::open(&note, &keys).map_err(|error| wrong(error.to_string()))?;
+    let key = key.to_string();
+    let named = parse(&trust.witnesses)?;
+    let found = cosignature::cosigned(&note, &named);
+    if found.len() < trust.quorum {
+        return Err(Tampering::Quorum { wanted: trust.quorum, found: found.len() });
+    }
+    let mut cosigned: Vec<(String, u64, bool)> =
+        found.into_iter().map(|(witness, time)| (witness.name().to_owned(), time, true)).collect();
+    let others: Vec<Verifier> =
+        parse(own_witnesses)?.into_iter().filter(|witness| !named.contains(witness)).collect();
+    for (witness, time) in cosignature::cosigned(&note, &others) {
+        cosigned.push((witness.name().to_owned(), time, false));
+    }
+    Ok(Signed { checkpoint, key, cosigned })
+}
+
 impl Case {
+    /// Origin, size and root as the checkpoint names them, unchecked.
+    pub(super) fn head(&self) -> Option<(String, u64, String)> {
+        let note = Note::parse(&self.checkpoint).ok()?;
+        let checkpoint = Checkpoint::parse(&note.text).ok()?;
+        let root = checkpoint.head.lines().lines().nth(1)?.to_owned();
+        Some((checkpoint.origin, checkpoint.head.size, root))
+    }
+
     /// Checks the bundle as an outsider does. The first thing that does not fit is named.
     pub fn check(&self, trust: &Trust) -> Result<Checked, Tampering> {
-        let wrong = |error: String| Tampering::Checkpoint(error);
-        let keys = if trust.log.is_empty() { &self.keys.log } else { &trust.log };
-        let (checkpoint, key) = opened(&self.checkpoint, keys).map_err(wrong)?;
-        let cosigned = self.cosignatures(trust)?;
+        let Signed { checkpoint, key, cosigned } =
+            signed(&self.checkpoint, &self.keys.log, &self.keys.witnesses, trust)?;
+        let head = checkpoint.head;
         for leaf in &self.leaves {
             tree::verify_inclusion(
                 &tree::leaf_hash(&leaf.bytes),
                 leaf.index,
-                checkpoint.size,
-                &checkpoint.root,
+                head.size,
+                &head.root,
                 &leaf.proof,
             )
             .map_err(|error| Tampering::Leaf { index: leaf.index, reason: error.to_string() })?;
         }
         let commitments: BTreeSet<String> =
             self.redactions().into_iter().map(|redaction| redaction.commitment).collect();
-        for opened in &self.openings {
-            if !commitments.contains(&opened.commitment) || !opened.holds() {
-                return Err(Tampering::Opening { commitment: opened.commitment.clone() });
+        let mut revealed = BTreeSet::new();
+        for opening in &self.openings {
+            let commitment = opening.commitment();
+            if !commitments.contains(&commitment) || !redact::check(&commitment, opening) {
+                return Err(Tampering::Opening { commitment });
             }
+            revealed.insert(commitment);
         }
-        let revealed: BTreeSet<&String> = self.openings.iter().map(|opened| &opened.commitment).collect();
         let report_unchecked = self.about.version != env!("CARGO_PKG_VERSION");
         if !report_unchecked && report::html(self) != self.report {
             return Err(Tampering::Report);
         }
         Ok(Checked {
-            origin: checkpoint.origin.clone(),
-            size: checkpoint.size,
+            origin: checkpoint.origin,
+            size: head.size,
             leaves: self.leaves.len(),
             key,
             trusted: !trust.log.is_empty(),

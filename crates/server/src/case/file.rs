@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use muster_event::redact::{Opening, find_marks};
 use muster_ledger::Hash;
 use serde::{Deserialize, Serialize};
 
-use super::{About, Case, FORMAT, Keys, LEAVES_MAX, Leaf, Opened, Redaction};
+use super::{About, Case, FORMAT, Keys, LEAVES_MAX, Leaf, Redaction};
 
 /// Longest bundle that is read, in bytes.
 const BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
@@ -50,7 +51,23 @@ struct Line {
     proof: Vec<String>,
 }
 
+impl CaseError {
+    /// The file could not be read at all: that says nothing of what it holds.
+    pub fn is_io(&self) -> bool {
+        matches!(self, CaseError::Read { .. } | CaseError::Version(_))
+    }
+}
+
 impl Case {
+    /// Reads a bundle from a file. Nothing in it is believed by that.
+    pub fn read(path: &Path) -> Result<Case, CaseError> {
+        let unread = |source| CaseError::Read { path: path.to_owned(), source };
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path).map_err(unread)?;
+        file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unread)?;
+        Case::from_bytes(&bytes)
+    }
+
     /// The bundle as a `tar` file: the same bytes for the same case.
     pub fn to_bytes(&self) -> Result<Vec<u8>, CaseError> {
         let mut tar = tar::Builder::new(Vec::new());
@@ -104,7 +121,7 @@ impl Case {
         let keys: Keys = parse("keys.json", &take("keys.json")?)?;
         let leaves = leaves(&take("leaves.jsonl")?)?;
         let redactions: Vec<Redaction> = parse("redactions.json", &take("redactions.json")?)?;
-        let openings: Vec<Opened> = parse("openings.json", &take("openings.json")?)?;
+        let openings: Vec<Opening> = parse("openings.json", &take("openings.json")?)?;
         let report = String::from_utf8(take("report.html")?).map_err(|_| malformed("report.html", "no UTF-8"))?;
         if let Some(name) = files.keys().next() {
             return Err(malformed(&name.escape_debug().to_string(), "the bundle should not hold it"));
@@ -122,7 +139,7 @@ impl Case {
         for leaf in &self.leaves {
             let text = String::from_utf8_lossy(&leaf.bytes);
             let mut found: BTreeMap<String, u64> = BTreeMap::new();
-            for commitment in super::check::commitments(&text) {
+            for commitment in find_marks(&text).into_iter().filter_map(|mark| mark.commitment) {
                 *found.entry(commitment.to_owned()).or_default() += 1;
             }
             all.extend(found.into_iter().map(|(commitment, times)| Redaction {

@@ -17,13 +17,16 @@ mod file;
 mod gather;
 mod report;
 
+pub(crate) use check::{Signed, signed};
 pub use check::{Checked, Tampering, Trust};
 pub use file::CaseError;
-pub use gather::Asked;
+pub(crate) use gather::keys_beside;
+pub use gather::{Asked, WITNESS_KEYS};
 
 use std::collections::BTreeMap;
 
 use muster_event::Nanos;
+use muster_event::redact::Opening;
 use muster_ledger::Hash;
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +43,8 @@ pub struct Case {
     pub keys: Keys,
     /// By number.
     pub leaves: Vec<Leaf>,
-    pub openings: Vec<Opened>,
+    /// Redacted values that their holder revealed.
+    pub openings: Vec<Opening>,
     /// As it stands in the file; empty: it is still to be made.
     pub report: String,
 }
@@ -72,14 +76,6 @@ pub struct Leaf {
     pub bytes: Vec<u8>,
     /// From the leaf's neighbour up (RFC 6962, 2.1.1).
     pub proof: Vec<Hash>,
-}
-
-/// A redacted value that its holder revealed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Opened {
-    pub commitment: String,
-    pub salt: String,
-    pub value: String,
 }
 
 /// A commitment in a leaf.

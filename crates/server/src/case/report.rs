@@ -8,7 +8,7 @@ use muster_event::sanitize;
 use serde_json::Value;
 
 use super::Case;
-use crate::entry;
+use crate::leaf::{Joined, Joiner};
 use crate::views::time;
 
 const STYLE: &str = include_str!("report.css");
@@ -75,35 +75,16 @@ pub(super) fn html(case: &Case) -> String {
 }
 
 fn said(case: &Case) -> Vec<Said<'_>> {
+    let mut joiner = Joiner::default();
     let mut all = Vec::new();
-    let mut parts: Vec<&[u8]> = Vec::new();
-    let mut expected = None;
     for leaf in &case.leaves {
-        if expected != Some(leaf.index) {
-            parts.clear();
-        }
-        expected = Some(leaf.index + 1);
-        let bytes = leaf.bytes.as_slice();
-        let whole: Cow<'_, [u8]> = match entry::part(bytes) {
-            entry::Part::Begins(part) => {
-                parts.push(part);
-                continue;
-            }
-            entry::Part::Whole => bytes.into(),
-            entry::Part::Ends { parts: count, rest } if parts.len() >= count as usize => {
-                let first = parts.len() - count as usize;
-                let mut whole = parts.get(first..).unwrap_or_default().concat();
-                whole.extend_from_slice(rest);
-                whole.into()
-            }
-            entry::Part::Ends { rest, .. } => rest.into(),
+        let text: Cow<'_, str> = match joiner.push(leaf.index, &leaf.bytes) {
+            Joined::Part => continue,
+            Joined::Entry(entry) if entry.len() == leaf.bytes.len() => String::from_utf8_lossy(&leaf.bytes),
+            Joined::Entry(entry) => Cow::Owned(String::from_utf8_lossy(entry).into_owned()),
+            Joined::Missing | Joined::Malformed => String::from_utf8_lossy(&leaf.bytes),
         };
-        parts.clear();
-        let value = serde_json::from_slice(&whole).ok();
-        let text = match whole {
-            Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
-            Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
-        };
+        let value = serde_json::from_str(&text).ok();
         all.push(Said { index: leaf.index, text, value });
     }
     all
@@ -136,8 +117,8 @@ fn findings(said: &[Said<'_>]) -> Markup {
         .filter_map(|said| Some((said.index, said.value.as_ref()?.pointer("/output/finding/finding")?)))
         .collect();
     let text = |finding: &Value, name: &str| match finding.get(name) {
-        Some(Value::String(text)) => sanitize(text).into_owned(),
-        Some(value) => sanitize(&value.to_string()).into_owned(),
+        Some(Value::String(text)) => sanitize(text),
+        Some(value) => sanitize(&value.to_string()),
         None => String::new(),
     };
     html! {

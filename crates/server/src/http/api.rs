@@ -369,7 +369,9 @@ fn sent(update: Result<Update, tokio_stream::wrappers::errors::BroadcastStreamRe
             ("agent", view.map(|v| v.to_string()))
         }
         Ok(Update::Finding(finding)) => ("finding", serde_json::to_string(&FindingView::from(&*finding))),
-        Ok(Update::Notice { about, text }) => ("notice", Ok(json!({"about": about, "text": text}).to_string())),
+        Ok(Update::Notice { about, text }) => {
+            ("notice", Ok(json!({"about": about, "text": text}).to_string()))
+        }
         Err(tokio_stream::wrappers::errors::BroadcastStreamRecvError::Lagged(count)) => {
             ("lagged", Ok(json!({"missed": count}).to_string()))
         }

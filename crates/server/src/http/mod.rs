@@ -84,7 +84,10 @@ pub enum Update {
     Finding(Box<Finding>),
     /// Something keeps Muster itself from its work, or (`None`) does so no longer. It may be that it cannot be written
     /// to the record, so it is told from here.
-    Notice { about: &'static str, text: Option<String> },
+    Notice {
+        about: &'static str,
+        text: Option<String>,
+    },
 }
 
 /// What keeps Muster from its work now, by what it is about.

@@ -74,6 +74,7 @@ fn routes(source: &str) -> Vec<(String, String)> {
 fn every_route_is_documented_and_every_documented_path_answers() {
     let document = Document::new();
     let mut known = routes(include_str!("../../src/http/api.rs"));
+    known.iter_mut().for_each(|(path, _)| *path = path.replace("{*", "{"));
     known.sort();
     let mut documented: Vec<(String, String)> = Vec::new();
     for (path, methods) in document.0["paths"].as_object().unwrap() {
@@ -83,7 +84,8 @@ fn every_route_is_documented_and_every_documented_path_answers() {
     let rig = Rig::new();
     for (path, target) in paths() {
         let answer = match path.as_str() {
-            "/api/v1/stream" => continue,
+            // The log's are no JSON: `log.rs` has them.
+            "/api/v1/stream" | "/log/checkpoint" | "/log/tile/{name}" => continue,
             "/api/v1/runs" => {
                 let body = json!({"pid": 7, "principal": "p", "command": ["x"], "label": ""});
                 document.check(&json!({"$ref": "#/components/schemas/run"}), &body, "run");

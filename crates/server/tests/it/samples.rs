@@ -1,0 +1,419 @@
+//! One entry at least of everything that is stored. New ones come at the end, so that those of before stay as they are.
+
+use std::collections::BTreeMap;
+
+use muster_account::{Actor, Body, Class as Tool, Decision, Item, Origin, Status};
+use muster_engine::claims::{Class as Topic, Source};
+use muster_engine::{
+    AccountFile, AccountRecord, AgentState, Cited, Claim, Code, Coverage, Enrol, Evidence, Finding,
+    Identified, Imported, Input, Join, Label, Member, Opinion, Opinions, Severity, Stage, Start, State,
+    Strength, Verdict,
+};
+use muster_event::{
+    Access, Address, Attribution, Event, Identity, Kind, Lost, MemoryOp, ProbeState, ProcessKey, Queue,
+    SignalTarget, Snapshot,
+};
+use muster_server::{Dropped, Entry, EvidenceCopy, Kept, KeptMember, Log, Pruned, StoredOutput};
+
+use crate::leaves::words_of;
+
+const T0: u64 = 1_764_060_000_123_456_789;
+const ODD: &str = "a\"b\\c\u{0}\u{202e}\n\u{1f916}";
+
+fn odd() -> String {
+    ODD.to_owned()
+}
+
+fn key(pid: u32) -> ProcessKey {
+    ProcessKey { pid, start_ns: u64::MAX }
+}
+
+fn event(seq: u64, kind: Kind) -> Event {
+    Event {
+        seq,
+        time_ns: T0,
+        boot_ns: 1,
+        process: key(7),
+        thread: 8,
+        uid: 1000,
+        comm: odd(),
+        cgroup: u64::MAX,
+        kind,
+    }
+}
+
+fn kinds() -> Vec<Kind> {
+    let ip = |ip: &str| Address::Ip { ip: ip.parse().unwrap(), port: 443 };
+    let access = Access { read: true, write: true, create: true, truncate: false, append: false };
+    let signal = |target| Kind::Signal { target, signal: 9, result: 0 };
+    vec![
+        Kind::Fork { child: key(5) },
+        Kind::Exec {
+            path: odd(),
+            script: Some(odd()),
+            argv: vec![odd(), String::new()],
+            argv_truncated: true,
+            cwd: odd(),
+            env: BTreeMap::from([("A".to_owned(), odd()), (odd(), "b".to_owned())]),
+            parent: key(1),
+            session: 1,
+            group: 2,
+            file: Identity { device: 1, inode: 2 },
+            anonymous: false,
+        },
+        Kind::Exit { code: Some(-1), signal: None },
+        Kind::Exit { code: None, signal: Some(9) },
+        Kind::SetSid { session: 3 },
+        Kind::Open { path: odd(), access, result: i64::MIN },
+        Kind::Rename { from: odd(), to: odd(), result: 0 },
+        Kind::Link { from: odd(), to: odd(), result: 0 },
+        Kind::Symlink { target: odd(), path: odd(), result: 0 },
+        Kind::Unlink { path: odd(), directory: false, result: -2 },
+        Kind::Mkdir { path: odd(), result: 0 },
+        Kind::Chmod { path: odd(), mode: 0o4755, result: 0 },
+        Kind::Chown { path: odd(), uid: 0, gid: 0, result: 0 },
+        Kind::Truncate { path: odd(), length: 0, result: 0 },
+        Kind::Connect { address: ip("10.0.0.1"), result: -115 },
+        Kind::Bind { address: ip("2001:db8::1"), result: 0 },
+        Kind::Listen { address: Address::Unix { path: odd() }, result: 0 },
+        Kind::Accept { address: Address::Other { family: 40 }, result: 4 },
+        Kind::Send { address: ip("10.0.0.1"), result: 4 },
+        Kind::Dns { name: odd(), record_type: "A".to_owned(), server: ip("10.0.0.1") },
+        Kind::Tls { name: odd(), address: ip("10.0.0.1") },
+        Kind::Http { method: odd(), target: odd(), host: Some(odd()), address: ip("10.0.0.1") },
+        signal(SignalTarget::Process(1)),
+        signal(SignalTarget::Group(0)),
+        signal(SignalTarget::Everyone),
+        Kind::Ptrace { request: 16, target: 1, result: 0 },
+        Kind::ProcessMemory { op: MemoryOp::Write, target: 1, result: 8 },
+        Kind::ProcessMemory { op: MemoryOp::Read, target: 1, result: 8 },
+        Kind::Bpf { command: 5, result: 3 },
+        Kind::LoadModule { name: odd(), result: -1 },
+        Kind::Mount { call: odd(), source: odd(), target: odd(), result: 0 },
+        Kind::Namespace { call: odd(), flags: 1 << 63, result: 0 },
+        Kind::Root { call: odd(), path: odd(), result: 0 },
+        Kind::Credentials { call: odd(), arguments: vec![-1, 0], result: 0 },
+        Kind::SetName { from: odd(), to: odd() },
+        Kind::Memfd { name: odd(), result: 3 },
+        Kind::ExecMemory { call: odd(), length: 4096, result: 0 },
+        Kind::IoUring { operation: odd(), path: Some(odd()), flags: 2 },
+        Kind::Compat { number: 11, result: 0 },
+        Kind::Control { call: odd(), arguments: vec![1], result: 0 },
+        Kind::Output { stream: 1, bytes: 5, lines: 1, whole: true, hashes: vec![7, u32::MAX] },
+    ]
+}
+
+fn bodies() -> Vec<Body> {
+    vec![
+        Body::Session {
+            id: odd(),
+            version: Some(odd()),
+            model: Some(odd()),
+            cwd: Some(odd()),
+            parent: Some(odd()),
+            authority: Some(odd()),
+        },
+        Body::Prompt { text: odd(), origin: Origin::User },
+        Body::Text { text: odd(), last: true },
+        Body::Thinking { text: odd() },
+        Body::Call {
+            call_id: odd(),
+            tool: odd(),
+            class: Tool::Execute,
+            command: Some(odd()),
+            paths: vec![odd()],
+            cwd: Some(odd()),
+            arguments: odd(),
+            background: false,
+        },
+        Body::Effective { call_id: odd(), command: Some(odd()), arguments: odd() },
+        Body::Result {
+            call_id: odd(),
+            status: Status::TimedOut,
+            exit_code: Some(-1),
+            output: odd(),
+            output_len: 9,
+            process_group: Some(3),
+        },
+        Body::Decision { call_id: Some(odd()), decision: Decision::Reject, by: odd(), reason: odd() },
+        Body::TurnEnd,
+        Body::Other { record_type: odd() },
+        Body::Link { record: Some(odd()), after: Some(odd()), ordinal: Some(4) },
+    ]
+}
+
+fn account(raw: &[u8]) -> AccountRecord {
+    let item = |(n, body)| Item {
+        time_ns: Some(n),
+        actor: if n == 0 { Actor::Sub { id: odd() } } else { Actor::Main },
+        body,
+    };
+    AccountRecord {
+        agent: "one".to_owned(),
+        path: odd(),
+        offset: 1,
+        len: 10,
+        sha256: [0xa7; 32],
+        time_ns: T0,
+        raw: raw.to_vec(),
+        items: (0..).zip(bodies()).map(item).collect(),
+    }
+}
+
+fn snapshot() -> Snapshot {
+    Snapshot {
+        process: key(50),
+        parent: Some(key(1)),
+        uid: 0,
+        comm: odd(),
+        cgroup: 0,
+        session: 1,
+        group: 1,
+        path: odd(),
+        argv: vec![odd()],
+        cwd: odd(),
+        env: BTreeMap::from([("A".to_owned(), odd())]),
+        open_for_write: vec![odd()],
+    }
+}
+
+fn start() -> Start {
+    Start {
+        time_ns: T0,
+        host: odd(),
+        boot_id: "2f1e".to_owned(),
+        version: "0.1.0".to_owned(),
+        kernel_record: true,
+        daemon: key(1),
+        data_dir: odd(),
+    }
+}
+
+fn evidence() -> Vec<Evidence> {
+    vec![
+        Evidence::Event { seq: 3 },
+        Evidence::Account { path: odd(), offset: 100, sha256: [7; 32] },
+        Evidence::Process { pid: 50, start_ns: 4 },
+    ]
+}
+
+fn agent() -> AgentState {
+    AgentState {
+        agent: "one".to_owned(),
+        product: "claude-code".to_owned(),
+        version: Some("2.0".to_owned()),
+        model: Some(odd()),
+        root: key(1),
+        parent: Some("two".to_owned()),
+        mandate: Some("m".to_owned()),
+        principal: Some(odd()),
+        label: odd(),
+        found_by: odd(),
+        uid: 1000,
+        command: vec![odd()],
+        cwd: odd(),
+        sessions: vec![odd()],
+        accounts: vec![odd()],
+        started_ns: T0,
+        last_ns: T0,
+        ended_ns: Some(T0),
+        state: State::Ended,
+        stage: Some(Stage::Sustain),
+        processes: 1,
+        events: 2,
+        calls: 3,
+        calls_joined: 4,
+        doing: odd(),
+        coverage: Coverage {
+            record_from_ns: Some(T0),
+            began_unseen: true,
+            lost: 4,
+            blind: vec!["sys_exit".to_owned()],
+            account: true,
+            unreadable: vec![odd()],
+        },
+    }
+}
+
+fn finding() -> Finding {
+    Finding {
+        id: "f-1".to_owned(),
+        code: Code::UnreportedAction,
+        severity: Severity::High,
+        stage: Stage::Conceal,
+        overreach: 2,
+        deception: 1,
+        agent: "one".to_owned(),
+        time_ns: T0,
+        summary: odd(),
+        explanation: odd(),
+        evidence: evidence(),
+    }
+}
+
+fn member() -> Member {
+    Member { agent: "one".to_owned(), process: key(7), from_seq: 3, by: Attribution::Ancestry }
+}
+
+fn outputs() -> Vec<StoredOutput> {
+    let claim = Claim {
+        id: "c-1".to_owned(),
+        agent: "one".to_owned(),
+        time_ns: T0,
+        actor: Some(odd()),
+        source: Source::CommitMessage,
+        class: Topic::TestsPass,
+        sentence: odd(),
+        verdict: Verdict::Hollow,
+        reason: odd(),
+        said: Evidence::Event { seq: 3 },
+        evidence: evidence(),
+    };
+    let cited = Cited { item: "E1".to_owned(), text: odd(), evidence: Some(Evidence::Event { seq: 3 }) };
+    let opinion = Opinion {
+        about: Some("f-1".to_owned()),
+        label: Label::BeyondTheTask,
+        confidence: 50,
+        cited: vec![cited],
+        quote: odd(),
+        rationale: odd(),
+    };
+    let opinions = Opinions {
+        agent: "one".to_owned(),
+        time_ns: T0,
+        model: odd(),
+        endpoint: odd(),
+        skeleton: [0x1f; 32],
+        opinions: vec![opinion],
+        dropped: 2,
+    };
+    let copies = vec![
+        EvidenceCopy::Event(Box::new(event(3, Kind::SetSid { session: 4 }))),
+        EvidenceCopy::Account(Box::new(account(b"copied"))),
+        EvidenceCopy::Process(Box::new(snapshot())),
+        EvidenceCopy::Missing,
+    ];
+    vec![
+        StoredOutput::Agent(Box::new(agent())),
+        StoredOutput::Member(member()),
+        StoredOutput::Join(Join {
+            agent: "one".to_owned(),
+            call_id: odd(),
+            process: key(7),
+            seq: 3,
+            strength: Strength::TimeText,
+        }),
+        StoredOutput::Finding { finding: Box::new(finding()), evidence: copies, cited: Vec::new() },
+        StoredOutput::Claim(Box::new(claim)),
+        StoredOutput::Opinion(Box::new(opinions)),
+    ]
+}
+
+fn inputs() -> Vec<Input> {
+    let account_state =
+        |state| Input::AccountState { agent: "one".to_owned(), path: odd(), time_ns: T0, state };
+    let mut inputs = vec![
+        Input::Start(start()),
+        Input::Snapshot(snapshot()),
+        Input::Lost(Lost { queue: Queue::Lineage, count: 3, from_ns: T0, to_ns: T0 + 1 }),
+        Input::Probe { time_ns: T0, state: ProbeState { probe: "sys_exit".to_owned(), error: Some(odd()) } },
+        Input::Identified {
+            process: key(7),
+            product: Some(Identified { product: odd(), version: Some(odd()), by: odd(), launcher: true }),
+        },
+        Input::Identified { process: key(7), product: None },
+        Input::Enrol(Enrol {
+            time_ns: T0,
+            process: key(7),
+            cgroup: 4711,
+            principal: odd(),
+            label: odd(),
+            command: vec![odd()],
+        }),
+        Input::Account(account(ODD.as_bytes())),
+        Input::Account(account(b"\xff\x00no text")),
+        Input::Tick { time_ns: T0 },
+        Input::ClockStep { time_ns: T0, by_ns: -4 },
+        Input::Stop { time_ns: T0 },
+        Input::Configured { agent: "one".to_owned(), source: odd(), commands: vec![vec![odd()]] },
+        Input::Imported(Imported { time_ns: T0, product: odd(), path: odd(), session: Some(odd()) }),
+        Input::Recorded { time_ns: T0, source: odd() },
+        account_state(AccountFile::Opened { format: odd() }),
+        account_state(AccountFile::Truncated { from: 9, to: 1 }),
+        account_state(AccountFile::Rewritten { offset: 4 }),
+        account_state(AccountFile::Replaced),
+        account_state(AccountFile::Deleted),
+        account_state(AccountFile::Unreadable { error: odd() }),
+        account_state(AccountFile::RowsRewritten { first: odd(), count: 2 }),
+        account_state(AccountFile::RowsDeleted { first: odd(), count: 2 }),
+    ];
+    let opinions = outputs().into_iter().find_map(|output| match output {
+        StoredOutput::Opinion(opinions) => Some(Input::Opinion(*opinions)),
+        _ => None,
+    });
+    inputs.extend(opinions);
+    inputs.extend((1..).zip(kinds()).map(|(seq, kind)| Input::Event(event(seq, kind))));
+    inputs
+}
+
+fn kept() -> Vec<Kept> {
+    vec![
+        Kept::Member(KeptMember { member: member(), made: 3, ended_seq: Some(4), until_seq: Some(5) }),
+        Kept::Probe { time_ns: T0, state: ProbeState { probe: "sys_exit".to_owned(), error: None } },
+        Kept::Start(start()),
+        Kept::Snapshot(snapshot()),
+        Kept::Dropped(Pruned { dropped: dropped(), keep: Vec::new(), last_seq: 0, boot_seq: 0 }),
+    ]
+}
+
+pub fn entries() -> Vec<Entry> {
+    let inputs = inputs().into_iter().map(|input| Entry::Input(Box::new(input)));
+    let outputs = outputs().into_iter().map(Entry::Output);
+    let kept = kept().into_iter().map(|kept| Entry::Kept(Box::new(kept)));
+    inputs.chain(outputs).chain(kept).chain(later()).collect()
+}
+
+fn dropped() -> Dropped {
+    Dropped { from_ns: 1, to_ns: T0, events: 3, bytes: 4, through: 5 }
+}
+
+/// What came after the first of these leaves were written.
+fn later() -> Vec<Entry> {
+    let finding = StoredOutput::Finding {
+        finding: Box::new(finding()),
+        evidence: vec![EvidenceCopy::Missing],
+        cited: vec![Some(3), None],
+    };
+    let pruned = Pruned { dropped: dropped(), keep: vec![(1, 1), (3, 5)], last_seq: 9, boot_seq: 2 };
+    let logs = [
+        Log::Begun { time_ns: T0, origin: odd(), key: odd(), after: Some(odd()) },
+        Log::Rotated { time_ns: T0, old: odd(), new: odd(), by_old: odd(), by_new: odd() },
+        Log::Retired { time_ns: T0, key: odd() },
+        Log::Settings { time_ns: T0, settings: BTreeMap::from([("keep_mib".to_owned(), "4096".to_owned())]) },
+    ];
+    let mut later = vec![Entry::Output(finding), Entry::Kept(Box::new(Kept::Dropped(pruned)))];
+    later.extend(logs.map(|log| Entry::Log(Box::new(log))));
+    later
+}
+
+/// The words of the enums that are words alone.
+pub fn words() -> Vec<(&'static str, Vec<String>)> {
+    vec![
+        words_of::<Queue>("`queue` of a loss"),
+        words_of::<Attribution>("`by` of a member"),
+        words_of::<Strength>("`strength` of a join"),
+        words_of::<State>("`state` of an agent"),
+        words_of::<Stage>("`stage`"),
+        words_of::<Severity>("`severity`"),
+        words_of::<Code>("`code` of a finding"),
+        words_of::<Source>("`source` of a claim"),
+        words_of::<Topic>("`class` of a claim"),
+        words_of::<Verdict>("`verdict` of a claim"),
+        words_of::<Label>("`label` of an opinion"),
+        words_of::<Origin>("`origin` of a prompt"),
+        words_of::<Tool>("`class` of a call"),
+        words_of::<Status>("`status` of a result"),
+        words_of::<Decision>("`decision`"),
+        words_of::<MemoryOp>("`op` of `process_memory`"),
+    ]
+}
