@@ -10,8 +10,11 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::cosignature;
+use crate::note::{Key, KeyKind, Note, Signer, Verifier};
 use crate::segment::{self, HEADER_BYTES};
-use crate::{Error, Ledger, Options, Reader, SegmentInfo, scan};
+use crate::witness::{self, Outcome, Request, Seen};
+use crate::{Checkpoint, Error, Head, Ledger, Options, Reader, SegmentInfo, scan};
 
 /// One segment. What is read of it, written again, gives the same bytes up to the first damage.
 pub fn ledger_segment(bytes: &[u8]) {
@@ -96,6 +99,76 @@ pub fn ledger_folder(bytes: &[u8]) {
     }
 }
 
+/// A signed note from anywhere, and what stands in one. What is read, written again, is the same bytes; what is a text can
+/// be signed, and the signature counts for this text and no other.
+pub fn signed_note(bytes: &[u8]) {
+    let log = Key::new("fuzz.example/log", KeyKind::Log, &[1; 32]).unwrap();
+    let witness = Key::new("fuzz.example/witness", KeyKind::Witness, &[2; 32]).unwrap();
+    if let Ok(note) = Note::parse(bytes) {
+        assert_eq!(note.to_bytes(), bytes, "one note has two forms");
+        // Chance does not sign.
+        assert!(note.verify([log.verifier(), witness.verifier()]).is_err());
+        assert!(cosignature::cosigned(&note, [log.verifier(), witness.verifier()]).is_empty());
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(checkpoint) = Checkpoint::parse(text) {
+        assert_eq!(checkpoint.text(), text, "one checkpoint has two forms");
+    }
+    if let Ok(key) = text.parse::<Verifier>() {
+        assert_eq!(key.to_string(), text.trim());
+    }
+    assert!(Key::from_secret(text).is_err(), "chance makes a key whose hash fits");
+    let Ok(mut note) = Note::new(text.to_owned()) else { return };
+    note.sign(&log).unwrap();
+    note.signatures.push(cosignature::cosign(text, 7, &witness).unwrap());
+    let again = Note::parse(&note.to_bytes()).unwrap();
+    assert_eq!(again, note);
+    assert_eq!(again.verify([log.verifier()]).unwrap(), log.verifier());
+    assert_eq!(cosignature::cosigned(&again, [witness.verifier()]), [(witness.verifier(), 7)]);
+    let other = Note { text: format!("{text}\n"), ..again };
+    assert!(other.verify([log.verifier()]).is_err());
+    assert!(cosignature::cosigned(&other, [witness.verifier()]).is_empty());
+}
+
+/// What a witness is asked, what it remembers, and what it answers: each has one form, chance is never accepted, and who
+/// asked makes something of any answer.
+pub fn witness_request(bytes: &[u8]) {
+    let key = Key::new("fuzz.example/log", KeyKind::Log, &[1; 32]).unwrap();
+    let witness = Key::new("fuzz.example/witness", KeyKind::Witness, &[2; 32]).unwrap();
+    let known = Checkpoint::new(key.verifier().name(), Head { size: 7, root: [7; 32] });
+    let known = Seen::after(None, known.head, known.sign([&key as &dyn Signer]).unwrap(), 1);
+    if let Ok(request) = Request::parse(bytes) {
+        assert_eq!(request.to_bytes(), bytes, "one request has two forms");
+        let log = witness::Log { origin: request.origin().to_owned(), keys: vec![key.verifier().clone()] };
+        for seen in [None, Some(&known)] {
+            let verdict = witness::decide(&log, seen, &request);
+            assert!(verdict.sign.is_none(), "chance speaks for the log");
+            assert!((400..500).contains(&verdict.answer.unwrap_err().status()));
+        }
+        // The same numbers and proof, and this time signed.
+        if let Ok(checkpoint) = Checkpoint::parse(&request.note.text) {
+            let checkpoint = Checkpoint { origin: key.verifier().name().to_owned(), ..checkpoint };
+            let note = checkpoint.sign([&key as &dyn Signer]).unwrap();
+            let signed = Request { note, ..request.clone() };
+            let log = witness::Log { origin: checkpoint.origin.clone(), keys: log.keys };
+            let verdict = witness::decide(&log, Some(&known), &signed);
+            if verdict.answer.is_ok() {
+                assert!(verdict.sign.is_none(), "what contradicts is cosigned");
+                assert!(checkpoint.head.size > 7 || checkpoint.head == known.head);
+            }
+        }
+    }
+    if let Ok(seen) = Seen::parse(bytes) {
+        assert_eq!(seen.to_bytes(), bytes, "one memory has two forms");
+    }
+    let asked = Request { old: 3, proof: Vec::new(), note: known.note };
+    for status in [200, 400, 409, 422] {
+        let outcome =
+            witness::outcome(status, Some(witness::SIZE_TYPE), bytes, &asked, 7, witness.verifier());
+        assert!(!matches!(outcome, Outcome::Cosigned { .. }), "chance cosigns");
+    }
+}
+
 fn clear(error: &Error) {
     assert!(error.to_string().contains('`'), "an error that names no file: {error}");
 }
@@ -147,6 +220,43 @@ mod tests {
                 bytes
             },
         )
+    }
+
+    /// Text like a checkpoint's, with lines like signatures behind it.
+    fn note() -> impl Strategy<Value = Vec<u8>> {
+        let root = "[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=";
+        let line = "\u{2014} [a-z+. ]{1,5} [A-Za-z0-9+/]{8,16}=?=?";
+        let lines = prop::collection::vec(prop_oneof![4 => line, 1 => "\\PC{0,20}"], 0..3);
+        ("[a-z/ ]{0,4}", "0|[0-9]{1,20}", root, "(\n[a-z]{0,3}){0,2}", "\n{0,3}", lines).prop_map(
+            |(origin, size, root, more, gap, lines)| {
+                let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+                format!("{origin}\n{size}\n{root}{more}{gap}{lines}").into_bytes()
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn any_witness_request(bytes in note(), old in "0|[0-9]{1,21}", proof in 0usize..66, noise: Vec<u8>) {
+            let hash = "PlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\n".repeat(proof % 66);
+            let note = "fuzz.example/log\n9\nPlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\n\n\u{2014} a AAAAAAA=\n";
+            for note in [bytes.as_slice(), note.as_bytes()] {
+                witness_request(&[format!("old {old}\n{hash}\n").as_bytes(), note].concat());
+                let head = format!("muster-witness/1\ntime {old}\ngrown 7\nrecent {old} {hash}\n");
+                witness_request(&[head.as_bytes(), note].concat());
+            }
+            witness_request(&bytes);
+            witness_request(&noise);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_note(bytes in note(), noise: Vec<u8>, text: String) {
+            signed_note(&bytes);
+            signed_note(&noise);
+            signed_note(format!("{text}\n").as_bytes());
+        }
     }
 
     proptest! {

@@ -14,6 +14,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod head;
+pub mod key_file;
 pub mod note;
 mod reader;
 mod seal;
@@ -21,6 +22,7 @@ mod segment;
 mod tile;
 pub mod tree;
 mod verify;
+pub mod witness;
 mod writer;
 
 pub use checkpoint::Checkpoint;

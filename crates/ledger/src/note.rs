@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 pub const NOTE_MAX: usize = 1 << 20;
 /// Signatures of one note: what is beyond makes the note malformed.
 pub const SIGNATURES_MAX: usize = 100;
+/// Longest name of a key that Muster uses, in bytes: as long as the name of a file.
+const NAME_MAX: usize = 255;
 /// Algorithm byte of a plain Ed25519 key.
 const ED25519: u8 = 0x01;
 /// Algorithm byte of a witness's timestamped Ed25519 cosignatures (C2SP tlog-cosignature).
@@ -63,7 +65,8 @@ pub struct Verifier {
 
 impl Verifier {
     pub fn new(name: &str, kind: KeyKind, key: VerifyingKey) -> Result<Verifier, NoteError> {
-        if !is_name(name) {
+        // Narrower than the specification: it is shown, and made into the names of files.
+        if !is_name(name) || name.len() > NAME_MAX || name.chars().any(char::is_control) {
             return Err(NoteError::Name(name.to_owned()));
         }
         Ok(Verifier { name: name.to_owned(), kind, key })
@@ -119,9 +122,7 @@ impl FromStr for Verifier {
 }
 
 fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= 255
-        && !name.chars().any(|c| c.is_whitespace() || c.is_control() || c == '+')
+    !name.is_empty() && !name.chars().any(|c| c.is_whitespace() || c == '+')
 }
 
 fn key_id(name: &str, kind: u8, key: &[u8]) -> [u8; 4] {
@@ -129,8 +130,11 @@ fn key_id(name: &str, kind: u8, key: &[u8]) -> [u8; 4] {
     hash.first_chunk().copied().unwrap_or_default()
 }
 
+/// Kind and key: what may be a secret.
+type KeyBytes = Zeroizing<Vec<u8>>;
+
 /// Name, hash and key of `NAME+HASH+BASE64`.
-fn key_parts(text: &str) -> Option<(&str, [u8; 4], Zeroizing<Vec<u8>>)> {
+fn key_parts(text: &str) -> Option<(&str, [u8; 4], KeyBytes)> {
     let (name, rest) = text.split_once('+')?;
     let (hash, key) = rest.split_once('+')?;
     let canonical = hash.len() == 8 && hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
