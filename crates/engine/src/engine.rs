@@ -6,6 +6,7 @@ use muster_event::{Nanos, ProbeState, ProcessKey};
 use sha2::{Digest, Sha256};
 
 use crate::agent::Agent;
+use crate::gap::Gaps;
 use crate::process::Processes;
 use crate::products::Products;
 use crate::{AgentId, Evidence, Finding, Input, Output, Start, State};
@@ -47,6 +48,7 @@ pub struct Engine {
     pub(crate) harnesses: Vec<ProcessKey>,
     /// The record is one that others kept: where it is from.
     pub(crate) recorded: Option<String>,
+    pub(crate) gaps: Gaps,
     pub(crate) out: Vec<Output>,
 }
 
@@ -68,6 +70,7 @@ impl Engine {
             account_paths: HashMap::new(),
             harnesses: Vec::new(),
             recorded: None,
+            gaps: Gaps::default(),
             out: Vec::new(),
         }
     }
@@ -79,7 +82,7 @@ impl Engine {
             Input::Snapshot(snapshot) => self.on_snapshot(snapshot),
             Input::Event(event) => self.on_event(event),
             Input::Lost(lost) => self.on_lost(&lost),
-            Input::Probe { time_ns, state } => self.on_probe(time_ns, state),
+            Input::Probe { time_ns, state, seen_ns } => self.on_probe(time_ns, state, seen_ns),
             Input::Identified { process, product } => self.on_identified(process, product),
             Input::Enrol(enrol) => self.on_enrol(enrol),
             Input::Account(record) => self.on_account(record),
@@ -98,13 +101,18 @@ impl Engine {
                 self.recorded = Some(source);
             }
             Input::Opinion(opinions) => self.on_opinions(opinions),
-            Input::Tick { time_ns } => self.on_tick(time_ns),
-            Input::ClockStep { time_ns, by_ns: _ } => {
+            Input::Tick { time_ns, boot_ns, asleep_ns } => {
+                self.gap_between_ticks(time_ns, boot_ns, asleep_ns);
+                self.on_tick(time_ns);
+            }
+            Input::ClockStep { time_ns, by_ns } => {
+                self.gap_of_clock_step(time_ns, by_ns);
                 self.time_ns = time_ns;
                 self.ticked_ns = time_ns;
                 self.settle_ns = time_ns.saturating_add(SETTLE_NS);
             }
             Input::Stop { time_ns } => {
+                self.tell_losses();
                 self.on_tick(time_ns);
                 self.publish(true);
             }
@@ -143,10 +151,13 @@ impl Engine {
         self.time_ns = start.time_ns;
         self.recorded = None;
         self.record_from_ns = start.kernel_record.then_some(start.time_ns);
+        let started = start.clone();
         self.start = Some(start);
+        self.gap_before_start(&started);
     }
 
     fn on_lost(&mut self, lost: &muster_event::Lost) {
+        self.gap_of_loss(lost);
         for agent in self.agents.values_mut() {
             if agent.state.state == State::Running || agent.state.last_ns >= lost.from_ns {
                 // The kernel's counters are read after a fork bomb too: they may be anything.
@@ -156,8 +167,11 @@ impl Engine {
         }
     }
 
-    fn on_probe(&mut self, time_ns: Nanos, state: ProbeState) {
+    fn on_probe(&mut self, time_ns: Nanos, state: ProbeState, seen_ns: Option<Nanos>) {
         self.time_ns = self.time_ns.max(time_ns);
+        if self.recorded.is_none() && self.start.as_ref().is_none_or(|start| start.kernel_record) {
+            self.gap_of_probe(time_ns, &state, seen_ns);
+        }
         match &state.error {
             Some(error) => self.blind.insert(state.probe.clone(), error.clone()),
             None => self.blind.remove(&state.probe),
@@ -219,6 +233,7 @@ impl Engine {
             .collect();
         for id in old {
             self.publish_now(&id);
+            self.forget_gaps_of(&id);
             self.agents.remove(&id);
             self.cgroups.retain(|_, of| *of != id);
             self.sessions.retain(|_, of| *of != id);
@@ -231,7 +246,10 @@ impl Engine {
     /// Sends the rows that changed.
     pub(crate) fn publish(&mut self, all: bool) {
         for agent in self.agents.values_mut() {
-            if agent.dirty && (all || self.time_ns.saturating_sub(agent.published_ns) >= PUBLISH_NS) {
+            // Later than now: the clock was set back.
+            let due = self.time_ns.saturating_sub(agent.published_ns) >= PUBLISH_NS
+                || agent.published_ns > self.time_ns;
+            if agent.dirty && (all || due) {
                 agent.dirty = false;
                 agent.published_ns = self.time_ns;
                 self.out.push(Output::Agent(Box::new(agent.state.clone())));

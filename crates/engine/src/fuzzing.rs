@@ -215,6 +215,8 @@ impl Choices<'_> {
                 kernel_record: self.flag(),
                 daemon: self.key(),
                 data_dir: "/var/lib/muster".to_owned(),
+                boot_ns: 0,
+                before: None,
             }),
             1 => Input::Snapshot(Snapshot {
                 process: self.key(),
@@ -239,6 +241,7 @@ impl Choices<'_> {
             3 => Input::Probe {
                 time_ns: self.time(),
                 state: ProbeState { probe: self.text(), error: self.option(Self::text) },
+                seen_ns: None,
             },
             4 | 5 => Input::Identified {
                 process: self.key(),
@@ -282,7 +285,7 @@ impl Choices<'_> {
                     _ => AccountFile::Unreadable { error: self.text() },
                 },
             },
-            11 | 12 => Input::Tick { time_ns: self.time() },
+            11 | 12 => Input::Tick { time_ns: self.time(), boot_ns: 0, asleep_ns: 0 },
             13 => Input::ClockStep { time_ns: self.time(), by_ns: self.number() as i64 },
             14 if self.byte() == 0 => Input::Stop { time_ns: self.time() },
             14 => Input::Configured { agent: self.agent(), source: self.path(), commands: vec![self.argv()] },

@@ -91,7 +91,11 @@ impl Engine {
                 lag == Lag::After && open_turn(agent.turn_end_ns, agent.account_read_ns, action) && !ended;
             if (over && !waiting) || alive_long || ended {
                 if let Some(action) = agent.actions.get(&index) {
-                    findings.extend(denied_action(id, agent, action).or_else(|| judge(id, agent, action)));
+                    let unseen = || cannot_be_told(agent, action, now);
+                    findings.extend(
+                        denied_action(id, agent, action)
+                            .or_else(|| if unseen() { None } else { judge(id, agent, action) }),
+                    );
                 }
                 if let Some(action) = agent.actions.get_mut(&index) {
                     action.decided = true;
@@ -140,7 +144,9 @@ impl Engine {
             // A command line of which only the beginning is known may be this one.
             let may_be_cut =
                 || agent.actions.values().any(|a| a.cut && a.call.is_none() && in_time(call, a.time_ns));
-            if agent_whole && seen && claims_act && checkable && !may_be_cut() {
+            let until = result.time_ns.max(read);
+            let comparable = agent.state.coverage.comparable(call.time_ns, until);
+            if agent_whole && seen && claims_act && checkable && comparable && !may_be_cut() {
                 findings.push(phantom(id, call));
             }
         }
@@ -398,6 +404,21 @@ fn is_temporary_of(seen: &str, told: &str) -> bool {
 
 /// An action that no call explains. What a model asks for comes through a shell or with a call's id: then that it is
 /// missing from the account is the finding. What the harness executed by itself counts by what it changed or reached.
+/// The account could not be read then; or the clock was set, and but for the time there is a call for it.
+fn cannot_be_told(agent: &Agent, action: &Action, now: Nanos) -> bool {
+    let coverage = &agent.state.coverage;
+    let until = action.ended_ns.unwrap_or(now);
+    if coverage.comparable(action.time_ns, until) {
+        return false;
+    }
+    coverage.account_unreadable(action.time_ns, until)
+        || agent.calls.values().any(|call| {
+            call.joined.is_none()
+                && !call.denied
+                && call.texts().any(|text| !text.is_empty() && action.texts.iter().any(|t| t == text))
+        })
+}
+
 fn judge(id: &str, agent: &Agent, action: &Action) -> Option<Finding> {
     if action.cut {
         return None;

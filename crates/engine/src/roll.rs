@@ -452,6 +452,8 @@ impl Engine {
                 ..Coverage::default()
             },
         };
+        let mut state = state;
+        self.gaps_of_new(began_unseen, new.root.start_ns, &mut state.coverage);
         let home = process.env.get("HOME").cloned();
         let mut agent = Agent::new(state);
         agent.home = home;

@@ -53,6 +53,7 @@ impl Engine {
         agent.state.coverage.account = true;
         agent.name_account(&record.path);
         agent.dirty = true;
+        self.gap_of_account(&record.agent, &record.path, record.time_ns, None);
         let mut called = false;
         for item in record.items {
             called |= matches!(item.body, Body::Call { .. } | Body::Effective { .. } | Body::Result { .. });
@@ -233,13 +234,18 @@ impl Engine {
             AccountFile::Opened { format: _ } => {
                 agent.name_account(path);
                 agent.dirty = true;
+                self.gap_of_account(id, path, time_ns, None);
                 return;
             }
             AccountFile::Unreadable { error } => {
                 if agent.state.coverage.unreadable.len() < NAMED_MAX {
-                    agent.state.coverage.unreadable.push(format!("{path}: {error}"));
+                    let named = format!("{path}: {error}");
+                    if !agent.state.coverage.unreadable.contains(&named) {
+                        agent.state.coverage.unreadable.push(named);
+                    }
                 }
                 agent.dirty = true;
+                self.gap_of_account(id, path, time_ns, Some(&error));
                 return;
             }
             AccountFile::Truncated { from, to } => format!("was cut from {from} to {to} bytes"),

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use muster_engine::{
-    AccountRecord, AgentState, Claim, Evidence, Finding, Input, Join, Member, Opinions, Start,
+    AccountRecord, AgentState, Claim, Evidence, Finding, Gap, Input, Join, Member, Opinions, Start,
 };
 use muster_event::{Attribution, Nanos, ProbeState, ProcessKey, Snapshot};
 use muster_ledger::{Reader, SegmentInfo};
@@ -43,6 +43,8 @@ pub(crate) struct Index {
     pub next: u64,
     pub last_seq: u64,
     pub last_ns: Nanos,
+    /// Both clocks at the last tick; 0: not known.
+    pub last_tick: (Nanos, Nanos),
     /// First sequence number of this boot.
     boot_seq: u64,
     /// The ledger is read, not written.
@@ -132,6 +134,7 @@ impl Index {
             next: 0,
             last_seq: 0,
             last_ns: 0,
+            last_tick: (0, 0),
             boot_seq: 0,
             catching_up: false,
             segments: BTreeMap::new(),
@@ -153,6 +156,7 @@ impl Index {
         self.last_seq = meta(&self.conn, "last_seq")?;
         self.last_ns = meta(&self.conn, "last_ns")?;
         self.boot_seq = meta(&self.conn, "boot_seq")?;
+        self.last_tick = (meta(&self.conn, "tick_ns")?, meta(&self.conn, "tick_boot_ns")?);
         self.segments = segments(&self.conn)?;
         self.segment = self.segments.last_key_value().map_or(0, |(first, _)| *first);
         self.segment_dirty = false;
@@ -205,6 +209,8 @@ impl Index {
             ("last_seq", self.last_seq),
             ("last_ns", self.last_ns),
             ("boot_seq", self.boot_seq),
+            ("tick_ns", self.last_tick.0),
+            ("tick_boot_ns", self.last_tick.1),
         ] {
             self.conn
                 .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?
@@ -325,7 +331,7 @@ impl Index {
 
     /// An input that is no event.
     pub fn input(&mut self, at: u64, input: &Input) -> Result<()> {
-        if let Some(time_ns) = entry::input_time(input) {
+        if let Some(time_ns) = input.time_ns() {
             self.saw_time(time_ns);
         }
         match input {
@@ -336,7 +342,8 @@ impl Index {
                     .prepare_cached("INSERT OR REPLACE INTO losses (at, json) VALUES (?1, ?2)")?
                     .execute(params![int(at), serde_json::to_string(lost)?])?;
             }
-            Input::Probe { time_ns, state } => self.probe(at, *time_ns, state)?,
+            Input::Probe { time_ns, state, seen_ns: _ } => self.probe(at, *time_ns, state)?,
+            Input::Tick { time_ns, boot_ns, asleep_ns: _ } => self.last_tick = (*time_ns, *boot_ns),
             Input::Account(record) => self.account(at, record)?,
             Input::Stop { time_ns } => {
                 self.conn
@@ -349,7 +356,6 @@ impl Index {
             | Input::Identified { .. }
             | Input::Enrol(_)
             | Input::AccountState { .. }
-            | Input::Tick { .. }
             | Input::ClockStep { .. }
             | Input::Configured { .. }
             | Input::Imported(_)
@@ -373,11 +379,48 @@ impl Index {
             self.ended.clear();
             self.boot_seq = self.last_seq + 1;
         }
+        self.end_gaps(start)?;
+        self.last_tick = (start.time_ns, start.boot_ns);
         self.conn.execute("DELETE FROM probes", [])?;
         self.conn.execute(
             "INSERT OR REPLACE INTO starts (at, json, boot_id, stopped_ns) VALUES (?1, ?2, ?3, NULL)",
             params![int(at), serde_json::to_string(start)?, start.boot_id],
         )?;
+        Ok(())
+    }
+
+    /// What the daemon before could not see, it could not see until it ended.
+    fn end_gaps(&mut self, start: &Start) -> Result<()> {
+        let open: Vec<String> = {
+            let mut statement = self.conn.prepare("SELECT json FROM gaps WHERE to_ns IS NULL ORDER BY id")?;
+            statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?
+        };
+        for json in open {
+            let mut gap: Gap = serde_json::from_str(&json)?;
+            let end = start.before.as_ref().map_or(start.time_ns, |before| before.time_ns);
+            gap.to_ns = Some(end.max(gap.from_ns));
+            gap.detail.push_str("; so it was when the daemon ended");
+            self.conn.execute(
+                "UPDATE gaps SET to_ns = ?2, json = ?3 WHERE id = ?1",
+                params![gap.id, gap.to_ns.map(int), serde_json::to_string(&gap)?],
+            )?;
+        }
+        Ok(())
+    }
+
+    fn gap(&mut self, at: u64, gap: &Gap) -> Result<()> {
+        self.conn
+            .prepare_cached(
+                "INSERT OR REPLACE INTO gaps (id, at, agent, from_ns, to_ns, json) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                gap.id,
+                int(at),
+                gap.agent,
+                int(gap.from_ns),
+                gap.to_ns.map(int),
+                serde_json::to_string(gap)?,
+            ])?;
         Ok(())
     }
 
@@ -435,6 +478,7 @@ impl Index {
             StoredOutput::Finding { finding, evidence } => self.finding(at, finding, evidence),
             StoredOutput::Claim(claim) => self.claim(at, claim),
             StoredOutput::Opinion(opinions) => self.opinions(at, opinions),
+            StoredOutput::Gap(gap) => self.gap(at, gap),
         }
     }
 

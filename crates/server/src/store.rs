@@ -5,10 +5,10 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use muster_engine::{AgentId, AgentState, Finding, Input, Join, Member, Output, Start};
+use muster_engine::{AgentId, AgentState, Before, Finding, Input, Join, Member, Output, Start};
 use muster_event::{Kind, Nanos, ProbeState, ProcessKey};
 use muster_ledger::{Ledger, Options, Reader};
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use crate::StoreError;
 use crate::entry::{self, Dropped, EntryRef, Kept, KeptMember, StoredOutput};
@@ -23,6 +23,9 @@ const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 /// A row of the roll of which only the counters changed enters the ledger this often (the index has it at once):
 /// otherwise a busy agent's row would be most of the ledger.
 const COUNTERS_NS: Nanos = 10_000_000_000;
+
+/// Gaps that outlive the segment that told of them, the newest: with one in ten minutes, a month.
+const GAPS_KEPT: i64 = 4096;
 
 /// What is kept of the record. Findings, what they rest on, and their agents are kept whatever it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +117,29 @@ impl Store {
         self.index.last_seq
     }
 
+    /// The last sign of life of the daemon that wrote here before; `None`: there was none.
+    pub fn before(&self) -> Result<Option<Before>> {
+        let row: Option<(String, Option<i64>)> = self
+            .index
+            .conn
+            .query_row("SELECT boot_id, stopped_ns FROM starts ORDER BY at DESC LIMIT 1", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        let (tick_ns, tick_boot_ns) = self.index.last_tick;
+        Ok(row.map(|(boot_id, stopped)| {
+            let stopped = stopped.map(uint);
+            // It stops within a tick of the last one.
+            let time_ns = stopped.unwrap_or(if tick_ns == 0 { self.index.last_ns } else { tick_ns });
+            let boot_ns = if tick_boot_ns == 0 {
+                0
+            } else {
+                tick_boot_ns.saturating_add(time_ns.saturating_sub(tick_ns))
+            };
+            Before { time_ns, boot_ns, boot_id, stopped: stopped.is_some() }
+        }))
+    }
+
     /// Bytes of the ledger.
     pub fn bytes(&self) -> u64 {
         self.ledger.bytes()
@@ -135,7 +161,7 @@ impl Store {
             other => index.input(at, other),
         })?;
         match input {
-            Input::Tick { time_ns } => self.write_pending(*time_ns, false),
+            Input::Tick { time_ns, .. } => self.write_pending(*time_ns, false),
             Input::Stop { time_ns } => self.write_pending(*time_ns, true),
             _ => Ok(()),
         }
@@ -149,6 +175,7 @@ impl Store {
             Output::Join(join) => self.put(&StoredOutput::Join(Join::clone(join))),
             Output::Claim(claim) => self.put(&StoredOutput::Claim(claim.clone())),
             Output::Opinion(opinions) => self.put(&StoredOutput::Opinion(opinions.clone())),
+            Output::Gap(gap) => self.put(&StoredOutput::Gap(gap.clone())),
             Output::Finding(finding) => {
                 // What it points to may still be held back. Where that fails, the finding goes on without the copy.
                 let _ = self.ledger.commit(false);
@@ -358,6 +385,14 @@ impl Store {
             let json: String = row.get(0)?;
             keep.outputs.push(StoredOutput::Opinion(serde_json::from_str(&json)?));
         }
+        // What could not be seen stays known, of whatever time.
+        let mut gaps =
+            conn.prepare("SELECT json FROM gaps WHERE at <= ?1 ORDER BY from_ns DESC, id LIMIT ?2")?;
+        let mut rows = gaps.query(params![cut, GAPS_KEPT])?;
+        while let Some(row) = rows.next()? {
+            let json: String = row.get(0)?;
+            keep.outputs.push(StoredOutput::Gap(serde_json::from_str(&json)?));
+        }
         // Processes that may still act, or whose acts stay.
         let mut members = conn.prepare(
             "SELECT pid, start_ns, agent, from_seq, by, made, ended_seq, until_seq FROM members
@@ -432,6 +467,7 @@ impl Store {
             "opinions",
             "accounts",
             "losses",
+            "gaps",
             "probes",
             "starts",
             "snapshots",

@@ -108,6 +108,8 @@ fn start(boot: &str) -> Input {
         kernel_record: true,
         daemon: key(1),
         data_dir: "/var/lib/muster".to_owned(),
+        boot_ns: 0,
+        before: None,
     })
 }
 
@@ -150,7 +152,7 @@ fn story(store: &mut Store) {
     store.append(&start("boot")).unwrap();
     store.append(&Input::Snapshot(snapshot(50))).unwrap();
     let probe = ProbeState { probe: "exec".to_owned(), error: Some("no BTF".to_owned()) };
-    store.append(&Input::Probe { time_ns: T0, state: probe }).unwrap();
+    store.append(&Input::Probe { time_ns: T0, state: probe, seen_ns: None }).unwrap();
     let fork = Kind::Fork { child: key(20) };
     store.append(&Input::Event(event(1, 10, fork))).unwrap();
     store.append(&Input::Event(event(2, 10, open_kind("/a")))).unwrap();
@@ -412,7 +414,7 @@ fn counters_are_seen_at_once_and_survive_the_index() {
     assert_eq!(store.bytes(), bytes, "counting is no news for the ledger");
     store.commit(false).unwrap();
     assert_eq!(StoreReader::open(dir.path()).unwrap().agent("one").unwrap().unwrap().events, 100);
-    store.append(&Input::Tick { time_ns: T0 + 11 * SECOND }).unwrap();
+    store.append(&Input::Tick { time_ns: T0 + 11 * SECOND, boot_ns: 0, asleep_ns: 0 }).unwrap();
     assert!(store.bytes() > bytes + 100, "but after a while it is");
     drop(store);
     remove_index(dir.path());

@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod events;
 pub mod explain;
 pub mod findings;
+pub mod gaps;
 pub mod hook;
 pub mod import;
 pub mod products;

@@ -186,6 +186,8 @@ fn start() -> Start {
         kernel_record: true,
         daemon: key(1),
         data_dir: odd(),
+        boot_ns: 0,
+        before: None,
     }
 }
 
@@ -316,7 +318,11 @@ fn inputs() -> Vec<Input> {
         Input::Start(start()),
         Input::Snapshot(snapshot()),
         Input::Lost(Lost { queue: Queue::Lineage, count: 3, from_ns: T0, to_ns: T0 + 1 }),
-        Input::Probe { time_ns: T0, state: ProbeState { probe: "sys_exit".to_owned(), error: Some(odd()) } },
+        Input::Probe {
+            time_ns: T0,
+            state: ProbeState { probe: "sys_exit".to_owned(), error: Some(odd()) },
+            seen_ns: None,
+        },
         Input::Identified {
             process: key(7),
             product: Some(Identified { product: odd(), version: Some(odd()), by: odd(), launcher: true }),
@@ -332,7 +338,7 @@ fn inputs() -> Vec<Input> {
         }),
         Input::Account(account(ODD.as_bytes())),
         Input::Account(account(b"\xff\x00no text")),
-        Input::Tick { time_ns: T0 },
+        Input::Tick { time_ns: T0, boot_ns: 0, asleep_ns: 0 },
         Input::ClockStep { time_ns: T0, by_ns: -4 },
         Input::Stop { time_ns: T0 },
         Input::Configured { agent: "one".to_owned(), source: odd(), commands: vec![vec![odd()]] },
@@ -359,7 +365,11 @@ fn inputs() -> Vec<Input> {
 fn kept() -> Vec<Kept> {
     vec![
         Kept::Member(KeptMember { member: member(), made: 3, ended_seq: Some(4), until_seq: Some(5) }),
-        Kept::Probe { time_ns: T0, state: ProbeState { probe: "sys_exit".to_owned(), error: None } },
+        Kept::Probe {
+            time_ns: T0,
+            state: ProbeState { probe: "sys_exit".to_owned(), error: None },
+            seen_ns: None,
+        },
         Kept::Start(start()),
         Kept::Snapshot(snapshot()),
         Kept::Dropped(Dropped { from_ns: 1, to_ns: T0, events: 3, bytes: 4, through: 5 }),
