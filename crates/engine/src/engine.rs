@@ -9,6 +9,7 @@ use crate::agent::Agent;
 use crate::gap::Gaps;
 use crate::process::Processes;
 use crate::products::Products;
+use crate::timeline::Timeline;
 use crate::{AgentId, Evidence, Finding, Input, Output, Start, State};
 
 /// How long an agent that ended is still compared with what comes late of its account, and how many such there may be: then
@@ -49,6 +50,7 @@ pub struct Engine {
     /// The record is one that others kept: where it is from.
     pub(crate) recorded: Option<String>,
     pub(crate) gaps: Gaps,
+    pub(crate) timeline: Timeline,
     pub(crate) out: Vec<Output>,
 }
 
@@ -71,18 +73,21 @@ impl Engine {
             harnesses: Vec::new(),
             recorded: None,
             gaps: Gaps::default(),
+            timeline: Timeline::default(),
             out: Vec::new(),
         }
     }
 
     /// Takes one input. Outputs come in the order in which they are to be carried out.
     pub fn step(&mut self, input: Input) -> Vec<Output> {
-        match input {
+        // Gaps are told in wall-clock time; all else goes by the engine's own.
+        self.gaps_of(&input);
+        match self.timeline.inward(input) {
             Input::Start(start) => self.on_start(start),
             Input::Snapshot(snapshot) => self.on_snapshot(snapshot),
             Input::Event(event) => self.on_event(event),
             Input::Lost(lost) => self.on_lost(&lost),
-            Input::Probe { time_ns, state, seen_ns } => self.on_probe(time_ns, state, seen_ns),
+            Input::Probe { time_ns, state, seen_ns: _ } => self.on_probe(time_ns, state),
             Input::Identified { process, product } => self.on_identified(process, product),
             Input::Enrol(enrol) => self.on_enrol(enrol),
             Input::Account(record) => self.on_account(record),
@@ -101,25 +106,23 @@ impl Engine {
                 self.recorded = Some(source);
             }
             Input::Opinion(opinions) => self.on_opinions(opinions),
-            Input::Tick { time_ns, boot_ns, asleep_ns } => {
-                self.gap_between_ticks(time_ns, boot_ns, asleep_ns);
-                self.on_tick(time_ns);
-            }
+            Input::Tick { time_ns, .. } => self.on_tick(time_ns),
             Input::ClockStep { time_ns, by_ns } => {
-                self.gap_of_clock_step(time_ns, by_ns);
-                self.time_ns = time_ns;
-                self.ticked_ns = time_ns;
-                self.settle_ns = time_ns.saturating_add(SETTLE_NS);
+                let own_ns = self.timeline.step(time_ns, by_ns);
+                self.time_ns = self.time_ns.max(own_ns);
+                self.ticked_ns = self.ticked_ns.max(own_ns);
+                self.settle_ns = own_ns.saturating_add(SETTLE_NS);
             }
             Input::Stop { time_ns } => {
-                self.tell_losses();
                 self.on_tick(time_ns);
                 self.publish(true);
             }
         }
         let harnesses = std::mem::take(&mut self.harnesses);
         self.out.extend(harnesses.into_iter().map(|process| Output::Harness { process }));
-        std::mem::take(&mut self.out)
+        let mut out = std::mem::take(&mut self.out);
+        self.timeline.outward(&mut out);
+        out
     }
 
     /// The agent that an imported account is of.
@@ -153,11 +156,11 @@ impl Engine {
         self.record_from_ns = start.kernel_record.then_some(start.time_ns);
         let started = start.clone();
         self.start = Some(start);
+        self.timeline = Timeline::default();
         self.gap_before_start(&started);
     }
 
     fn on_lost(&mut self, lost: &muster_event::Lost) {
-        self.gap_of_loss(lost);
         for agent in self.agents.values_mut() {
             if agent.state.state == State::Running || agent.state.last_ns >= lost.from_ns {
                 // The kernel's counters are read after a fork bomb too: they may be anything.
@@ -167,11 +170,8 @@ impl Engine {
         }
     }
 
-    fn on_probe(&mut self, time_ns: Nanos, state: ProbeState, seen_ns: Option<Nanos>) {
+    fn on_probe(&mut self, time_ns: Nanos, state: ProbeState) {
         self.time_ns = self.time_ns.max(time_ns);
-        if self.recorded.is_none() && self.start.as_ref().is_none_or(|start| start.kernel_record) {
-            self.gap_of_probe(time_ns, &state, seen_ns);
-        }
         match &state.error {
             Some(error) => self.blind.insert(state.probe.clone(), error.clone()),
             None => self.blind.remove(&state.probe),
@@ -246,10 +246,7 @@ impl Engine {
     /// Sends the rows that changed.
     pub(crate) fn publish(&mut self, all: bool) {
         for agent in self.agents.values_mut() {
-            // Later than now: the clock was set back.
-            let due = self.time_ns.saturating_sub(agent.published_ns) >= PUBLISH_NS
-                || agent.published_ns > self.time_ns;
-            if agent.dirty && (all || due) {
+            if agent.dirty && (all || self.time_ns.saturating_sub(agent.published_ns) >= PUBLISH_NS) {
                 agent.dirty = false;
                 agent.published_ns = self.time_ns;
                 self.out.push(Output::Agent(Box::new(agent.state.clone())));

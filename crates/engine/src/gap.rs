@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::Agent;
 use crate::engine::short_hash;
-use crate::{AgentId, Coverage, Engine, Output, Start, State};
+use crate::timeline::Timeline;
+use crate::{AccountFile, AgentId, Coverage, Engine, Input, Output, Start, State};
 
 /// Longer without a tick (they come each fifth of a second) and Muster was held up: stopped, or the machine at its limit.
 const STALL_NS: Nanos = 5_000_000_000;
@@ -152,24 +153,6 @@ impl Coverage {
     pub(crate) fn unwatched(&self) -> bool {
         self.gaps.iter().any(|gap| gap.cause == GapCause::DaemonDown)
     }
-
-    /// May record and account be held against each other for what is of this time? Not where the clock that both give was
-    /// set, nor where the account could not be read.
-    pub(crate) fn comparable(&self, from_ns: Nanos, to_ns: Nanos) -> bool {
-        !self.meets(GapCause::ClockStep, from_ns, to_ns)
-            && !self.meets(GapCause::AccountUnreadable, from_ns, to_ns)
-    }
-
-    pub(crate) fn account_unreadable(&self, from_ns: Nanos, to_ns: Nanos) -> bool {
-        self.meets(GapCause::AccountUnreadable, from_ns, to_ns)
-    }
-
-    fn meets(&self, cause: GapCause, from_ns: Nanos, to_ns: Nanos) -> bool {
-        let (from, to) = (from_ns.saturating_sub(SLACK_NS), to_ns.saturating_add(SLACK_NS));
-        self.gaps
-            .iter()
-            .any(|gap| gap.cause == cause && gap.from_ns <= to && gap.to_ns.is_none_or(|end| end >= from))
-    }
 }
 
 /// What is known of the clocks and of gaps that go on.
@@ -206,6 +189,25 @@ impl Gaps {
 
 fn interval(gap: &Gap) -> Interval {
     Interval { cause: gap.cause, from_ns: gap.from_ns, to_ns: gap.to_ns }
+}
+
+impl Timeline {
+    /// May record and account be held against each other for what is of this (own) time? Not about a moment at which the
+    /// clock that both give was set, nor where the account could not be read.
+    pub(crate) fn comparable(&self, coverage: &Coverage, from_ns: Nanos, to_ns: Nanos) -> bool {
+        let (from, to) = (from_ns.saturating_sub(SLACK_NS), to_ns.saturating_add(SLACK_NS));
+        !self.was_set(from, to) && !self.account_unreadable(coverage, from_ns, to_ns)
+    }
+
+    pub(crate) fn account_unreadable(&self, coverage: &Coverage, from_ns: Nanos, to_ns: Nanos) -> bool {
+        let from = self.wall(from_ns).saturating_sub(SLACK_NS);
+        let to = self.wall(to_ns).saturating_add(SLACK_NS);
+        coverage.gaps.iter().any(|gap| {
+            gap.cause == GapCause::AccountUnreadable
+                && gap.from_ns <= to
+                && gap.to_ns.is_none_or(|end| end >= from)
+        })
+    }
 }
 
 impl Engine {
@@ -246,16 +248,63 @@ impl Engine {
     }
 
     fn note_gap(&mut self, gap: &Gap) {
+        let timeline = &self.timeline;
         let touches = |agent: &&mut Agent| match &gap.agent {
             Some(id) => agent.state.agent == *id,
             None => {
-                let there = agent.state.state == State::Running || agent.state.last_ns >= gap.from_ns;
-                !agent.imported && there && gap.to_ns.is_none_or(|to| agent.state.started_ns <= to)
+                let there =
+                    agent.state.state == State::Running || timeline.wall(agent.state.last_ns) >= gap.from_ns;
+                let began = timeline.wall(agent.state.started_ns);
+                // Of a clock that was set, the two times are no interval.
+                let before = gap.cause == GapCause::ClockStep || gap.to_ns.is_none_or(|to| began <= to);
+                !agent.imported && there && before
             }
         };
         for agent in self.agents.values_mut().filter(touches) {
             agent.state.coverage.note(interval(gap));
             agent.dirty = true;
+        }
+    }
+
+    /// What an input says of gaps, with its times as they came. A start is told when it has been taken.
+    pub(crate) fn gaps_of(&mut self, input: &Input) {
+        match input {
+            Input::Tick { time_ns, boot_ns, asleep_ns } => {
+                self.gap_between_ticks(*time_ns, *boot_ns, *asleep_ns);
+            }
+            Input::ClockStep { time_ns, by_ns } => self.gap_of_clock_step(*time_ns, *by_ns),
+            Input::Lost(lost) => self.gap_of_loss(lost),
+            Input::Probe { time_ns, state, seen_ns } => {
+                let kernel = self.start.as_ref().is_none_or(|start| start.kernel_record);
+                if kernel && self.recorded.is_none() {
+                    self.gap_of_probe(*time_ns, state, *seen_ns);
+                }
+            }
+            Input::Account(record) => {
+                self.gap_of_account(&record.agent, &record.path, record.time_ns, None);
+            }
+            Input::AccountState { agent, path, time_ns, state } => match state {
+                AccountFile::Opened { .. } => self.gap_of_account(agent, path, *time_ns, None),
+                AccountFile::Unreadable { error } => {
+                    self.gap_of_account(agent, path, *time_ns, Some(error));
+                }
+                AccountFile::Truncated { .. }
+                | AccountFile::Rewritten { .. }
+                | AccountFile::Replaced
+                | AccountFile::Deleted
+                | AccountFile::RowsRewritten { .. }
+                | AccountFile::RowsDeleted { .. } => {}
+            },
+            Input::Stop { .. } => self.tell_losses(),
+            Input::Start(_)
+            | Input::Snapshot(_)
+            | Input::Event(_)
+            | Input::Identified { .. }
+            | Input::Enrol(_)
+            | Input::Configured { .. }
+            | Input::Imported(_)
+            | Input::Recorded { .. }
+            | Input::Opinion(_) => {}
         }
     }
 
@@ -420,6 +469,7 @@ impl Engine {
             (Some(_), Some(known)) => drop(self.gaps.unreadable.insert(key, known)),
             (Some(error), None) => {
                 let read_ns = self.agents.get(id).and_then(|agent| agent.account_read_ns);
+                let read_ns = read_ns.map(|ns| self.timeline.wall(ns));
                 let from = read_ns.unwrap_or(time_ns).min(time_ns);
                 let mut gap = self.gap(GapCause::AccountUnreadable, path, Some(id), from, None);
                 error.clone_into(&mut gap.detail);

@@ -31,6 +31,7 @@ mod shell;
 mod shown;
 mod silence;
 mod survivor;
+mod timeline;
 
 pub use claims::{Claim, Verdict};
 pub use engine::Engine;

@@ -53,7 +53,6 @@ impl Engine {
         agent.state.coverage.account = true;
         agent.name_account(&record.path);
         agent.dirty = true;
-        self.gap_of_account(&record.agent, &record.path, record.time_ns, None);
         let mut called = false;
         for item in record.items {
             called |= matches!(item.body, Body::Call { .. } | Body::Effective { .. } | Body::Result { .. });
@@ -234,7 +233,6 @@ impl Engine {
             AccountFile::Opened { format: _ } => {
                 agent.name_account(path);
                 agent.dirty = true;
-                self.gap_of_account(id, path, time_ns, None);
                 return;
             }
             AccountFile::Unreadable { error } => {
@@ -245,7 +243,6 @@ impl Engine {
                     }
                 }
                 agent.dirty = true;
-                self.gap_of_account(id, path, time_ns, Some(&error));
                 return;
             }
             AccountFile::Truncated { from, to } => format!("was cut from {from} to {to} bytes"),

@@ -101,6 +101,7 @@ fn a_clock_that_was_set_is_told_on_the_clock_that_was_not() {
     phantom("wait 9\nset 3600\nwait 2", false);
     phantom("wait 9\nset -3600\nwait 2", false);
     phantom("wait 9\nset 3600\nwait 60", true);
+    phantom("wait 9\nset -3600\nwait 60", true);
 }
 
 #[test]
@@ -119,8 +120,8 @@ fn an_act_whose_call_was_in_the_time_that_was_twice_is_not_unreported() {
     };
     run(act, unreported);
     // To set the clock is no way to hide an act.
-    run(&format!("wait 9\nset -60\n{act}"), unreported);
-    run(&format!("call 100 c1 exec_command make all\nset -60\n{act}"), "");
+    run(&format!("wait 9\nset -3600\n{act}"), unreported);
+    run(&format!("call 100 c1 exec_command make all\nset -3600\n{act}"), "");
 }
 
 #[test]
