@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_event::{Lost, Nanos, ProbeState, Queue};
+use muster_event::{Lost, Nanos, ProbeState, ProcessKey, Queue};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::Agent;
@@ -347,10 +347,16 @@ impl Engine {
         self.tell_gap(&gap);
     }
 
+    /// The time at which a process began, if that was before this daemon did.
+    pub(crate) fn began_before_start(&self, process: ProcessKey) -> Option<Nanos> {
+        let start = self.start.as_ref()?;
+        let before = start.boot_ns.checked_sub(process.start_ns).filter(|ns| *ns > ProcessKey::TICK_NS)?;
+        Some(start.time_ns.saturating_sub(before))
+    }
+
     /// Gaps that a new agent of the roll begins with.
-    pub(crate) fn gaps_of_new(&self, began_unseen: bool, started_boot_ns: Nanos, coverage: &mut Coverage) {
-        let before = self.start.as_ref().is_some_and(|start| start.boot_ns > started_boot_ns);
-        if let Some(down) = self.gaps.down.as_ref().filter(|_| began_unseen && before) {
+    pub(crate) fn gaps_of_new(&self, began_before_start: bool, coverage: &mut Coverage) {
+        if let Some(down) = self.gaps.down.as_ref().filter(|_| began_before_start) {
             coverage.note(interval(down));
         }
         self.gaps.blind.values().for_each(|gap| coverage.note(interval(gap)));

@@ -181,6 +181,13 @@ impl Daemon {
         }
     }
 
+    /// As the kernel ends a process that it has no memory for.
+    pub fn kill(mut self) -> Folder {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.data, Folder::Given(PathBuf::new()))
+    }
+
     /// It sees and reads nothing until the returned value is dropped; what happens meanwhile waits in the kernel's queues.
     pub fn paused(&self) -> Paused {
         let pid = Pid::from_raw(self.child.id() as i32).unwrap();

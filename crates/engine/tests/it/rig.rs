@@ -51,7 +51,7 @@ use muster_event::{
 
 /// 1 January 2026.
 pub const T0: u64 = 1_767_225_600_000_000_000;
-/// The same moment since boot: every process of a scenario began before it.
+/// The same moment since boot: processes under 10 began before it.
 pub const BOOT_NS: u64 = 5_000 * SECOND;
 const SECOND: u64 = 1_000_000_000;
 
@@ -665,7 +665,9 @@ fn loopback() -> Address {
 }
 
 fn key(pid: u32) -> ProcessKey {
-    ProcessKey { pid, start_ns: u64::from(pid) * 10_000_000 }
+    // The first few began before Muster.
+    let since = if pid < 10 { 0 } else { BOOT_NS };
+    ProcessKey { pid, start_ns: since + u64::from(pid) * 10_000_000 }
 }
 
 /// `name=value` words; upper-case names are environment.
