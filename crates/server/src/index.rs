@@ -399,7 +399,10 @@ impl Index {
             let mut gap: Gap = serde_json::from_str(&json)?;
             let end = start.before.as_ref().map_or(start.time_ns, |before| before.time_ns);
             gap.to_ns = Some(end.max(gap.from_ns));
-            gap.detail.push_str("; so it was when the daemon ended");
+            if !gap.detail.is_empty() {
+                gap.detail.push_str("; ");
+            }
+            gap.detail.push_str("so it was when the daemon ended");
             self.conn.execute(
                 "UPDATE gaps SET to_ns = ?2, json = ?3 WHERE id = ?1",
                 params![gap.id, gap.to_ns.map(int), serde_json::to_string(&gap)?],

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use muster_account::{Actor, Body, Class as Tool, Decision, Item, Origin, Status};
 use muster_engine::claims::{Class as Topic, Source};
 use muster_engine::{
-    AccountFile, AccountRecord, AgentState, Cited, Claim, Code, Coverage, Enrol, Evidence, Finding,
-    Identified, Imported, Input, Join, Label, Member, Opinion, Opinions, Severity, Stage, Start, State,
-    Strength, Verdict,
+    AccountFile, AccountRecord, AgentState, Before, Cited, Claim, Code, Coverage, Enrol, Evidence, Finding,
+    Gap, GapCause, Identified, Imported, Input, Interval, Join, Label, Member, Opinion, Opinions, Severity,
+    Stage, Start, State, Strength, Verdict,
 };
 use muster_event::{
     Access, Address, Attribution, Event, Identity, Kind, Lost, MemoryOp, ProbeState, ProcessKey, Queue,
@@ -233,6 +233,8 @@ fn agent() -> AgentState {
             blind: vec!["sys_exit".to_owned()],
             account: true,
             unreadable: vec![odd()],
+            gaps: Vec::new(),
+            gaps_more: 0,
         },
     }
 }
@@ -365,11 +367,7 @@ fn inputs() -> Vec<Input> {
 fn kept() -> Vec<Kept> {
     vec![
         Kept::Member(KeptMember { member: member(), made: 3, ended_seq: Some(4), until_seq: Some(5) }),
-        Kept::Probe {
-            time_ns: T0,
-            state: ProbeState { probe: "sys_exit".to_owned(), error: None },
-            seen_ns: None,
-        },
+        Kept::Probe { time_ns: T0, state: ProbeState { probe: "sys_exit".to_owned(), error: None } },
         Kept::Start(start()),
         Kept::Snapshot(snapshot()),
         Kept::Dropped(Dropped { from_ns: 1, to_ns: T0, events: 3, bytes: 4, through: 5 }),
@@ -385,13 +383,45 @@ pub fn entries() -> Vec<Entry> {
 
 /// What came after the first of these leaves were written.
 fn later() -> Vec<Entry> {
-    Vec::new()
+    let before = Before { time_ns: T0 - 9, boot_ns: 4, boot_id: "2f1e".to_owned(), stopped: true };
+    let gap = Gap {
+        id: "g-1".to_owned(),
+        cause: GapCause::AccountUnreadable,
+        subject: odd(),
+        agent: Some("one".to_owned()),
+        from_ns: T0,
+        to_ns: Some(T0 + 9),
+        boot_id: "2f1e".to_owned(),
+        boot_id_before: Some("0a1b".to_owned()),
+        boot_from_ns: Some(1),
+        boot_to_ns: Some(2),
+        count: Some(3),
+        detail: odd(),
+    };
+    let mut state = agent();
+    state.coverage.gaps = vec![Interval { cause: GapCause::DaemonDown, from_ns: T0 - 9, to_ns: Some(T0) }];
+    state.coverage.gaps_more = 3;
+    let open = Gap { id: "g-2".to_owned(), agent: None, to_ns: None, boot_to_ns: None, ..gap.clone() };
+    let state_of_probe = ProbeState { probe: "sys_exit".to_owned(), error: None };
+    let inputs = [
+        Input::Start(Start { boot_ns: 13, before: Some(before), ..start() }),
+        Input::Tick { time_ns: T0, boot_ns: 14, asleep_ns: 5 },
+        Input::Probe { time_ns: T0, state: state_of_probe, seen_ns: Some(T0 - 1) },
+    ];
+    let outputs = [
+        StoredOutput::Gap(Box::new(gap)),
+        StoredOutput::Gap(Box::new(open)),
+        StoredOutput::Agent(Box::new(state)),
+    ];
+    let inputs = inputs.into_iter().map(|input| Entry::Input(Box::new(input)));
+    inputs.chain(outputs.into_iter().map(Entry::Output)).collect()
 }
 
 /// The words of the enums that are words alone.
 pub fn words() -> Vec<(&'static str, Vec<String>)> {
     vec![
         words_of::<Queue>("`queue` of a loss"),
+        words_of::<GapCause>("`cause` of a gap"),
         words_of::<Attribution>("`by` of a member"),
         words_of::<Strength>("`strength` of a join"),
         words_of::<State>("`state` of an agent"),
