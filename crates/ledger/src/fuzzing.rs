@@ -28,8 +28,13 @@ pub fn ledger_segment(bytes: &[u8]) {
     });
     match result {
         Ok((0, torn)) => {
-            let end = bytes.len() - usize::try_from(torn).unwrap();
-            assert_eq!(&bytes[HEADER_BYTES as usize..end], again, "what is read is not what stands there");
+            let read = &bytes[HEADER_BYTES as usize..];
+            assert!(read.starts_with(&again), "what is read is not what stands there");
+            let (torn, room) = read[again.len()..].split_at(usize::try_from(torn).unwrap());
+            assert!(
+                torn.last() != Some(&0) && room.iter().all(|byte| *byte == 0),
+                "torn is not what is torn"
+            );
         }
         Ok(_) => {}
         Err(reason) => assert!(!reason.is_empty()),
