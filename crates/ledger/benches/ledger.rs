@@ -88,13 +88,23 @@ fn sync_limit(place: &Path, bytes: usize, grows: bool) -> f64 {
     count as f64 / started.elapsed().as_secs_f64()
 }
 
+/// Processor time that the writing thread, and the whole program, have used.
+fn used() -> (f64, f64) {
+    let thread = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let thread: f64 = thread.split(' ').next().and_then(|it| it.parse().ok()).unwrap_or(0.0);
+    let all = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<f64> = all.split(' ').filter_map(|it| it.parse().ok()).collect();
+    // User and system time, in hundredths of a second; the name and the state of the program are no numbers.
+    (thread / 1e9, fields.get(11..13).map_or(0.0, |it| it.iter().sum::<f64>() / 100.0))
+}
+
 fn append(place: &Path, seconds: u64) {
     let hashes = hash_limit();
     println!("\nSHA-256: {:.0} leaves of {LEAF} bytes a second and core, with a node each", hashes);
     println!(
-        "| batch | leaves/s | waits/s | p50 | p99 | waits/s that append as much | that write over it | of the fsync limit | of the hash limit |"
+        "| batch | leaves/s | waits/s | p50 | p99 | waits/s that append as much | that write over it | of the fsync limit | of the hash limit | processor time a leaf, writing thread | all threads |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for batch in [256u64, 1024, 4096] {
         let bytes = batch as usize * (LEAF + 8);
         let (before, over) = (sync_limit(place, bytes, true), sync_limit(place, bytes, false));
@@ -105,6 +115,7 @@ fn append(place: &Path, seconds: u64) {
         let started = Instant::now();
         let mut signed = Instant::now();
         let mut index = 0;
+        let before_used = used();
         while started.elapsed() < Duration::from_secs(seconds) {
             let begun = Instant::now();
             for _ in 0..batch {
@@ -121,16 +132,20 @@ fn append(place: &Path, seconds: u64) {
             }
         }
         let took = started.elapsed().as_secs_f64();
+        let after_used = used();
+        let each = |after: f64, before: f64| (after - before) / index as f64 * 1e6;
         times.sort();
         let at = |part: usize| times[times.len() * part / 100].as_secs_f64() * 1000.0;
         let rate = index as f64 / took;
         println!(
-            "| {batch} | {rate:.0} | {:.0} | {:.2} ms | {:.2} ms | {before:.0} | {over:.0} | {:.2} | {:.2} |",
+            "| {batch} | {rate:.0} | {:.0} | {:.2} ms | {:.2} ms | {before:.0} | {over:.0} | {:.2} | {:.2} | {:.2} µs | {:.2} µs |",
             times.len() as f64 / took,
             at(50),
             at(99),
             rate / batch as f64 / before,
             rate / hashes,
+            each(after_used.0, before_used.0),
+            each(after_used.1, before_used.1),
         );
     }
 }
