@@ -2,12 +2,12 @@
 //! carried out. Everything that waits for something else has a thread of its own and speaks to this loop by a channel.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use muster_engine::{AgentId, Engine, Enrol, Input, Output, Products, State};
+use muster_engine::{AgentId, Engine, Enrol, Input, Output, Products, Severity, State};
 use muster_event::{Lost, ProcessKey, Queue, redact, redact_argv};
 use muster_sensor::{Batch, Source, now_ns, process_key};
 use muster_server::{EnrolRequest, Enrolled, Peer, StopRequest, Store, StoreError, Told, Update};
@@ -15,13 +15,20 @@ use muster_server::{EnrolRequest, Enrolled, Peer, StopRequest, Store, StoreError
 use crate::cgroup::Cgroup;
 use crate::identify::Identifier;
 use crate::questions::Questions;
-use crate::{configuration, judge, tail};
+use crate::{configuration, judge, log_key, tail};
 
 /// Longest wait for the sensor in one round: bounds how long an account record or an enrolment waits.
 const ROUND: Duration = Duration::from_millis(8);
 /// How often what was written is made visible to readers, and durable.
 const COMMIT: Duration = Duration::from_millis(30);
 const DURABLE: Duration = Duration::from_millis(500);
+/// Longest time between what was done and the signed checkpoint that speaks of it; where only time passes, longer.
+const CHECKPOINT: Duration = Duration::from_millis(900);
+const CHECKPOINT_IDLE: Duration = Duration::from_secs(10);
+/// A finding of high severity is signed at once, but not more often than this.
+const CHECKPOINT_MIN: Duration = Duration::from_millis(100);
+/// How often it is looked whether a person wants another key.
+const KEYS: Duration = Duration::from_secs(5);
 /// How often the engine is told the time.
 const TICK: Duration = Duration::from_millis(200);
 /// How often the record's size is compared with its limit.
@@ -36,6 +43,7 @@ pub enum Message {
 }
 
 pub struct Daemon {
+    pub data: PathBuf,
     pub engine: Engine,
     pub products: Products,
     pub store: Store,
@@ -49,6 +57,21 @@ pub struct Daemon {
     pub questions: Questions,
     /// With `--judge`.
     pub judge: Option<judge::Questions>,
+    pub log: LogState,
+}
+
+/// When the log was signed, and what keeps it from being so.
+pub struct LogState {
+    signed: Instant,
+    /// A finding of high severity waits for its signature.
+    urgent: bool,
+    failed: bool,
+}
+
+impl Default for LogState {
+    fn default() -> Self {
+        LogState { signed: Instant::now(), urgent: false, failed: false }
+    }
 }
 
 /// What keeps the record from being written, told once when it begins and once when it ends.
@@ -59,9 +82,10 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    fn begin(&mut self, error: &StoreError) {
+    /// Gives what is to be told, where it begins.
+    fn begin(&mut self, error: &StoreError) -> Option<String> {
         if self.since_ns.is_some() {
-            return;
+            return None;
         }
         self.since_ns = Some(now_ns());
         let hint = if error.is_disk_full() {
@@ -70,14 +94,15 @@ impl Trouble {
             ""
         };
         eprintln!("watch: cannot write the record: {error}{hint}");
+        Some(format!("THE RECORD IS NOT WRITTEN: {error}. Watching goes on; what is not written is counted."))
     }
 }
 
 impl Daemon {
     /// Until `stop`.
     pub fn run(&mut self, stop: &AtomicBool) {
-        let (mut ticked, mut committed, mut synced, mut enforced) =
-            (Instant::now(), Instant::now(), Instant::now(), Instant::now());
+        let (mut ticked, mut committed, mut synced, mut enforced, mut looked) =
+            (Instant::now(), Instant::now(), Instant::now(), Instant::now(), Instant::now());
         while !stop.load(Ordering::Relaxed) {
             let batch = self.source.poll(ROUND);
             self.take_batch(batch);
@@ -108,6 +133,11 @@ impl Daemon {
                 }
                 self.commit(durable);
             }
+            self.sign_when_due();
+            if looked.elapsed() >= KEYS {
+                looked = Instant::now();
+                self.look_for_keys();
+            }
             if enforced.elapsed() >= ENFORCE {
                 enforced = Instant::now();
                 match self.store.enforce(now_ns()) {
@@ -119,6 +149,57 @@ impl Daemon {
         }
         self.take(Input::Stop { time_ns: now_ns() });
         self.commit(true);
+        self.sign();
+    }
+
+    fn sign_when_due(&mut self) {
+        let since = self.log.signed.elapsed();
+        let due = if self.log.urgent {
+            CHECKPOINT_MIN
+        } else if self.store.is_active() {
+            CHECKPOINT
+        } else {
+            CHECKPOINT_IDLE
+        };
+        if since >= due {
+            self.sign();
+        }
+    }
+
+    /// Puts what was taken under a signed checkpoint.
+    pub fn sign(&mut self) {
+        self.log.signed = Instant::now();
+        self.log.urgent = false;
+        match self.store.checkpoint() {
+            Ok(_) if self.log.failed => {
+                self.log.failed = false;
+                eprintln!("watch: the log is signed again");
+                self.notice("log", None);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                if !std::mem::replace(&mut self.log.failed, true) {
+                    eprintln!("watch: the log is not signed: {error}");
+                    self.notice("log", Some(format!("THE LOG IS NOT SIGNED: {error}")));
+                }
+            }
+        }
+    }
+
+    fn look_for_keys(&mut self) {
+        match log_key::look(&self.data, &mut self.store, now_ns()) {
+            Ok(None) => self.notice("key", None),
+            Ok(Some(done)) => {
+                eprintln!("watch: {done}");
+                self.sign();
+            }
+            Err(error) => self.notice("key", Some(format!("the log's key: {error:#}"))),
+        }
+    }
+
+    /// Tells what keeps Muster from its work, or no longer does.
+    fn notice(&self, about: &'static str, text: Option<String>) {
+        (self.publish)(Update::Notice { about, text });
     }
 
     pub fn take_batch(&mut self, batch: Batch) {
@@ -167,19 +248,24 @@ impl Daemon {
     fn append(&mut self, input: &Input) {
         if let Err(error) = self.store.append(input) {
             self.trouble.refused += 1;
-            self.trouble.begin(&error);
+            if let Some(text) = self.trouble.begin(&error) {
+                self.notice("record", Some(text));
+            }
         }
     }
 
     fn commit(&mut self, durable: bool) {
         if let Err(error) = self.store.commit(durable) {
-            self.trouble.begin(&error);
+            if let Some(text) = self.trouble.begin(&error) {
+                self.notice("record", Some(text));
+            }
             return;
         }
         // What was taken while there was no room is written now; what was refused is a gap.
         let Some(from_ns) = self.trouble.since_ns.take() else { return };
         let count = std::mem::take(&mut self.trouble.refused);
         eprintln!("watch: the record is written again; {count} inputs are missing in it");
+        self.notice("record", None);
         if count > 0 {
             self.take(Input::Lost(Lost { queue: Queue::Intake, count, from_ns, to_ns: now_ns() }));
         }
@@ -232,7 +318,14 @@ impl Daemon {
                         }
                         (self.publish)(Update::Agent(state));
                     }
-                    Output::Finding(finding) => (self.publish)(Update::Finding(finding)),
+                    Output::Finding(finding) => {
+                        if finding.severity >= Severity::High {
+                            // Before anybody hears of it, where that is not too often.
+                            self.log.urgent = true;
+                            self.sign_when_due();
+                        }
+                        (self.publish)(Update::Finding(finding));
+                    }
                     Output::Claim(claim) => self.questions.decided(&claim),
                     _ => {}
                 }

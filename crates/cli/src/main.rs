@@ -20,10 +20,12 @@ mod exit;
 mod fuzzing;
 mod identify;
 mod judge;
+mod log_key;
 mod questions;
 mod recorded;
 mod redaction;
 mod screen;
+mod secret_file;
 mod select;
 mod tail;
 
@@ -69,6 +71,14 @@ enum Command {
     Import(commands::import::Import),
     /// Let an agent's product hand back a message that the record contradicts.
     Hook(commands::hook::Hook),
+    /// Write an evidence bundle: leaves of the log that others can check without this machine.
+    Export(commands::export::Export),
+    /// Check an evidence bundle or a log. Needs no daemon, no network and no root.
+    Verify(commands::verify::Verify),
+    /// Show the key that signs the log, or change it.
+    Key(commands::key::KeyCommand),
+    /// Make the index anew from the ledger.
+    Reindex(commands::reindex::Reindex),
     /// Go through the ledger again and see whether it gives the same findings.
     Replay(commands::replay::Replay),
     /// Open redacted values: say where in the record one stood, and let others check it.
@@ -102,6 +112,10 @@ fn main() -> ExitCode {
         Command::Events(command) => command.run(&cli.global),
         Command::Import(command) => command.run(&cli.global),
         Command::Hook(command) => command.run(&cli.global),
+        Command::Export(command) => command.run(&cli.global),
+        Command::Verify(command) => command.run(),
+        Command::Key(command) => command.run(&cli.global),
+        Command::Reindex(command) => command.run(&cli.global),
         Command::Replay(command) => command.run(&cli.global),
         Command::Reveal(command) => command.run(&cli.global),
         Command::Doctor(command) => command.run(),

@@ -1,15 +1,12 @@
 //! The key that the marks of redacted secrets are made with: a file beside the record. Who loses it can reveal nothing any
 //! more, and loses nothing else; who has it can try values.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
-use rustix::fs::OFlags;
 
 use crate::exit::usage;
+use crate::secret_file;
 
 const FILE: &str = "redaction.key";
 const BYTES: usize = 32;
@@ -45,72 +42,26 @@ pub fn use_key_of(data: &Path) -> Result<()> {
 /// `None`: there is none.
 fn load(data: &Path) -> Result<Option<[u8; BYTES]>> {
     let path = data.join(FILE);
-    let shown = path.display();
-    // A link would let others choose the file, a pipe would let them make everybody wait.
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = match OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            return Err(usage(format!(
-                "cannot read `{shown}`: {error}\nhint: it is its owner's only, as the record is"
-            )));
-        }
-        Err(error) => return Err(usage(format!("cannot read `{shown}`: {error}"))),
-    };
-    let meta = file.metadata().with_context(|| format!("cannot read `{shown}`"))?;
-    if !meta.is_file() {
-        return Err(usage(format!("`{shown}` is in the way and is no file")));
-    }
-    if meta.mode() & 0o077 != 0 {
-        return Err(usage(format!(
-            "others may read or write `{shown}` (mode {:o}): with it, redacted values can be guessed\n\
-             hint: `chmod 600 {shown}`; if others may have read it, move it away instead, and a new one is made",
-            meta.mode() & 0o7777
-        )));
-    }
-    let own = rustix::process::geteuid();
-    if meta.uid() != own.as_raw() && !own.is_root() {
-        return Err(usage(format!("`{shown}` belongs to another user (uid {})", meta.uid())));
-    }
-    let mut bytes = Vec::new();
-    file.take(BYTES as u64 + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read `{shown}`"))?;
-    let key = bytes.try_into().map_err(|_| {
+    let harm = "with it, redacted values can be guessed";
+    let Some(bytes) = secret_file::read(&path, BYTES as u64, harm)? else { return Ok(None) };
+    let key = bytes.as_slice().try_into().map_err(|_| {
         usage(format!(
-            "`{shown}` is no key: it has not {BYTES} bytes\nhint: put it back from a copy, or move it away: what was redacted with it can then not be revealed"
+            "`{}` is no key: it has not {BYTES} bytes\nhint: put it back from a copy, or move it away: what was redacted with it can then not be revealed",
+            path.display()
         ))
     })?;
     Ok(Some(key))
 }
 
-/// Whole, or not there: a key that was half written would be taken for a damaged one.
 fn make(path: &Path) -> std::io::Result<()> {
-    let mut key = [0; BYTES];
-    let filled = rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())?;
-    if filled != BYTES {
-        return Err(std::io::Error::other("the kernel gave too few random bytes"));
-    }
-    let new: PathBuf = path.with_extension("key.new");
-    match fs::remove_file(&new) {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    file.write_all(&key)?;
-    file.sync_all()?;
-    // Unlike a rename, this replaces nothing.
-    fs::hard_link(&new, path)?;
-    fs::remove_file(&new)?;
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
+    secret_file::make(path, &*secret_file::random()?)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::fs;
+    use std::io::ErrorKind;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
 

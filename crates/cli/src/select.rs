@@ -1,8 +1,8 @@
-//! Which agent a person means.
+//! Which agent, finding or time a person means.
 
 use anyhow::Result;
 use muster_engine::AgentId;
-use muster_server::StoreReader;
+use muster_server::{Named, StoreReader, views};
 
 use crate::exit::usage;
 
@@ -26,4 +26,21 @@ pub fn agent(reader: &StoreReader, name: &str) -> Result<AgentId> {
             Err(usage(format!("`{name}` may be any of {}\nhint: give more of its name", names.join(", "))))
         }
     }
+}
+
+/// By its id, or the beginning of it. `None`: there is none.
+pub fn finding(reader: &StoreReader, name: &str) -> Result<Option<String>> {
+    match reader.finding_named(name)? {
+        Named::One(id) => Ok(Some(id)),
+        Named::None => Ok(None),
+        Named::Several(some) => {
+            Err(usage(format!("`{name}` may be any of {}\nhint: give more of it", some.join(", "))))
+        }
+    }
+}
+
+/// RFC 3339.
+pub fn time(text: &str) -> Result<u64> {
+    views::parse_time(text)
+        .ok_or_else(|| usage(format!("`{text}` is no time\nhint: give RFC 3339, e.g. 2026-01-02T03:04:05Z")))
 }

@@ -182,7 +182,6 @@ impl Engine {
             process.path.clone_from(path);
             process.script.clone_from(script);
             process.argv.clone_from(argv);
-            crate::process::trim(&mut process.argv);
             process.cwd.clone_from(cwd);
             process.env.clone_from(env);
             process.session = *session;
@@ -203,6 +202,10 @@ impl Engine {
         }
         self.attribute(key, event.seq);
         self.on_executed(key, event.seq);
+        // What a call names is the whole text: the account has it too.
+        if let Some(process) = self.processes.get_mut(key) {
+            crate::process::trim(&mut process.argv);
+        }
         self.note_act(event);
         self.out.push(Output::Identify {
             process: key,

@@ -17,10 +17,28 @@ pub(crate) trait Disk: Send + Sync {
     fn sync(&self, path: &Path, file: &File) -> io::Result<()>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Only where nothing is in it.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
     /// Waits until the names in a folder are on the disk.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Waits until everything that was written below this folder is on the disk.
     fn sync_all(&self, dir: &Path) -> io::Result<()>;
+    /// A moment (a `// CRASH:` comment says which) at which a test lets the power fail.
+    fn point(&self, _name: &'static str) {}
+}
+
+/// Makes a folder and those above it, and waits until their names are on the disk.
+pub(crate) fn make_durable_dir(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    let made: Vec<&Path> =
+        path.ancestors().take_while(|it| !it.as_os_str().is_empty() && !it.exists()).collect();
+    disk.make_dir(path)?;
+    for folder in made {
+        match folder.parent() {
+            Some(above) if !above.as_os_str().is_empty() => disk.sync_dir(above)?,
+            _ => disk.sync_dir(Path::new("."))?,
+        }
+    }
+    Ok(())
 }
 
 /// The file system itself.
@@ -54,6 +72,10 @@ impl Disk for RealDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_file(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_dir(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {

@@ -6,6 +6,8 @@
 
 pub mod checkpoint;
 pub mod cosignature;
+#[cfg(test)]
+mod crash;
 mod disk;
 mod error;
 #[cfg(any(test, fuzzing))]

@@ -109,6 +109,7 @@ fn seal(disk: &dyn Disk, dir: &Path, segments: &[PathBuf]) -> io::Result<()> {
     disk.sync_all(dir)?;
     for segment in segments {
         // CRASH: the bundles are on the disk, and the segment is still there.
+        disk.point("seal");
         match disk.remove(segment) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

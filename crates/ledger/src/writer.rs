@@ -12,7 +12,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::disk::{Disk, RealDisk};
+use crate::disk::{self, Disk, RealDisk};
 use crate::seal::Sealer;
 use crate::segment::{self, Cursor, ENTRY_MAX, FRAME_BYTES, HEADER_BYTES, Step};
 use crate::tile::{self, BUNDLE_MAX, TileName};
@@ -121,7 +121,7 @@ impl Ledger {
     ) -> Result<(Ledger, Recovery)> {
         let segments = segment::folder(dir);
         for folder in [dir, &segments] {
-            disk.make_dir(folder).map_err(Error::io("make the folder", folder))?;
+            disk::make_durable_dir(&*disk, folder).map_err(Error::io("make the folder", folder))?;
         }
         std::fs::set_permissions(dir, Permissions::from_mode(0o700))
             .map_err(Error::io("restrict the folder", dir))?;
@@ -176,10 +176,9 @@ impl Ledger {
             let last = at + 1 == count;
             ledger.replay(first, path, last.then_some(signed.map_or(0, |(size, _)| size)), &mut recovery)?;
         }
-        ledger.forget_partial()?;
-        if let Some((size, root)) = signed {
-            ledger.compare(size, &root)?;
-        }
+        let signed = signed.unwrap_or((0, tree::empty_root()));
+        let edge = ledger.compare(signed.0, &signed.1)?;
+        ledger.renew_partial(base, &edge);
         let waiting: Vec<PathBuf> = ledger.closed.iter().map(|info| info.path.clone()).collect();
         for path in waiting {
             ledger.sealer.seal(path);
@@ -234,6 +233,7 @@ impl Ledger {
         };
         if torn > 0 {
             // CRASH: the tail is still there, and is cut off again.
+            self.disk.point("cut");
             self.disk.set_len(&path, &file, written).map_err(Error::io("cut", &path))?;
             recovery.cut = Some(TornTail { file: path.clone(), offset: written, bytes: torn });
         }
@@ -247,17 +247,21 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether the log leads to what its own checkpoint says.
-    fn compare(&self, size: u64, root: &Hash) -> Result<()> {
+    /// Whether the log leads to what its own checkpoint says. Gives the edge of the tree that it speaks of.
+    fn compare(&self, size: u64, root: &Hash) -> Result<Edge> {
         if size > self.next {
             return Err(Error::Lost { path: self.dir.clone(), signed: size, found: self.next });
         }
-        let found = if size == self.next { self.edge.root() } else { self.root_at(size)? };
-        if found == *root { Ok(()) } else { Err(Error::Root { path: self.dir.clone(), what: "checkpoint" }) }
+        let edge = if size == self.next { self.edge.clone() } else { self.edge_of(size)? };
+        if edge.root() == *root {
+            Ok(edge)
+        } else {
+            Err(Error::Root { path: self.dir.clone(), what: "checkpoint" })
+        }
     }
 
-    /// The root at an earlier size, from what stands on the disk and in memory.
-    fn root_at(&self, size: u64) -> Result<Hash> {
+    /// The edge at an earlier size, from what stands on the disk and in memory.
+    fn edge_of(&self, size: u64) -> Result<Edge> {
         let whole = size - size % TILE_WIDTH;
         let mut edge = edge_at(&self.dir, whole)?;
         if whole == self.next - self.next % TILE_WIDTH {
@@ -272,7 +276,7 @@ impl Ledger {
                 edge.push(hash, &mut Vec::new());
             }
         }
-        Ok(edge.root())
+        Ok(edge)
     }
 
     pub fn dir(&self) -> &Path {
@@ -328,6 +332,7 @@ impl Ledger {
         self.flush()?;
         if durable && self.active.unsynced {
             // CRASH: entries are in the file, but perhaps not on the disk; nobody was told that they are.
+            self.disk.point("written");
             self.disk
                 .sync(&self.active.path, &self.active.file)
                 .map_err(Error::io("write to disk", &self.active.path))?;
@@ -340,6 +345,7 @@ impl Ledger {
     pub fn publish(&mut self) -> Result<Head> {
         self.commit(true)?;
         // CRASH: entries are on the disk, their bundles and tiles are not.
+        self.disk.point("durable");
         self.write_full(false)?;
         self.write_partial()?;
         Ok(Head { size: self.next, root: self.edge.root() })
@@ -358,8 +364,12 @@ impl Ledger {
             let file = self.disk.create(&unfinished)?;
             self.disk.write_at(&unfinished, &file, note, 0)?;
             // CRASH: a checkpoint that is not in place yet.
+            self.disk.point("checkpoint");
             self.disk.sync(&unfinished, &file)?;
-            self.disk.rename(&unfinished, &path)
+            self.disk.rename(&unfinished, &path)?;
+            // CRASH: either checkpoint may be the one that is found.
+            self.disk.point("renamed");
+            self.disk.sync_dir(&self.dir)
         };
         write().map_err(Error::io("write", &path))
     }
@@ -372,6 +382,7 @@ impl Ledger {
                 return Err(error);
             }
             // CRASH: a bundle is there, its tile is not.
+            self.disk.point("bundle");
             *self.blocks.entry(self.block_of(index * TILE_WIDTH)).or_default() += bytes.len() as u64;
         }
         while let Some(full) = self.full_tiles.front() {
@@ -379,28 +390,37 @@ impl Ledger {
             let name = TileName::hashes(full.level, full.index, TILE_WIDTH);
             self.write_tile(name, &bytes, compare)?;
             // CRASH: a tile is there, the one above it is not.
+            self.disk.point("tile");
             self.full_tiles.pop_front();
         }
         Ok(())
     }
 
     fn write_partial(&mut self) -> Result<()> {
-        let mut names = Vec::new();
-        let partial: Vec<(u32, u64, Vec<u8>)> =
-            self.edge.partial().map(|(level, index, hashes)| (level, index, hashes.concat())).collect();
-        for (level, index, bytes) in partial {
-            let name = TileName::hashes(level, index, bytes.len() as u64 / 32);
-            self.write_tile(name, &bytes, false)?;
-            names.push(name);
-        }
+        let mut names: Vec<TileName> = self
+            .edge
+            .partial()
+            .map(|(level, index, hashes)| TileName::hashes(level, index, hashes.len() as u64))
+            .collect();
         let width = self.next % TILE_WIDTH;
         if width > 0 {
-            let name = TileName::bundle(self.next / TILE_WIDTH, width);
-            let bytes = std::mem::take(&mut self.bundle);
-            let written = self.write_tile(name, &bytes, false);
-            self.bundle = bytes;
-            written?;
-            names.push(name);
+            names.push(TileName::bundle(self.next / TILE_WIDTH, width));
+        }
+        // Somebody may be reading them: what is there is not written again.
+        let is_new = |name: &TileName| !self.partial.iter().flatten().any(|there| there == name);
+        let mut new: Vec<(TileName, Vec<u8>)> = self
+            .edge
+            .partial()
+            .map(|(level, index, hashes)| {
+                (TileName::hashes(level, index, hashes.len() as u64), hashes.concat())
+            })
+            .filter(|(name, _)| is_new(name))
+            .collect();
+        if let Some(name) = names.last().filter(|name| name.level.is_none() && is_new(name)) {
+            new.push((*name, self.bundle.clone()));
+        }
+        for (name, bytes) in new {
+            self.write_tile(name, &bytes, false)?;
         }
         if self.partial.back() == Some(&names) {
             return Ok(());
@@ -422,33 +442,53 @@ impl Ledger {
             let _ = self.disk.remove(&path);
             if let Some(folder) = path.parent().filter(|_| !name.is_full()) {
                 // Only where nothing is in it any more.
-                let _ = std::fs::remove_dir(folder);
+                let _ = self.disk.remove_dir(folder);
             }
         }
     }
 
-    /// Removes the partial tiles that an earlier writer left at the right edge; the next head has its own.
-    fn forget_partial(&mut self) -> Result<()> {
-        let mut folders = vec![TileName::bundle(self.next / TILE_WIDTH, TILE_WIDTH)];
-        for level in 0..tree::LEVELS_MAX {
-            folders.push(TileName::hashes(level, tree::tiles(self.next, level), TILE_WIDTH));
+    /// Nobody waited for partial tiles: a power cut may have left them torn, or not at all. Makes those of the signed
+    /// tree anew, and removes what else an earlier writer left behind leaf `base`; before it all was waited for.
+    fn renew_partial(&mut self, base: u64, signed: &Edge) {
+        let mut wanted: Vec<(TileName, Vec<u8>)> = signed
+            .partial()
+            .map(|(level, index, hashes)| {
+                (TileName::hashes(level, index, hashes.len() as u64), hashes.concat())
+            })
+            .collect();
+        let width = signed.size() % TILE_WIDTH;
+        if width > 0 {
+            let entries = tile::entries(&self.bundle).take(width as usize);
+            let len = entries.map(|entry| entry.map_or(0, |entry| 2 + entry.len())).sum();
+            let bytes = self.bundle.get(..len).unwrap_or_default().to_vec();
+            wanted.push((TileName::bundle(signed.size() / TILE_WIDTH, width), bytes));
         }
-        let mut found = Vec::new();
-        for full in folders {
-            let path = self.dir.join(format!("{}.p", full.path()));
-            let Ok(entries) = std::fs::read_dir(&path) else { continue };
-            for entry in entries.flatten() {
-                let width = entry.file_name().to_str().and_then(|name| name.parse().ok());
-                if let Some(width) = width.filter(|width| (1..TILE_WIDTH).contains(width)) {
-                    found.push(TileName { width, ..full });
+        // Where the log has a full one by now, that stands in for it.
+        wanted.retain(|(name, _)| name.index == tree::tiles(self.next, name.level.unwrap_or(0)));
+        let mut old = Vec::new();
+        for level in std::iter::once(None).chain((0..tree::LEVELS_MAX).map(Some)) {
+            let height = level.unwrap_or(0);
+            for index in tree::tiles(base, height)..=tree::tiles(self.next, height) {
+                let full = TileName { level, index, width: TILE_WIDTH };
+                let Ok(entries) = std::fs::read_dir(self.dir.join(format!("{}.p", full.path()))) else {
+                    continue;
+                };
+                for entry in entries.flatten() {
+                    let width = entry.file_name().to_str().and_then(|name| name.parse().ok());
+                    let name = width.map(|width| TileName { width, ..full });
+                    old.extend(name.filter(|name| (1..TILE_WIDTH).contains(&name.width)));
                 }
             }
         }
-        if !found.is_empty() {
-            // They go when the next head has its own: until then the checkpoint on the disk needs them.
-            self.partial.push_back(found);
+        self.remove_tiles(old.iter().filter(|name| !wanted.iter().any(|(wanted, _)| wanted == *name)));
+        for (name, bytes) in &wanted {
+            // Where there is no room, the next head has its own.
+            let _ = self.write_tile(*name, bytes, true);
         }
-        Ok(())
+        if !wanted.is_empty() {
+            // They go when the next head has its own: until then the checkpoint on the disk needs them.
+            self.partial.push_back(wanted.into_iter().map(|(name, _)| name).collect());
+        }
     }
 
     fn write_tile(&mut self, name: TileName, bytes: &[u8], compare: bool) -> Result<()> {
@@ -470,7 +510,11 @@ impl Ledger {
             let file = self.disk.create(&path)?;
             self.disk.write_at(&path, &file, bytes, 0)
         };
-        write().map_err(Error::io("write", &path))
+        write().map_err(|error| {
+            // Half of a tile is worse than none.
+            let _ = self.disk.remove(&path);
+            Error::io("write", &path)(error)
+        })
     }
 
     /// Closes the segment and begins the next. Does nothing between bundles, or where the segment has no entry.
@@ -481,6 +525,7 @@ impl Ledger {
         }
         self.write_full(false)?;
         // CRASH: the bundles of the segment are there, the next segment is not.
+        self.disk.point("rotate");
         let active = create(&*self.disk, &segment::folder(&self.dir), self.next, &self.edge.root())?;
         let old = std::mem::replace(&mut self.active, active);
         self.sealer.seal(old.path.clone());
@@ -557,6 +602,7 @@ impl Ledger {
             }
         }
         // CRASH: what is to be kept is there twice.
+        self.disk.point("kept");
         self.disk.sync_all(&self.dir).map_err(Error::io("write to disk", &self.dir))?;
         for bundle in &bundles {
             let path = self.dir.join(TileName::bundle(*bundle, TILE_WIDTH).path());
@@ -567,6 +613,7 @@ impl Ledger {
                 _ => {}
             }
             // CRASH: some of the bundles are gone.
+            self.disk.point("pruned");
         }
         for first in gone {
             self.blocks.remove(&first);
@@ -684,6 +731,7 @@ fn create(disk: &dyn Disk, dir: &Path, first: u64, root: &Hash) -> Result<Active
         disk.write_at(&unfinished, &file, &segment::header(first, root), 0)?;
         disk.sync(&unfinished, &file)?;
         // CRASH: a segment without its name.
+        disk.point("segment");
         disk.rename(&unfinished, &path)?;
         Ok(file)
     };
@@ -780,6 +828,9 @@ mod tests {
         }
         fn remove(&self, path: &Path) -> io::Result<()> {
             RealDisk.remove(path)
+        }
+        fn remove_dir(&self, path: &Path) -> io::Result<()> {
+            RealDisk.remove_dir(path)
         }
         fn sync_dir(&self, path: &Path) -> io::Result<()> {
             RealDisk.sync_dir(path)

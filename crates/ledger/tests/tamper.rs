@@ -23,6 +23,12 @@ fn leaf(index: u64) -> Vec<u8> {
     salt.to_le_bytes()[..1 + (index % 7) as usize].to_vec()
 }
 
+fn append(ledger: &mut Ledger, indices: std::ops::Range<u64>) {
+    for index in indices {
+        ledger.append(&leaf(index)).unwrap();
+    }
+}
+
 /// Stands in for a signature: nobody who changes the text has the key.
 fn signature(body: &str) -> String {
     tree::leaf_hash(format!("key {body}").as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -161,8 +167,11 @@ fn write_all(dir: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) {
     }
 }
 
+/// Takes one variant of a file.
+type Found<'a> = &'a mut dyn FnMut(&[u8]);
+
 /// Puts each variant of each file in its place, one at a time, on all cores: each is to be found. Gives how many.
-fn find_each(log: &Log, change: impl Fn(&[u8], &mut dyn FnMut(&[u8])) + Sync) -> u64 {
+fn find_each(log: &Log, change: impl Fn(&[u8], Found<'_>) + Sync) -> u64 {
     let files: Vec<(&PathBuf, &Vec<u8>)> = log.files.iter().collect();
     let next = AtomicUsize::new(0);
     let count = AtomicU64::new(0);
@@ -193,7 +202,7 @@ fn find_each(log: &Log, change: impl Fn(&[u8], &mut dyn FnMut(&[u8])) + Sync) ->
 }
 
 /// Single bytes, at least so many in each file.
-fn bytes(at_least: usize) -> impl Fn(&[u8], &mut dyn FnMut(&[u8])) + Sync {
+fn bytes(at_least: usize) -> impl Fn(&[u8], Found<'_>) + Sync {
     move |bytes, found| {
         let mut changed = bytes.to_vec();
         for at in (0..bytes.len()).step_by((bytes.len() / at_least).max(1)) {
@@ -423,7 +432,7 @@ fn a_leaf_of_the_journal_with_a_good_checksum() {
     let log = Log::new(600, 0, &[]);
     let name = log.files.keys().rfind(|name| name.starts_with("segments")).unwrap().to_str().unwrap();
     let bytes = log.get(name);
-    let first: u64 = name[9..29].parse().unwrap();
+    let first: u64 = name.get(9..29).unwrap().parse().unwrap();
     // A log that got another leaf there writes the checksum.
     let other = folder();
     let (mut ledger, _) = Ledger::open(other.path(), SMALL).unwrap();
@@ -470,11 +479,11 @@ fn an_old_state() {
 fn leaves_without_a_checkpoint_are_counted() {
     let dir = folder();
     let (mut ledger, _) = Ledger::open(dir.path(), SMALL).unwrap();
-    (0..1000).for_each(|index| drop(ledger.append(&leaf(index)).unwrap()));
+    append(&mut ledger, 0..1000);
     let head = ledger.publish().unwrap();
-    (1000..3000).for_each(|index| drop(ledger.append(&leaf(index)).unwrap()));
+    append(&mut ledger, 1000..3000);
     ledger.publish().unwrap();
-    (3000..3100).for_each(|index| drop(ledger.append(&leaf(index)).unwrap()));
+    append(&mut ledger, 3000..3100);
     ledger.commit(true).unwrap();
     let look = || check_at(dir.path(), head, 0, &BTreeSet::new());
     let report = look().unwrap();
@@ -549,12 +558,12 @@ fn a_hostile_folder_holds_nobody_up() {
     let pipe = |path: &Path| mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     for name in log.files.keys().filter(|name| name.to_str() != Some("lock")) {
         let path = log.dir().join(name);
-        let remake: [(&str, Box<dyn Fn()>); 5] = [
-            ("pipe", Box::new(|| pipe(&path))),
-            ("link", Box::new(|| std::os::unix::fs::symlink("/dev/zero", &path).unwrap())),
-            ("loop", Box::new(|| std::os::unix::fs::symlink(&path, &path).unwrap())),
-            ("folder", Box::new(|| std::fs::create_dir(&path).unwrap())),
-            ("hole", Box::new(|| std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap())),
+        let remake: [(&str, &dyn Fn()); 5] = [
+            ("pipe", &|| pipe(&path)),
+            ("link", &|| std::os::unix::fs::symlink("/dev/zero", &path).unwrap()),
+            ("loop", &|| std::os::unix::fs::symlink(&path, &path).unwrap()),
+            ("folder", &|| std::fs::create_dir(&path).unwrap()),
+            ("hole", &|| std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap()),
         ];
         for (kind, make) in remake {
             std::fs::remove_file(&path).unwrap();
@@ -617,7 +626,7 @@ fn a_hostile_folder_holds_nobody_up() {
 fn while_a_writer_writes() {
     let dir = folder();
     let (mut ledger, _) = Ledger::open(dir.path(), SMALL).unwrap();
-    (0..1000).for_each(|index| drop(ledger.append(&leaf(index)).unwrap()));
+    append(&mut ledger, 0..1000);
     let head = ledger.publish().unwrap();
     ledger.put_checkpoint(&note(&head)).unwrap();
     let done = std::sync::atomic::AtomicBool::new(false);

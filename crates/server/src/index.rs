@@ -32,7 +32,7 @@ const MEMBERS_MAX: usize = 1_000_000;
 /// Pieces of evidence that are copied per finding.
 const EVIDENCE_MAX: usize = 256;
 /// Entries that are projected in one transaction when the index is made anew.
-const BATCH: u64 = 100_000;
+const BATCH: u64 = 20_000;
 /// Damaged entries that are told of one by one.
 const WARNINGS_MAX: usize = 20;
 
@@ -458,7 +458,10 @@ impl Index {
                     .query_row("SELECT json FROM starts ORDER BY at DESC LIMIT 1", [], |row| row.get(0))
                     .optional()?;
                 if newest.as_ref() == Some(&json) {
-                    self.conn.execute("UPDATE starts SET at = ?1, stopped_ns = NULL WHERE json = ?2", params![int(at), json])?;
+                    self.conn.execute(
+                        "UPDATE starts SET at = ?1, stopped_ns = NULL WHERE json = ?2",
+                        params![int(at), json],
+                    )?;
                 } else if newest.is_none() {
                     self.conn.execute(
                         "INSERT INTO starts (at, json, boot_id, stopped_ns) VALUES (?1, ?2, ?3, NULL)",
@@ -810,13 +813,28 @@ impl Index {
 
     /// Projects everything that the ledger has and the index has not. Gives what could not be read.
     pub fn catch_up(&mut self, reader: &Reader, end: u64) -> Result<Vec<String>> {
+        self.catch_up_telling(reader, end, &mut |_, _| {})
+    }
+
+    /// As `catch_up`. `progress` is told from time to time how many leaves are done, and of how many.
+    pub fn catch_up_telling(
+        &mut self,
+        reader: &Reader,
+        end: u64,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Vec<String>> {
         self.catching_up = true;
-        let caught_up = self.project_from(reader, end);
+        let caught_up = self.project_from(reader, end, progress);
         self.catching_up = false;
         caught_up
     }
 
-    fn project_from(&mut self, reader: &Reader, end: u64) -> Result<Vec<String>> {
+    fn project_from(
+        &mut self,
+        reader: &Reader,
+        end: u64,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Vec<String>> {
         let mut warnings = Warnings::default();
         let mut since = 0;
         let orphans = leaf::visit(reader, self.next, end, &mut |entry| {
@@ -847,6 +865,7 @@ impl Index {
             if since >= BATCH {
                 since = 0;
                 self.commit()?;
+                progress(at, end);
             }
             Ok(true)
         })?;
@@ -920,6 +939,49 @@ pub(crate) fn dropped(conn: &Connection) -> Result<Option<Dropped>> {
 pub(crate) fn kept_leaves(conn: &Connection) -> Result<Vec<(u64, u64)>> {
     let keep: Option<String> = conn.query_row("SELECT keep FROM dropped", [], |row| row.get(0)).optional()?;
     Ok(keep.map(|keep| serde_json::from_str(&keep)).transpose()?.unwrap_or_default())
+}
+
+/// Rows in which another index says something else, in words; the first few of each table. Tables that only help to find
+/// things may be wider in one of them.
+pub(crate) fn differences(conn: &Connection, other: &Path) -> Result<Vec<String>> {
+    const SHOWN: usize = 5;
+    conn.execute("ATTACH DATABASE ?1 AS other", [other.to_string_lossy()])?;
+    let mut found = Vec::new();
+    for (table, columns) in [
+        ("agents", "id, at, product, state, started_ns, ended_ns"),
+        ("members", "pid, start_ns, agent, from_seq, by, at, made, ended_seq, until_seq"),
+        ("joins", "agent, call_id, pid, start_ns, seq, at, json"),
+        ("findings", "id, at, agent, code, severity, time_ns, leaf, json"),
+        ("evidence", "finding, position, copy, leaf"),
+        ("claims", "id, at, agent, verdict, time_ns, json"),
+        ("opinions", "agent, skeleton, model, at, time_ns, json"),
+        ("accounts", "at, agent, path, offset, len, sha256, time_ns, min_ns, max_ns"),
+        ("losses", "at, json"),
+        ("probes", "probe, at, time_ns, error"),
+        ("starts", "at, json, boot_id, stopped_ns"),
+        ("snapshots", "pid, start_ns, at"),
+        ("dropped", "at, from_ns, to_ns, events, bytes, through, keep"),
+        ("log", "at, json"),
+    ] {
+        let first = columns.split(',').next().unwrap_or("*");
+        for (here, there, word) in
+            [("main", "other", "is missing"), ("other", "main", "is not in the ledger")]
+        {
+            let sql = format!(
+                "SELECT CAST({first} AS TEXT) FROM (SELECT {columns} FROM {here}.{table}
+                 EXCEPT SELECT {columns} FROM {there}.{table})"
+            );
+            let mut statement = conn.prepare(&sql)?;
+            let rows: Vec<String> =
+                statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            found.extend(rows.iter().take(SHOWN).map(|row| format!("{table} {row}: {word}")));
+            if rows.len() > SHOWN {
+                found.push(format!("{table}: {} more rows of which each {word}", rows.len() - SHOWN));
+            }
+        }
+    }
+    conn.execute_batch("DETACH DATABASE other")?;
+    Ok(found)
 }
 
 /// The leaf of each piece of evidence.

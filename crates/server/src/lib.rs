@@ -32,4 +32,4 @@ pub use reader::{
     TimeRange,
 };
 pub use replay::Step;
-pub use store::{LOG_KEY, LOG_KEY_BEFORE, LOG_KEY_PUBLIC, LogKeys, Published, Retention, Store};
+pub use store::{LOG_KEY, LOG_KEY_BEFORE, LOG_KEY_PUBLIC, LogKeys, Published, Reindexed, Retention, Store};

@@ -60,9 +60,16 @@ impl From<VerifyError> for LogError {
 }
 
 /// Checks the log in this folder. `progress` is told how many leaves are done, and of how many.
-pub fn verify(dir: &Path, trust: &Trust, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<LogChecked, LogError> {
+pub fn verify(
+    dir: &Path,
+    trust: &Trust,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<LogChecked, LogError> {
     let reader = Reader::open(dir).map_err(|error| {
-        LogError::NotThere(format!("`{}` is no log: {error}\nhint: name its folder, or a bundle", dir.display()))
+        LogError::NotThere(format!(
+            "`{}` is no log: {error}\nhint: name its folder, or a bundle",
+            dir.display()
+        ))
     })?;
     let note = reader.checkpoint().map_err(StoreError::from)?.ok_or_else(|| {
         LogError::NotThere(format!(

@@ -55,6 +55,16 @@ pub struct Published {
     pub note: Note,
 }
 
+/// What making the index anew came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reindexed {
+    /// Leaves of the ledger.
+    pub entries: u64,
+    pub warnings: Vec<String>,
+    /// Rows in which the old index said something else, in words.
+    pub different: Vec<String>,
+}
+
 /// The newest checkpoint that witnesses have cosigned, in the folder of the ledger.
 pub(crate) const WITNESSED: &str = "checkpoint.witnessed";
 
@@ -294,6 +304,48 @@ impl Store {
         }
         self.log = Some(keys);
         Ok(())
+    }
+
+    /// How many keys sign.
+    pub fn signers(&self) -> usize {
+        self.log.as_ref().map_or(0, |keys| keys.signers.len())
+    }
+
+    /// The oldest key that signs.
+    pub fn last_signer(&self) -> Option<String> {
+        Some(self.log.as_ref()?.signers.last()?.verifier().to_string())
+    }
+
+    /// Makes the index of a record anew; `check`: beside the one that is there, to compare. `progress` is told how many
+    /// leaves are done, and of how many.
+    pub fn reindex(data_dir: &Path, check: bool, progress: &mut dyn FnMut(u64, u64)) -> Result<Reindexed> {
+        let folder = data_dir.join(LEDGER);
+        if !folder.is_dir() {
+            return Err(StoreError::NoRecord { dir: data_dir.to_owned() });
+        }
+        let options = Options::default();
+        let (ledger, _) = Ledger::open(&folder, options)?;
+        let there = data_dir.join(index::FILE);
+        let fresh = data_dir.join("index.db.new");
+        remove_index(&fresh)?;
+        let reader = Reader::open(&folder)?;
+        let mut index = Index::new(index::open_file(&fresh)?, Reader::open(&folder)?, options.block)?;
+        let warnings = index.catch_up_telling(&reader, ledger.next_index(), progress)?;
+        let different =
+            if check && there.exists() { index::differences(&index.conn, &there)? } else { Vec::new() };
+        // The write-ahead log goes into the file.
+        index.conn.close().map_err(|(_, error)| error)?;
+        if check {
+            remove_index(&fresh)?;
+        } else {
+            remove_index(&there)?;
+            std::fs::rename(&fresh, &there).map_err(|source| StoreError::Io {
+                path: fresh,
+                action: "rename",
+                source,
+            })?;
+        }
+        Ok(Reindexed { entries: ledger.next_index(), warnings, different })
     }
 
     /// Writes what the log says of itself.
@@ -687,6 +739,14 @@ fn open_index(
         }
         Err(error) => return Err(error),
     };
+    remove_index(path)?;
+    if ledger.next_index() > 0 {
+        warnings.push(format!("the index `{}` is made anew from the ledger: {why}", path.display()));
+    }
+    Index::new(index::open_file(path)?, Reader::open(folder)?, block)
+}
+
+fn remove_index(path: &Path) -> Result<()> {
     for suffix in ["", "-wal", "-shm"] {
         let file = PathBuf::from(format!("{}{suffix}", path.display()));
         match std::fs::remove_file(&file) {
@@ -696,10 +756,7 @@ fn open_index(
             _ => {}
         }
     }
-    if ledger.next_index() > 0 {
-        warnings.push(format!("the index `{}` is made anew from the ledger: {why}", path.display()));
-    }
-    Index::new(index::open_file(path)?, Reader::open(folder)?, block)
+    Ok(())
 }
 
 /// `None`: there is none of this schema.

@@ -5,10 +5,10 @@ use std::io::Write;
 use anyhow::Result;
 use clap::Args;
 use muster_report::Said;
-use muster_server::{ExplanationView, Named, StoreReader};
+use muster_server::{ExplanationView, StoreReader};
 
 use crate::exit::{Exit, usage};
-use crate::{Global, style};
+use crate::{Global, select, style};
 
 #[derive(Args)]
 pub struct Explain {
@@ -22,19 +22,9 @@ pub struct Explain {
 impl Explain {
     pub fn run(self, global: &Global) -> Result<Exit> {
         let reader = StoreReader::open(&global.data)?;
-        let id = match reader.finding_named(&self.finding)? {
-            Named::One(id) => id,
-            Named::None => {
-                return Err(usage(format!(
-                    "no finding `{}`\nhint: `muster findings` lists them",
-                    self.finding
-                )));
-            }
-            Named::Several(some) => {
-                let some = some.join(", ");
-                return Err(usage(format!("`{}` may be any of {some}\nhint: give more of it", self.finding)));
-            }
-        };
+        let id = select::finding(&reader, &self.finding)?.ok_or_else(|| {
+            usage(format!("no finding `{}`\nhint: `muster findings` lists them", self.finding))
+        })?;
         let found = reader
             .explanation(&id)?
             .ok_or_else(|| usage(format!("no finding `{id}`\nhint: `muster findings` lists them")))?;

@@ -10,11 +10,11 @@ use muster_server::StoreReader;
 use muster_server::case::{Asked, Case};
 
 use crate::exit::{Exit, usage};
-use crate::{Global, select};
+use crate::{Global, secret_file, select};
 
 #[derive(Args)]
 pub struct Export {
-    /// Id of a finding (its beginning is enough), of an agent, or a time: `FROM..TO`, each as in `muster events`.
+    /// Id of a finding (its beginning is enough), of an agent, or a time: `FROM..TO`, each in RFC 3339 or left out.
     #[arg(value_name = "FINDING|AGENT|FROM..TO")]
     what: String,
     /// The file to write.
@@ -40,7 +40,7 @@ impl Export {
         let asked = self.asked(&reader)?;
         let case = Case::gather(&reader, &global.data, &asked, now_ns())?;
         let bytes = case.to_bytes()?;
-        write_private(&self.output, &bytes)
+        secret_file::write(&self.output, &bytes)
             .map_err(|error| usage(format!("cannot write `{}`: {error}", self.output.display())))?;
         let mut out = std::io::stdout().lock();
         let (leaves, missing) = (case.leaves.len(), case.about.missing);
@@ -56,7 +56,10 @@ impl Export {
                 writeln!(out, "{missing} leaves that belong to it are not in it (pruned, or too many)")?;
             }
             if case.keys.witnesses.is_empty() {
-                writeln!(out, "no witness has cosigned this log: nobody outside this machine vouches for it")?;
+                writeln!(
+                    out,
+                    "no witness has cosigned this log: nobody outside this machine vouches for it"
+                )?;
             }
             writeln!(out, "check it with: muster verify {}", self.output.display())?;
         }
@@ -65,13 +68,10 @@ impl Export {
 
     fn asked(&self, reader: &StoreReader) -> Result<Asked> {
         if let Some((from, to)) = self.what.split_once("..") {
-            let time = |text: &str, open: u64| match text {
-                "" => Ok(open),
-                text => super::events::time(text).map_err(usage),
-            };
+            let time = |text: &str, open: u64| if text.is_empty() { Ok(open) } else { select::time(text) };
             return Ok(Asked::Time { from_ns: time(from, 0)?, to_ns: time(to, u64::MAX)? });
         }
-        if let Ok(finding) = select::finding(reader, &self.what) {
+        if let Some(finding) = select::finding(reader, &self.what)? {
             return Ok(Asked::Finding(finding));
         }
         select::agent(reader, &self.what).map(Asked::Agent).map_err(|_| {
@@ -81,26 +81,4 @@ impl Export {
             ))
         })
     }
-}
-
-/// Evidence holds what agents said: it is its owner's, until that one hands it on.
-fn write_private(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".tmp");
-    let unfinished = PathBuf::from(unfinished);
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&unfinished)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&unfinished, path)?;
-    if let Some(folder) = folder {
-        std::fs::File::open(folder)?.sync_all()?;
-    }
-    Ok(())
 }

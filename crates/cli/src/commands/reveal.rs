@@ -10,10 +10,11 @@ use clap::Args;
 use muster_engine::Input;
 use muster_event::redact::{Mark, Opening, check, find_marks, open};
 use muster_event::sanitize;
+use muster_server::case::Case;
 use muster_server::{Step, StoreReader};
 
 use crate::exit::{Exit, usage};
-use crate::{Global, redaction};
+use crate::{Global, redaction, secret_file};
 
 /// Longest value: more than the kernel lets one argument have (128 KiB) is never cut out as one.
 const VALUE_MAX: u64 = 1 << 20;
@@ -33,6 +34,12 @@ pub struct Reveal {
     /// Look for marks in this text instead of the record.
     #[arg(long = "in", value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Reveal the value in this evidence bundle: who checks it sees that value, and no other.
+    #[arg(long, requires = "output", conflicts_with_all = ["check", "file"], value_name = "CASE")]
+    into: Option<PathBuf>,
+    /// The bundle to write.
+    #[arg(short, long, requires = "into", value_name = "FILE")]
+    output: Option<PathBuf>,
     /// Print the result as one JSON object.
     #[arg(long)]
     json: bool,
@@ -52,6 +59,10 @@ pub struct Found {
 
 impl Reveal {
     pub fn run(self, global: &Global) -> Result<Exit> {
+        if let (Some(case), Some(output)) = (&self.into, &self.output) {
+            redaction::use_key_of(&global.data)?;
+            return into(case, output);
+        }
         match (&self.check, &self.file) {
             (Some(opening), Some(file)) => self.check(opening, file),
             (None, file) => {
@@ -210,10 +221,27 @@ impl Finder {
             Step::Finding(finding) => {
                 self.text(&serde_json::to_string(&*finding)?, || format!("finding {}", finding.id));
             }
-            Step::Dropped | Step::Damaged(_) => {}
+            Step::Dropped | Step::Unknown(_) | Step::Damaged(_) => {}
         }
         Ok(())
     }
+}
+
+/// Reveals the value on stdin in a bundle.
+fn into(path: &Path, output: &Path) -> Result<Exit> {
+    let value = read_value()?;
+    let mut case = Case::read(path).map_err(|error| usage(error.to_string()))?;
+    let openings = Finder::new(&value)?.0.into_iter().map(|found| found.opening);
+    // Each: it may have been cut out in more than one form.
+    let revealed = openings.filter(|opening| case.reveal(opening.clone())).count();
+    if revealed == 0 {
+        eprintln!("reveal: nothing in the bundle is this value");
+        return Ok(Exit::Findings);
+    }
+    secret_file::write(output, &case.to_bytes()?)
+        .map_err(|error| usage(format!("cannot write `{}`: {error}", output.display())))?;
+    eprintln!("reveal: written to `{}`: whoever has it can read this value", output.display());
+    Ok(Exit::Nothing)
 }
 
 fn place(input: &Input) -> String {

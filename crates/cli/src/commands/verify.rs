@@ -175,7 +175,11 @@ fn signatures(
     trusted: bool,
     cosigned: &[(String, u64, bool)],
 ) -> Result<()> {
-    let own = if trusted { "" } else { " (the key that lies beside it: compare it with one from elsewhere, --key)" };
+    let own = if trusted {
+        ""
+    } else {
+        " (the key that lies beside it: compare it with one from elsewhere, --key)"
+    };
     writeln!(out, "signed by: {}{own}", sanitize(key))?;
     for (name, time, trusted) in cosigned {
         let time = muster_server::views::time(time.saturating_mul(1_000_000_000));
@@ -202,7 +206,9 @@ fn progress() -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("verify {bar:30} {human_pos} of {human_len} leaves, {per_sec}") {
+    if let Ok(style) =
+        ProgressStyle::with_template("verify {bar:30} {human_pos} of {human_len} leaves, {per_sec}")
+    {
         bar.set_style(style);
     }
     bar

@@ -1,5 +1,6 @@
 //! `muster watch`: the daemon.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -17,14 +18,16 @@ use clap::Args;
 use muster_engine::{Engine, Enrol, Input, Output, Products, Start, State};
 use muster_event::{Kind, ProcessKey};
 use muster_sensor::{Config, now_ns, process_key};
-use muster_server::{EnrolRequest, Enrolled, Http, Peer, Retention, StopRequest, Store, StoreReader, Told};
+use muster_server::{
+    EnrolRequest, Enrolled, Http, Log, Peer, Retention, StopRequest, Store, StoreReader, Told,
+};
 
 use crate::cgroup::Cgroup;
 use crate::daemon::{Daemon, Message};
 use crate::exit::{Exit, usage};
 use crate::identify::Identifier;
 use crate::judge::JudgeOptions;
-use crate::{Global, client, data_files, judge, redaction, tail};
+use crate::{Global, client, data_files, judge, log_key, redaction, tail};
 
 const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
 /// Those who are watched must not be able to starve the loop by their numbers: it needs little, but it needs it soon.
@@ -64,12 +67,16 @@ impl Watch {
             age_max_ns: self.keep_days.saturating_mul(DAY_NS),
         };
         // First of all: it holds the lock, so a second daemon ends here.
-        let (store, repaired) = Store::open(data, limit).map_err(|e| usage(e.to_string()))?;
+        let (mut store, repaired) = Store::open(data, limit).map_err(|e| usage(e.to_string()))?;
         for line in repaired {
             eprintln!("watch: {line}");
         }
         // Before anything is read that may hold a secret.
         redaction::begin(data)?;
+        for line in log_key::begin(data, &mut store, now_ns())? {
+            eprintln!("watch: {line}");
+        }
+        store.put_log(&Log::Settings { time_ns: now_ns(), settings: self.settings() })?;
         let tcp = TcpListener::bind(self.listen).map_err(|error| {
             usage(format!(
                 "cannot listen on {}: {error}\nhint: name another address with --listen",
@@ -106,6 +113,7 @@ impl Watch {
         }
         let publisher = Arc::clone(&http);
         let mut daemon = Daemon {
+            data: data.clone(),
             engine: Engine::new(products.clone()),
             products,
             store,
@@ -118,8 +126,10 @@ impl Watch {
             cgroups: Default::default(),
             questions: Default::default(),
             judge,
+            log: Default::default(),
         };
         begin(&mut daemon, data)?;
+        daemon.sign();
         let blind = daemon.source.states().iter().filter(|s| s.error.is_some()).count();
         println!(
             "ready page=http://{}/login?token={} data={} record={} blind_probes={blind}",
@@ -138,6 +148,22 @@ impl Watch {
         }
         eprintln!("watch: stopped in good order");
         Ok(Exit::Nothing)
+    }
+
+    /// What changes what is recorded, kept or sent.
+    fn settings(&self) -> BTreeMap<String, String> {
+        let products = self.products.as_ref().map_or("built in".to_owned(), |it| it.display().to_string());
+        [
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("listen", self.listen.to_string()),
+            ("keep_mib", self.keep_mib.to_string()),
+            ("keep_days", self.keep_days.to_string()),
+            ("products", products),
+            ("kernel", (!self.no_kernel).to_string()),
+            ("judge", self.judge.is_on().to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
     }
 
     /// Where every user may enrol what that user starts. Without it only root can.

@@ -56,6 +56,10 @@ pub struct JudgeOptions {
 
 impl JudgeOptions {
     /// `None`: nobody asked for it.
+    pub fn is_on(&self) -> bool {
+        self.judge.is_some()
+    }
+
     pub fn open(&self) -> Result<Option<Judge>> {
         let Some(url) = &self.judge else { return Ok(None) };
         let key = self.judge_key_env.as_deref();

@@ -17,6 +17,7 @@ mod hook;
 mod hostile;
 mod judge;
 mod library;
+mod log;
 mod nobodys;
 mod record;
 mod redaction;

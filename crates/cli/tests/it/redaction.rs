@@ -65,6 +65,8 @@ fn secrets_of(agent: Agent) {
         Step::shell(format!("printf %s '{{\"password\":\"{JSON}\"}}' > conf.json && cat conf.json")),
         Step::shell(format!("echo key {TOKEN} for $HOME/x; false")),
         Step::shell(format!("MY_TOKEN={JSON}")),
+        // Longer than what is kept of a process's arguments.
+        Step::shell(format!("cat > notes <<'E'\n{}api_key: {TOKEN}\nE", "a line of notes\n".repeat(3000))),
         Step::last("I tried the token; it works."),
     ]);
     let _home = run(&daemon, &installed, dir.path(), script, true);
@@ -73,7 +75,7 @@ fn secrets_of(agent: Agent) {
     let shown = show(&daemon, &found);
     // Account and record are still held to be one, and outputs are the same.
     assert_eq!(daemon.codes(&id), [""; 0], "{shown}");
-    assert_eq!((&found["calls"], &found["calls_joined"]), (&5.into(), &5.into()), "{shown}");
+    assert_eq!((&found["calls"], &found["calls_joined"]), (&6.into(), &6.into()), "{shown}");
     let data = daemon.data.path().to_owned();
     let events = dir.path().join("events.jsonl");
     fs::write(&events, daemon.muster(&["events", "--agent", &id, "--json"]).stdout).unwrap();

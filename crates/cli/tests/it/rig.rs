@@ -181,6 +181,20 @@ impl Daemon {
         }
     }
 
+    /// Kills it. Gives its folder.
+    pub fn killed(mut self) -> TempDir {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        match std::mem::replace(&mut self.data, Folder::Given(PathBuf::new())) {
+            Folder::Own(folder) => folder,
+            Folder::Given(path) => panic!("{} is not this daemon's to give", path.display()),
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// It sees and reads nothing until the returned value is dropped; what happens meanwhile waits in the kernel's queues.
     pub fn paused(&self) -> Paused {
         let pid = Pid::from_raw(self.child.id() as i32).unwrap();

@@ -29,7 +29,9 @@ pub enum CaseError {
     NoCase(String),
     #[error("`{file}` of the bundle: {reason}")]
     Malformed { file: String, reason: String },
-    #[error("the bundle has format {0}, which this version does not know\nhint: check it with a newer Muster")]
+    #[error(
+        "the bundle has format {0}, which this version does not know\nhint: check it with a newer Muster"
+    )]
     Version(u32),
 }
 
@@ -122,7 +124,8 @@ impl Case {
         let leaves = leaves(&take("leaves.jsonl")?)?;
         let redactions: Vec<Redaction> = parse("redactions.json", &take("redactions.json")?)?;
         let openings: Vec<Opening> = parse("openings.json", &take("openings.json")?)?;
-        let report = String::from_utf8(take("report.html")?).map_err(|_| malformed("report.html", "no UTF-8"))?;
+        let report =
+            String::from_utf8(take("report.html")?).map_err(|_| malformed("report.html", "no UTF-8"))?;
         if let Some(name) = files.keys().next() {
             return Err(malformed(&name.escape_debug().to_string(), "the bundle should not hold it"));
         }
@@ -131,6 +134,19 @@ impl Case {
             return Err(malformed("redactions.json", "it does not list what the leaves hold"));
         }
         Ok(case)
+    }
+
+    /// Reveals a value, where a commitment to it stands in the leaves. `false`: none does.
+    pub fn reveal(&mut self, opening: Opening) -> bool {
+        let commitment = opening.commitment();
+        if !self.redactions().iter().any(|redaction| redaction.commitment == commitment) {
+            return false;
+        }
+        if !self.openings.contains(&opening) {
+            self.openings.push(opening);
+        }
+        self.report = super::report::html(self);
+        true
     }
 
     /// The commitments that stand in the leaves.

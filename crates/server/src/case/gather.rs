@@ -99,11 +99,10 @@ impl Case {
 impl StoreReader {
     fn want_finding(&self, id: &str, wanted: &mut Wanted) -> Result<()> {
         let conn = self.index();
-        let (at, leaf, agent): (i64, i64, String) = conn.query_row(
-            "SELECT at, leaf, agent FROM findings WHERE id = ?1",
-            [id],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-        )?;
+        let (at, leaf, agent): (i64, i64, String) =
+            conn.query_row("SELECT at, leaf, agent FROM findings WHERE id = ?1", [id], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
         wanted.add(uint(leaf), "the finding");
         wanted.add(uint(at), "the finding");
         let mut cited = conn.prepare_cached("SELECT leaf FROM evidence WHERE finding = ?1")?;
@@ -246,11 +245,7 @@ fn head_over(ledger: &Reader, last: u64) -> Result<(Vec<u8>, muster_ledger::Head
 
 /// The keys of log and witnesses that have signed a checkpoint, as far as they are named in the log or beside it. Nothing
 /// vouches for them.
-pub(crate) fn keys_beside(
-    ledger: &Reader,
-    data_dir: &Path,
-    checkpoint: &[u8],
-) -> (Vec<String>, Vec<String>) {
+pub(crate) fn keys_beside(ledger: &Reader, data_dir: &Path, checkpoint: &[u8]) -> (Vec<String>, Vec<String>) {
     let lines = |name: &str| -> Vec<String> {
         use std::io::Read;
         let mut text = String::new();

@@ -17,8 +17,8 @@ mod file;
 mod gather;
 mod report;
 
-pub(crate) use check::{Signed, signed};
 pub use check::{Checked, Tampering, Trust};
+pub(crate) use check::{Signed, signed};
 pub use file::CaseError;
 pub(crate) use gather::keys_beside;
 pub use gather::{Asked, WITNESS_KEYS};

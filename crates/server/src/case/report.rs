@@ -59,8 +59,11 @@ pub(super) fn html(case: &Case) -> String {
                         @for key in &case.keys.witnesses { code { (sanitize(key)) } " " }
                     }
                     dt { "cut out" } dd {
-                        (redacted.len()) " places with a secret, of which "
-                        (case.openings.len()) " values were revealed"
+                        (redacted.len()) " places with a secret"
+                        @for opening in &case.openings {
+                            br; code { (sanitize(&opening.value)) } " was revealed: it is what stood at "
+                            code { "[redacted:" (opening.commitment()) "]" }
+                        }
                     }
                 }
                 (findings(&said))
@@ -139,8 +142,14 @@ fn findings(said: &[Said<'_>]) -> Markup {
 
 /// Leaves that say what could not be seen.
 fn gaps(said: &[Said<'_>]) -> Markup {
-    const GAPS: [&str; 6] =
-        ["/input/lost", "/input/probe", "/input/gap", "/input/clock_step", "/input/account_state", "/kept/dropped"];
+    const GAPS: [&str; 6] = [
+        "/input/lost",
+        "/input/probe",
+        "/input/gap",
+        "/input/clock_step",
+        "/input/account_state",
+        "/kept/dropped",
+    ];
     let found: Vec<(u64, String)> = said
         .iter()
         .filter_map(|said| {
@@ -163,7 +172,9 @@ fn line(value: &Value) -> String {
     let text = match value {
         Value::Object(fields) => fields
             .iter()
-            .filter(|(name, value)| !value.is_null() && !matches!(name.as_str(), "v" | "time_ns" | "boot_ns" | "raw"))
+            .filter(|(name, value)| {
+                !value.is_null() && !matches!(name.as_str(), "v" | "time_ns" | "boot_ns" | "raw")
+            })
             .map(|(name, value)| match value {
                 Value::String(text) => format!("{name}={text}"),
                 Value::Object(_) => format!("{name}: {}", line(value)),
@@ -177,7 +188,9 @@ fn line(value: &Value) -> String {
 }
 
 fn when(value: &Value) -> Option<u64> {
-    ["time_ns", "to_ns", "last_ns"].iter().find_map(|name| value.get(name)?.as_u64())
+    ["/time_ns", "/to_ns", "/finding/time_ns", "/last_ns"]
+        .iter()
+        .find_map(|name| value.pointer(name)?.as_u64())
 }
 
 fn table(case: &Case, said: &[Said<'_>]) -> Markup {
