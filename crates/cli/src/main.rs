@@ -21,6 +21,7 @@ mod fuzzing;
 mod identify;
 mod judge;
 mod log_key;
+mod outside;
 mod questions;
 mod recorded;
 mod redaction;
@@ -83,6 +84,8 @@ enum Command {
     Replay(commands::replay::Replay),
     /// Open redacted values: say where in the record one stood, and let others check it.
     Reveal(commands::reveal::Reveal),
+    /// Vouch for the logs of other machines, and say when one goes back on what it signed or falls silent.
+    Witness(commands::witness::Witness),
     /// Say what this machine lets Muster see and stop, by trying it.
     Doctor(commands::doctor::Doctor),
     /// Print the data on products, providers and daemons that is built in.
@@ -118,6 +121,7 @@ fn main() -> ExitCode {
         Command::Reindex(command) => command.run(&cli.global),
         Command::Replay(command) => command.run(&cli.global),
         Command::Reveal(command) => command.run(&cli.global),
+        Command::Witness(command) => command.run(&cli.global),
         Command::Doctor(command) => command.run(),
         Command::Products(command) => command.run(),
         Command::Reference(command) => command.run::<Cli>(),

@@ -34,7 +34,7 @@ pub(super) struct Case<'a> {
 pub(super) enum Kept {
     New(PathBuf),
     /// This very checkpoint was refused before.
-    Before(PathBuf),
+    Before,
     /// There is too much of it already.
     TooMany,
 }
@@ -121,8 +121,8 @@ impl Folder {
         let hash = file_name(&refused);
         let hash = hash.rsplit_once('-').map_or("", |(_, hash)| hash);
         let there = self.evidence(case.origin);
-        if let Some(name) = there.iter().find(|name| name.ends_with(hash)) {
-            return Ok(Kept::Before(of_log.join(name)));
+        if there.iter().any(|name| name.ends_with(hash)) {
+            return Ok(Kept::Before);
         }
         if there.len() >= EVIDENCE_MAX {
             return Ok(Kept::TooMany);

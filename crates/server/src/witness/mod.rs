@@ -247,7 +247,7 @@ impl Witness {
         let evidence = match self.keep(state, sign, request, now) {
             Ok(Kept::New(path)) => Some(path),
             // It was told of when it came first: who sends one thing again and again must not drown the rest.
-            Ok(Kept::Before(_)) => return,
+            Ok(Kept::Before) => return,
             Ok(Kept::TooMany) => None,
             Err(error) => {
                 eprintln!("witness: cannot keep the evidence: {error}");
