@@ -76,10 +76,12 @@ impl Witness {
         let silent_after = Duration::from_secs(self.silent_after);
         let alarm = move |alarm| tell(&alarm, program.as_ref());
         let witness =
-            Witnessing::open(&dir, logs, Box::new(key), silent_after, alarm).map_err(|error| match error {
-                WitnessError::Locked { .. } | WitnessError::Damaged { .. } => usage(error.to_string()),
-                WitnessError::Io { .. } | WitnessError::Serve { .. } => error.into(),
-            })?;
+            Witnessing::open(&dir, logs, Box::new(key), silent_after, alarm).map_err(
+                |error| match error {
+                    WitnessError::Locked { .. } | WitnessError::Damaged { .. } => usage(error.to_string()),
+                    WitnessError::Io { .. } | WitnessError::Serve { .. } => error.into(),
+                },
+            )?;
         for (log, folder, cases) in witness.accused() {
             eprintln!(
                 "witness: evidence is kept against `{}`: {cases} in `{}`",
@@ -125,7 +127,8 @@ impl Witness {
             let lines = text.lines().map(str::trim).zip(1..);
             for (line, number) in lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#')) {
                 let (key, origin) = line.split_once(' ').map_or((line, None), |(k, o)| (k, Some(o.trim())));
-                add(&mut logs, key, origin).with_context(|| format!("`{}`, line {number}", path.display()))?;
+                add(&mut logs, key, origin)
+                    .with_context(|| format!("`{}`, line {number}", path.display()))?;
             }
         }
         if logs.is_empty() {
@@ -261,8 +264,7 @@ mod tests {
 
     #[test]
     fn which_logs() {
-        let (a, a2, b) =
-            (vkey("a", KeyKind::Log, 1), vkey("a", KeyKind::Log, 2), vkey("b", KeyKind::Log, 3));
+        let (a, a2, b) = (vkey("a", KeyKind::Log, 1), vkey("a", KeyKind::Log, 2), vkey("b", KeyKind::Log, 3));
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), format!("# logs\n\n{b}  the log of b\n{a2}\n{a}\n")).unwrap();
         let logs = witness(&[&a], Some(file.path().to_owned())).logs().unwrap();
@@ -285,7 +287,9 @@ mod tests {
         assert_eq!(first.verifier(), again.verifier());
         key(folder.path(), Some("another.example")).unwrap_err();
         key(tempfile::tempdir().unwrap().path(), Some("with blank")).unwrap_err();
-        assert!(key(tempfile::tempdir().unwrap().path(), None).unwrap().verifier().name().ends_with("/witness"));
+        assert!(
+            key(tempfile::tempdir().unwrap().path(), None).unwrap().verifier().name().ends_with("/witness")
+        );
     }
 
     #[test]

@@ -286,8 +286,12 @@ mod tests {
         fs::create_dir_all(hook.parent().unwrap()).unwrap();
         fs::write(&hook, "#!/bin/sh\nexit 1\n").unwrap();
         fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let mut sink =
-            ToGit { path: repository.clone(), last: None, committed: None, every: Duration::from_millis(300) };
+        let mut sink = ToGit {
+            path: repository.clone(),
+            last: None,
+            committed: None,
+            every: Duration::from_millis(300),
+        };
         carry(&mut sink, 1);
         assert!(matches!(sink.carry(&note(2)), Err(Failure::Later(_))), "it is not limited");
         carry(&mut sink, 1);

@@ -223,7 +223,8 @@ fn a_mad_server_does_no_harm() {
             let body = match number % 4 {
                 0 => "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n\x1b[2Jx".to_owned(),
                 1 => format!("HTTP/1.1 200 OK\r\ncontent-length: 9000000\r\n\r\n{}", "x".repeat(200_000)),
-                2 => "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n".to_owned(),
+                2 => "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"
+                    .to_owned(),
                 _ => "\x00\x1b nonsense".to_owned(),
             };
             drop(stream.write_all(body.as_bytes()));

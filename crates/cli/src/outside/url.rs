@@ -51,7 +51,8 @@ mod tests {
         check("http://127.0.0.1:7374", Some("http://127.0.0.1:7374"));
         check("http://[::1]:7374/prefix/", Some("http://[::1]:7374/prefix"));
         check("https://witness.example", cfg!(feature = "https").then_some("https://witness.example"));
-        for refused in ["", "127.0.0.1", "ftp://x", "http://", "http:///p", "http://u:p@h", "http://h?k", "http://h /"]
+        for refused in
+            ["", "127.0.0.1", "ftp://x", "http://", "http:///p", "http://u:p@h", "http://h?k", "http://h /"]
         {
             check(refused, None);
         }

@@ -120,7 +120,9 @@ impl Carrier for Client {
                 Outcome::Forked => {
                     return Err(Failure::Said(
                         What::Forked,
-                        format!("witness {name} has cosigned another history of the {size} entries of this log"),
+                        format!(
+                            "witness {name} has cosigned another history of the {size} entries of this log"
+                        ),
                     ));
                 }
                 Outcome::Contradicted => {
@@ -141,7 +143,10 @@ impl Carrier for Client {
                         403 => "it does not know the key of this log".to_owned(),
                         status => format!("status {status}"),
                     };
-                    return Err(Failure::Said(What::Refused, format!("witness {name} will not cosign: {why}")));
+                    return Err(Failure::Said(
+                        What::Refused,
+                        format!("witness {name} will not cosign: {why}"),
+                    ));
                 }
                 Outcome::Unusable(why) => {
                     return Err(Failure::Said(What::Refused, format!("witness {name}: {why}")));

@@ -23,3 +23,4 @@ mod record;
 mod redaction;
 mod results;
 mod rig;
+mod witness;

@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn a_log_names_a_file_and_nothing_else() {
-        assert_eq!(file_name("example.com/log"), "example.com_log-50f0d3f0ae1ea9cf");
+        assert_eq!(file_name("example.com/log"), "example.com_log-4d3203c8f35cdf60");
         let names = ["a/b", "a_b", "../../etc/passwd", "..", "\u{202e}x", &"long".repeat(99)];
         for name in names.map(file_name) {
             assert!(
