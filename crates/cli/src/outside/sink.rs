@@ -204,7 +204,7 @@ fn git(folder: &Path, arguments: &[&str]) -> Result<String, String> {
             Some(status) => break status,
             None if begun.elapsed() > GIT_MAX => {
                 let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-                drop(group.map(|group| kill_process_group(group, Signal::KILL)));
+                let _ = group.map(|group| kill_process_group(group, Signal::KILL));
                 drop(child.wait());
                 return Err(format!("git {what}: it took longer than {} s and was ended", GIT_MAX.as_secs()));
             }
