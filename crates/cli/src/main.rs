@@ -21,6 +21,8 @@ mod fuzzing;
 mod identify;
 mod judge;
 mod log_key;
+#[cfg_attr(not(test), expect(dead_code, reason = "the daemon's loop does not send its checkpoints yet"))]
+mod outside;
 mod questions;
 mod recorded;
 mod redaction;
@@ -85,6 +87,8 @@ enum Command {
     Replay(commands::replay::Replay),
     /// Open redacted values: say where in the record one stood, and let others check it.
     Reveal(commands::reveal::Reveal),
+    /// Vouch for the logs of other machines, and say when one goes back on what it signed or falls silent.
+    Witness(commands::witness::Witness),
     /// Say what this machine lets Muster see and stop, by trying it.
     Doctor(commands::doctor::Doctor),
     /// Print the data on products, providers and daemons that is built in.
@@ -121,6 +125,7 @@ fn main() -> ExitCode {
         Command::Reindex(command) => command.run(&cli.global),
         Command::Replay(command) => command.run(&cli.global),
         Command::Reveal(command) => command.run(&cli.global),
+        Command::Witness(command) => command.run(&cli.global),
         Command::Doctor(command) => command.run(),
         Command::Products(command) => command.run(),
         Command::Reference(command) => command.run::<Cli>(),

@@ -14,7 +14,6 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod head;
-pub mod key_file;
 pub mod note;
 mod reader;
 mod seal;

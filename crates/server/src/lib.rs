@@ -19,6 +19,7 @@ pub mod reference;
 mod replay;
 mod store;
 pub mod views;
+pub mod witness;
 
 pub use entry::{Decoded, Dropped, Entry, EvidenceCopy, Kept, KeptMember, Log, Pruned, StoredOutput};
 pub use error::StoreError;

@@ -20,3 +20,4 @@ pub mod run;
 pub mod show;
 pub mod verify;
 pub mod watch;
+pub mod witness;

@@ -2,7 +2,7 @@
 
 mod access;
 pub(crate) mod api;
-mod connections;
+pub(crate) mod connections;
 mod page;
 
 use std::collections::BTreeMap;
