@@ -27,6 +27,9 @@ const TICK: Duration = Duration::from_millis(200);
 /// How often the record's size is compared with its limit.
 const ENFORCE: Duration = Duration::from_secs(10);
 
+/// What the engine reported while it could not be written: a busy hour's findings and rows.
+const HELD_MAX: usize = 4096;
+
 /// What other threads send to the loop.
 pub enum Message {
     Input(Input),
@@ -58,9 +61,21 @@ pub struct Trouble {
     refused: u64,
     /// Between the times of the first and the last input that was refused.
     refused_ns: Option<(u64, u64)>,
+    /// Findings and rows that could not be written, and how many more there were.
+    held: VecDeque<Output>,
+    held_more: u64,
 }
 
 impl Trouble {
+    /// The engine will not tell it again.
+    fn hold(&mut self, output: Output) {
+        if self.held.len() < HELD_MAX {
+            self.held.push_back(output);
+        } else {
+            self.held_more += 1;
+        }
+    }
+
     fn refuse(&mut self, time_ns: u64) {
         self.refused += 1;
         let (from, to) = self.refused_ns.unwrap_or((time_ns, time_ns));
@@ -192,7 +207,21 @@ impl Daemon {
         let Some(since_ns) = self.trouble.since_ns.take() else { return };
         let count = std::mem::take(&mut self.trouble.refused);
         let (from_ns, to_ns) = self.trouble.refused_ns.take().unwrap_or((since_ns, since_ns));
-        eprintln!("watch: the record is written again; {count} inputs are missing in it");
+        let unheld = std::mem::take(&mut self.trouble.held_more);
+        eprintln!("watch: the record is written again; {count} inputs and {unheld} rows are missing in it");
+        let mut held = std::mem::take(&mut self.trouble.held);
+        while let Some(output) = held.pop_front() {
+            if let Err(error) = self.store.apply(&output) {
+                if !error.is_of_index() {
+                    // As they were; the next commit tries again.
+                    held.push_front(output);
+                }
+                self.trouble.begin(&error);
+                break;
+            }
+        }
+        held.append(&mut self.trouble.held);
+        self.trouble.held = held;
         if count > 0 {
             self.take(Input::Lost(Lost { queue: Queue::Intake, count, from_ns, to_ns }));
         }
@@ -225,7 +254,10 @@ impl Daemon {
             }
             output => {
                 if let Err(error) = self.store.apply(&output) {
-                    eprintln!("watch: cannot write to the index: {error}");
+                    if !error.is_of_index() {
+                        self.trouble.hold(output.clone());
+                    }
+                    self.trouble.begin(&error);
                 }
                 match output {
                     Output::Agent(state) => {
