@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use muster_engine::{AgentId, Engine, Enrol, Input, Output, Products, Severity, State};
 use muster_event::{Lost, ProcessKey, Queue, redact, redact_argv};
+use muster_ledger::note::Note;
 use muster_sensor::{Batch, Clocks, Source, now_ns, process_key};
-use muster_server::{EnrolRequest, Enrolled, Peer, StopRequest, Store, StoreError, Told, Update};
+use muster_server::{EnrolRequest, Enrolled, Log, Peer, StopRequest, Store, StoreError, Told, Update};
 
 use crate::cgroup::Cgroup;
 use crate::identify::Identifier;
+use crate::outside::{News, Outside, What};
 use crate::questions::Questions;
 use crate::{configuration, judge, log_key, tail};
 
@@ -34,10 +36,17 @@ const TICK: Duration = Duration::from_millis(200);
 /// How often the record's size is compared with its limit.
 const ENFORCE: Duration = Duration::from_secs(10);
 
+/// What the engine reported while it could not be written: a busy hour's findings and rows.
+const HELD_MAX: usize = 4096;
+
 /// What other threads send to the loop.
 pub enum Message {
     Input(Input),
     Enrol(Peer, EnrolRequest, Sender<Result<Enrolled, String>>),
+    /// Witnesses have cosigned a checkpoint.
+    Cosigned(Note),
+    /// Of a witness, or of a place that checkpoints are sent to.
+    News(News),
     /// The Stop hook of an agent asks about its message.
     Stop(Peer, StopRequest, Sender<Result<Told, String>>),
 }
@@ -58,6 +67,8 @@ pub struct Daemon {
     /// With `--judge`.
     pub judge: Option<judge::Questions>,
     pub log: LogState,
+    /// Who is sent checkpoints.
+    pub outside: Option<Outside>,
 }
 
 /// When the log was signed, and what keeps it from being so.
@@ -81,9 +92,21 @@ pub struct Trouble {
     refused: u64,
     /// Between the times of the first and the last input that was refused.
     refused_ns: Option<(u64, u64)>,
+    /// Findings and rows that could not be written, and how many more there were.
+    held: VecDeque<Output>,
+    held_more: u64,
 }
 
 impl Trouble {
+    /// The engine will not tell it again.
+    fn hold(&mut self, output: Output) {
+        if self.held.len() < HELD_MAX {
+            self.held.push_back(output);
+        } else {
+            self.held_more += 1;
+        }
+    }
+
     fn refuse(&mut self, time_ns: u64) {
         self.refused += 1;
         let (from, to) = self.refused_ns.unwrap_or((time_ns, time_ns));
@@ -117,6 +140,8 @@ impl Daemon {
             while let Ok(message) = self.messages.try_recv() {
                 match message {
                     Message::Input(input) => self.take(input),
+                    Message::Cosigned(note) => self.take_cosigned(&note),
+                    Message::News(news) => self.take_news(news),
                     Message::Enrol(peer, request, answer) => {
                         // The asker may have given up.
                         drop(answer.send(self.enrol(peer, request)));
@@ -180,12 +205,15 @@ impl Daemon {
         self.log.signed = Instant::now();
         self.log.urgent = false;
         match self.store.checkpoint() {
-            Ok(_) if self.log.failed => {
-                self.log.failed = false;
-                eprintln!("watch: the log is signed again");
-                self.notice("log", None);
+            Ok(published) => {
+                if std::mem::take(&mut self.log.failed) {
+                    eprintln!("watch: the log is signed again");
+                    self.notice("log", None);
+                }
+                if let (Some(outside), Some(published)) = (&self.outside, published) {
+                    outside.send(&published.note);
+                }
             }
-            Ok(_) => {}
             Err(error) => {
                 if !std::mem::replace(&mut self.log.failed, true) {
                     eprintln!("watch: the log is not signed: {error}");
@@ -206,9 +234,47 @@ impl Daemon {
         }
     }
 
+    /// Tells on every channel that there is that the record is not written.
+    fn begin_trouble(&mut self, error: &StoreError) {
+        if let Some(text) = self.trouble.begin(error) {
+            self.notice("record", Some(text));
+        }
+    }
+
     /// Tells what keeps Muster from its work, or no longer does.
-    fn notice(&self, about: &'static str, text: Option<String>) {
-        (self.publish)(Update::Notice { about, text });
+    fn notice(&self, about: &str, text: Option<String>) {
+        (self.publish)(Update::Notice { about: about.to_owned(), text });
+    }
+
+    fn take_cosigned(&mut self, note: &Note) {
+        let kept = self.store.put_cosigned(note);
+        self.notice(
+            "cosigned",
+            kept.err().map(|error| format!("a cosigned checkpoint is not kept: {error}")),
+        );
+    }
+
+    fn take_news(&mut self, news: News) {
+        let News { who, what, text } = news;
+        eprintln!("watch: {text}");
+        let log = Log::Outside {
+            time_ns: now_ns(),
+            who: who.clone(),
+            what: what.name().to_owned(),
+            text: text.clone(),
+        };
+        if let Err(error) = self.store.put_log(&log) {
+            self.begin_trouble(&error);
+        }
+        match what {
+            What::Back => self.notice(&who, None),
+            // It stays, whatever the witness says next.
+            what if what.is_tampering() => self.notice(
+                &format!("{who}: history"),
+                Some(format!("THE LOG IS NOT WHAT A WITNESS SAW: {text}")),
+            ),
+            _ => self.notice(&who, Some(text)),
+        }
     }
 
     pub fn take_batch(&mut self, batch: Batch) {
@@ -261,25 +327,37 @@ impl Daemon {
             if !error.is_of_index() {
                 self.trouble.refuse(input.time_ns().unwrap_or_else(now_ns));
             }
-            if let Some(text) = self.trouble.begin(&error) {
-                self.notice("record", Some(text));
-            }
+            self.begin_trouble(&error);
         }
     }
 
     fn commit(&mut self, durable: bool) {
         if let Err(error) = self.store.commit(durable) {
-            if let Some(text) = self.trouble.begin(&error) {
-                self.notice("record", Some(text));
-            }
+            self.begin_trouble(&error);
             return;
         }
         // What was taken while there was no room is written now; what was refused is a gap.
         let Some(since_ns) = self.trouble.since_ns.take() else { return };
         let count = std::mem::take(&mut self.trouble.refused);
         let (from_ns, to_ns) = self.trouble.refused_ns.take().unwrap_or((since_ns, since_ns));
-        eprintln!("watch: the record is written again; {count} inputs are missing in it");
-        self.notice("record", None);
+        let unheld = std::mem::take(&mut self.trouble.held_more);
+        eprintln!("watch: the record is written again; {count} inputs and {unheld} rows are missing in it");
+        let mut held = std::mem::take(&mut self.trouble.held);
+        while let Some(output) = held.pop_front() {
+            if let Err(error) = self.store.apply(&output) {
+                if !error.is_of_index() {
+                    // As they were; the next commit tries again.
+                    held.push_front(output);
+                }
+                self.begin_trouble(&error);
+                break;
+            }
+        }
+        held.append(&mut self.trouble.held);
+        self.trouble.held = held;
+        if self.trouble.since_ns.is_none() {
+            self.notice("record", None);
+        }
         if count > 0 {
             self.take(Input::Lost(Lost { queue: Queue::Intake, count, from_ns, to_ns }));
         }
@@ -312,7 +390,10 @@ impl Daemon {
             }
             output => {
                 if let Err(error) = self.store.apply(&output) {
-                    eprintln!("watch: cannot write to the index: {error}");
+                    if !error.is_of_index() {
+                        self.trouble.hold(output.clone());
+                    }
+                    self.begin_trouble(&error);
                 }
                 match output {
                     Output::Agent(state) => {

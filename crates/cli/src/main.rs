@@ -21,7 +21,6 @@ mod fuzzing;
 mod identify;
 mod judge;
 mod log_key;
-#[cfg_attr(not(test), expect(dead_code, reason = "the daemon's loop does not send its checkpoints yet"))]
 mod outside;
 mod questions;
 mod recorded;

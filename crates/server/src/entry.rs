@@ -49,6 +49,15 @@ pub enum Log {
     },
     /// The key that was there before the last rotation signs no more.
     Retired { time_ns: Nanos, key: String },
+    /// What was heard of a witness, or of a place that checkpoints are sent to.
+    Outside {
+        time_ns: Nanos,
+        /// `witness NAME`, or the place.
+        who: String,
+        /// `unreachable`, `refused`, `back`; against this log: `rolled-back`, `forked`, `rewritten`.
+        what: String,
+        text: String,
+    },
     /// How the daemon was started: name and value of each setting that changes what is recorded or kept.
     Settings { time_ns: Nanos, settings: BTreeMap<String, String> },
 }

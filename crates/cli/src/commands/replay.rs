@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use muster_engine::{Engine, Finding, Input, Output, Products};
-use muster_event::{Kind, ProcessKey};
+use muster_event::{Kind, ProcessKey, Queue};
 use muster_server::{Step, StoreReader};
 
 use crate::exit::{Exit, usage};
@@ -44,6 +44,8 @@ struct Passed {
     /// Entries that only another version understands.
     unknown: u64,
     unknown_first: Option<String>,
+    /// Inputs that drove the engine and could not be written: without them it finds otherwise.
+    unwritten: u64,
     dropped: bool,
     /// Processes by the agent that they belong to.
     members: BTreeMap<String, BTreeSet<ProcessKey>>,
@@ -69,7 +71,8 @@ impl Replay {
         different
             .extend(passed.replayed.keys().filter(|id| !passed.stored.contains_key(*id)).map(String::as_str));
         self.report(&passed, &different)?;
-        Ok(if different.is_empty() && passed.damaged.is_empty() { Exit::Nothing } else { Exit::Tampered })
+        let explained = different.is_empty() || passed.unwritten > 0;
+        Ok(if explained && passed.damaged.is_empty() { Exit::Nothing } else { Exit::Tampered })
     }
 
     fn report(&self, passed: &Passed, different: &[&str]) -> Result<()> {
@@ -78,7 +81,7 @@ impl Replay {
             let result = serde_json::json!({
                 "inputs": passed.inputs, "findings": passed.stored.len(), "different": different,
                 "before_first_start": passed.before, "dropped": passed.dropped, "damaged": passed.damaged,
-                "unknown": passed.unknown,
+                "unknown": passed.unknown, "unwritten": passed.unwritten,
             });
             writeln!(out, "{result}")?;
             return Ok(());
@@ -108,9 +111,16 @@ impl Replay {
                 "retention removed the beginning: what was before the first start left is not compared"
             )?;
         }
+        if passed.unwritten > 0 {
+            writeln!(
+                out,
+                "{} inputs could not be written when they came (`muster gaps`): what they led to cannot be compared",
+                passed.unwritten
+            )?;
+        }
         let verdict = if different.is_empty() { "the same" } else { "NOT the same" };
         writeln!(out, "{} inputs, {} findings: {verdict}", passed.inputs, passed.stored.len())?;
-        if !different.is_empty() {
+        if !different.is_empty() && passed.unwritten == 0 {
             writeln!(
                 out,
                 "hint: another version of Muster, or other --products, may find otherwise; else the ledger was changed"
@@ -148,6 +158,11 @@ fn pass(reader: &StoreReader, products: &Products) -> Result<Passed> {
                     engine = Some(Engine::new(products.clone()));
                 }
                 let Some(engine) = &mut engine else { return true };
+                if let Input::Lost(lost) = &*input
+                    && lost.queue == Queue::Intake
+                {
+                    passed.unwritten = passed.unwritten.saturating_add(lost.count);
+                }
                 passed.inputs += 1;
                 bar.inc(1);
                 for output in engine.step(*input) {

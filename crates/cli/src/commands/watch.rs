@@ -18,6 +18,7 @@ use clap::Args;
 use muster_engine::{Engine, Enrol, Input, Output, Products, Start, State};
 use muster_event::{Kind, ProcessKey};
 use muster_sensor::{Config, now_ns, process_key};
+use muster_server::case::WITNESS_KEYS;
 use muster_server::{
     EnrolRequest, Enrolled, Http, Log, Peer, Retention, StopRequest, Store, StoreReader, Told,
 };
@@ -27,6 +28,7 @@ use crate::daemon::{Daemon, Message};
 use crate::exit::{Exit, usage};
 use crate::identify::Identifier;
 use crate::judge::JudgeOptions;
+use crate::outside::{Callbacks, Outside, OutsideOptions, Plan};
 use crate::{Global, client, data_files, judge, log_key, redaction, tail};
 
 const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
@@ -54,12 +56,15 @@ pub struct Watch {
     no_kernel: bool,
     #[command(flatten)]
     judge: JudgeOptions,
+    #[command(flatten)]
+    outside: OutsideOptions,
 }
 
 impl Watch {
     pub fn run(self, global: &Global) -> Result<Exit> {
         let products = data_files::products(self.products.as_deref())?;
         let judge = self.judge.open()?;
+        let outside = self.outside.open()?;
         let data = &global.data;
         prepare_folder(data)?;
         let limit = Retention {
@@ -107,6 +112,7 @@ impl Watch {
             .map(|judge| judge::start(judge, data, move |input| drop(for_judge.send(Message::Input(input)))))
             .transpose()?;
 
+        let outside = start_outside(outside, data, &sender)?;
         let (source, why_not) = self.source(&products, store.last_seq() + 1);
         if let Some(error) = why_not {
             eprintln!("watch: no kernel record, only who is there (from /proc): {error}");
@@ -127,6 +133,7 @@ impl Watch {
             questions: Default::default(),
             judge,
             log: Default::default(),
+            outside,
         };
         begin(&mut daemon, data)?;
         daemon.sign();
@@ -161,6 +168,7 @@ impl Watch {
             ("products", products),
             ("kernel", (!self.no_kernel).to_string()),
             ("judge", self.judge.is_on().to_string()),
+            ("outside", self.outside.to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into()
@@ -279,6 +287,32 @@ fn begin(daemon: &mut Daemon, data: &Path) -> Result<()> {
     }
     daemon.store.commit(true)?;
     Ok(())
+}
+
+/// Begins to send checkpoints out of the machine. `None`: nobody is to have them.
+fn start_outside(plan: Plan, data: &Path, sender: &Sender<Message>) -> Result<Option<Outside>> {
+    let witnesses: String = plan.witnesses().map(|witness| format!("{witness}\n")).collect();
+    let path = data.join(WITNESS_KEYS);
+    fs::write(&path, witnesses).with_context(|| format!("cannot write `{}`", path.display()))?;
+    if plan.is_empty() {
+        return Ok(None);
+    }
+    let folder = data.to_owned();
+    let (cosigned, news) = (Mutex::new(sender.clone()), Mutex::new(sender.clone()));
+    let tell = |sender: &Mutex<Sender<Message>>, message| {
+        if let Ok(sender) = sender.lock() {
+            // The daemon is stopping.
+            drop(sender.send(message));
+        }
+    };
+    let callbacks = Callbacks {
+        proof: Box::new(move |old, new| {
+            Store::consistency(&folder, old, new).map_err(|error| error.to_string())
+        }),
+        cosigned: Box::new(move |note| tell(&cosigned, Message::Cosigned(note.clone()))),
+        news: Box::new(move |it| tell(&news, Message::News(it))),
+    };
+    Ok(Some(plan.start(callbacks)?))
 }
 
 /// Hands enrolments to the loop and waits for its answer.

@@ -36,6 +36,14 @@ pub struct OutsideOptions {
     publish: Vec<String>,
 }
 
+impl std::fmt::Display for OutsideOptions {
+    /// Who is to have checkpoints, as it was given.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let all: Vec<&str> = self.witness.iter().chain(&self.publish).map(String::as_str).collect();
+        f.write_str(&all.join(" "))
+    }
+}
+
 /// What the thread may ask and tell. None of it may wait long.
 pub struct Callbacks {
     /// The proof that the log of the second size begins with that of the first.
@@ -72,6 +80,17 @@ pub enum What {
 }
 
 impl What {
+    pub fn name(self) -> &'static str {
+        match self {
+            What::Unreachable => "unreachable",
+            What::Refused => "refused",
+            What::Back => "back",
+            What::RolledBack => "rolled-back",
+            What::Forked => "forked",
+            What::Rewritten => "rewritten",
+        }
+    }
+
     /// It speaks against this machine's log, not against who said it. Only as sure as the witness is honest.
     pub fn is_tampering(self) -> bool {
         match self {

@@ -407,3 +407,48 @@ fn first_difference(opened: &File, file: &Followed) -> Option<u64> {
 fn same_beginning(opened: &File, file: &Followed) -> bool {
     first_difference(opened, file).is_none()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::fs;
+
+    use super::*;
+
+    /// A loop of links, which nobody can open.
+    #[test]
+    fn that_an_account_cannot_be_read_is_told_once_and_that_it_can_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.jsonl");
+        let path = file.to_str().unwrap().to_owned();
+        fs::write(&file, "{\"type\":\"other\"}\n").unwrap();
+        let told = RefCell::new(Vec::new());
+        let send = |input| match input {
+            Input::AccountState { state, .. } => told.borrow_mut().push(match state {
+                AccountFile::Opened { .. } => "opened",
+                AccountFile::Unreadable { .. } => "unreadable",
+                other => panic!("{other:?}"),
+            }),
+            Input::Account(_) => told.borrow_mut().push("record"),
+            other => panic!("{other:?}"),
+        };
+        let mut files = BTreeMap::new();
+        follow(&mut files, "one".to_owned(), path.clone(), Format::Codex, &send);
+        look_at_all(&mut files, &send);
+        let aside = dir.path().join("aside");
+        for more in ["", "{\"type\":\"another\"}\n"] {
+            fs::rename(&file, &aside).unwrap();
+            std::os::unix::fs::symlink(&file, &file).unwrap();
+            look_at_all(&mut files, &send);
+            look_at_all(&mut files, &send);
+            fs::remove_file(&file).unwrap();
+            fs::rename(&aside, &file).unwrap();
+            let text = fs::read_to_string(&file).unwrap();
+            fs::write(&file, text + more).unwrap();
+            look_at_all(&mut files, &send);
+            look_at_all(&mut files, &send);
+        }
+        let expected = ["opened", "record", "unreadable", "opened", "unreadable", "opened", "record"];
+        assert_eq!(told.into_inner(), expected);
+    }
+}

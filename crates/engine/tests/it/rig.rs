@@ -165,11 +165,11 @@ impl Rig {
 
     /// The agent's coverage: its word, then the gaps that it has.
     pub fn coverage(&self, root: u32) -> String {
-        let states = self.outputs.iter().filter_map(|output| match output {
+        let mut states = self.outputs.iter().rev().filter_map(|output| match output {
             Output::Agent(state) if state.root.pid == root => Some(&state.coverage),
             _ => None,
         });
-        let coverage = states.last().unwrap();
+        let coverage = states.next().unwrap();
         let gaps: Vec<&str> = coverage.gaps.iter().map(|gap| gap.cause.name()).collect();
         format!("{} [{}]", coverage.word(), gaps.join(", "))
     }

@@ -85,13 +85,13 @@ pub enum Update {
     /// Something keeps Muster itself from its work, or (`None`) does so no longer. It may be that it cannot be written
     /// to the record, so it is told from here.
     Notice {
-        about: &'static str,
+        about: String,
         text: Option<String>,
     },
 }
 
 /// What keeps Muster from its work now, by what it is about.
-type Notices = Arc<Mutex<BTreeMap<&'static str, String>>>;
+type Notices = Arc<Mutex<BTreeMap<String, String>>>;
 
 /// Takes an enrolment, or says why not. It may wait.
 pub type Enrol = dyn Fn(Peer, EnrolRequest) -> Result<Enrolled, String> + Send + Sync;
@@ -181,7 +181,7 @@ impl Http {
         if let Update::Notice { about, text } = &update {
             let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
             match text {
-                Some(text) => notices.insert(about, text.clone()),
+                Some(text) => notices.insert(about.clone(), text.clone()),
                 None => notices.remove(about),
             };
         }
@@ -250,7 +250,7 @@ pub(crate) struct App {
 
 impl App {
     /// What keeps Muster from its work now.
-    fn notices(&self) -> BTreeMap<&'static str, String> {
+    fn notices(&self) -> BTreeMap<String, String> {
         self.notices.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -433,6 +433,8 @@ fn later() -> Vec<Entry> {
     ];
     let inputs = inputs.into_iter().map(|input| Entry::Input(Box::new(input)));
     later.extend(inputs.chain(outputs.into_iter().map(Entry::Output)));
+    let outside = Log::Outside { time_ns: T0, who: odd(), what: "back".to_owned(), text: odd() };
+    later.push(Entry::Log(Box::new(outside)));
     later
 }
 
