@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a property fails by panicking")]
 
+use crate::case::{Case, Trust};
 use muster_engine::{Code, Severity};
 
 use crate::entry::{self, Decoded, Entry, EntryRef};
@@ -118,15 +119,57 @@ pub fn query(bytes: &[u8]) {
     assert_eq!(serde_json::from_value::<Code>(word).ok(), text.parse::<Code>().ok());
 }
 
+/// An evidence bundle. Refused with a reason, or read and written again as the same bytes; its check comes to an end.
+pub fn case_bundle(bytes: &[u8]) {
+    match Case::from_bytes(bytes) {
+        Ok(case) => {
+            assert_eq!(case.to_bytes().unwrap(), bytes, "a bundle has one form");
+            drop(case.check(&Trust::default()));
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use muster_engine::Input;
     use muster_event::{Event, Kind, ProcessKey};
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::case::{About, Keys, Leaf};
 
     proptest! {
+        #[test]
+        fn any_bundle(
+            texts in prop::collection::vec(".{0,40}", 0..5),
+            asked in ".{0,20}",
+            checkpoint: Vec<u8>,
+            proof: Vec<[u8; 32]>,
+            at: prop::sample::Index,
+            byte: u8,
+            noise: Vec<u8>,
+        ) {
+            let leaves = (0..).zip(texts).map(|(index, text)| Leaf { index, bytes: text.into_bytes(), proof: proof.clone() });
+            let about = About {
+                muster_case: 1, asked, made_ns: 7, version: "x".to_owned(), missing: 0, why: BTreeMap::new(),
+            };
+            let case = Case {
+                about, checkpoint, keys: Keys::default(), leaves: leaves.collect(), openings: Vec::new(), report: String::new(),
+            };
+            let mut bytes = case.to_bytes().unwrap();
+            prop_assert_eq!(Case::from_bytes(&bytes).unwrap(), case);
+            case_bundle(&bytes);
+            let at = at.index(bytes.len());
+            if let Some(changed) = bytes.get_mut(at) {
+                *changed = byte;
+            }
+            case_bundle(&bytes);
+            case_bundle(&noise);
+        }
+
         #[test]
         fn any_entry(seq: u64, comm: String, code: Option<i32>, at: prop::sample::Index, byte: u8, noise: Vec<u8>) {
             let process = ProcessKey { pid: 7, start_ns: seq };

@@ -294,3 +294,107 @@ fn a_killed_daemon_is_not_a_quiet_one() {
     let starts = daemon.list(&["gaps"]);
     assert!(!starts.is_empty(), "what nobody saw is on record");
 }
+
+/// A witness in another process, as on another machine.
+struct Witness {
+    child: std::process::Child,
+    url: String,
+    key: String,
+    errors: tempfile::NamedTempFile,
+    _data: TempDir,
+}
+
+impl Witness {
+    fn start(log: &str) -> Self {
+        use std::io::{BufRead, BufReader};
+        let data = tempfile::tempdir().unwrap();
+        let errors = tempfile::NamedTempFile::new().unwrap();
+        let mut child = Command::new(MUSTER)
+            .args(["witness", "--listen", "127.0.0.1:0", "--silent-after", "4", "--log", log, "--data"])
+            .arg(data.path())
+            .stdout(Stdio::piped())
+            .stderr(errors.reopen().unwrap())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        let word = |name: &str| {
+            let found = ready.split_whitespace().find_map(|word| word.strip_prefix(name));
+            found.unwrap_or_else(|| panic!("{ready}")).to_owned()
+        };
+        Witness { url: word("url="), key: word("key="), child, errors, _data: data }
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(self.errors.path()).unwrap_or_default()
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            copy(&entry.path(), &to.join(entry.file_name()));
+        } else if kind.is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_one_machine_cannot_know_its_witness_does() {
+    let Some(daemon) = Daemon::start() else { return };
+    let log = key(&daemon);
+    let data = daemon.stop();
+    let folder = data.path().to_str().unwrap().to_owned();
+    let witness = Witness::start(&log);
+    let arguments = ["--witness", witness.url.as_str(), witness.key.as_str()];
+    let daemon = Daemon::start_in(data, &arguments).unwrap();
+    let seen = ["--key", log.as_str(), "--witness", witness.key.as_str()];
+    daemon.wait("cosigned head", || {
+        verify(&[&[folder.as_str()], &seen[..]].concat()).status.success().then_some(())
+    });
+    // A bundle bears the cosignature.
+    let found = tampers(&daemon);
+    let case = tempfile::NamedTempFile::new().unwrap();
+    daemon.wait("cosigned bundle", || {
+        export(&daemon, &text(&found, "finding"), case.path());
+        verify(&[&[case.path().to_str().unwrap()], &seen[..]].concat()).status.success().then_some(())
+    });
+    let held = holds(&[&[case.path().to_str().unwrap()], &seen[..]].concat());
+    assert_eq!(held["witnesses"][0]["trusted"], true, "{held}");
+
+    // The log as it is now, before some more of it.
+    let old = tempfile::tempdir().unwrap();
+    let data = daemon.stop();
+    copy(data.path(), old.path());
+    let daemon = Daemon::start_in(data, &arguments).unwrap();
+    enrolled(&daemon, "echo what is to be forgotten");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let data = killed(daemon);
+    let quiet = std::time::Instant::now();
+    while !witness.said().contains("silent") {
+        assert!(quiet.elapsed().as_secs() < 30, "a silent stop goes unseen: {}", witness.said());
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    // Back to the old state: for itself, it is a log like any other.
+    fs::remove_dir_all(data.path()).unwrap();
+    copy(old.path(), data.path());
+    holds(&[&folder, "--key", &log]);
+    let daemon = Daemon::start_in(data, &arguments).unwrap();
+    daemon.wait("word of the rollback", || {
+        let notices = daemon.get("/api/v1/health");
+        (notices.contains("NOT WHAT A WITNESS SAW")
+            && ["rollback", "rewrite", "fork"].iter().any(|sign| witness.said().contains(sign)))
+        .then_some(())
+    });
+}
