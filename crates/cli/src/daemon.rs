@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use muster_engine::{AgentId, Engine, Enrol, Input, Output, Products, Severity, State};
 use muster_event::{Lost, ProcessKey, Queue, redact, redact_argv};
-use muster_sensor::{Batch, Source, now_ns, process_key};
+use muster_sensor::{Batch, Clocks, Source, now_ns, process_key};
 use muster_server::{EnrolRequest, Enrolled, Peer, StopRequest, Store, StoreError, Told, Update};
 
 use crate::cgroup::Cgroup;
@@ -79,9 +79,17 @@ impl Default for LogState {
 pub struct Trouble {
     since_ns: Option<u64>,
     refused: u64,
+    /// Between the times of the first and the last input that was refused.
+    refused_ns: Option<(u64, u64)>,
 }
 
 impl Trouble {
+    fn refuse(&mut self, time_ns: u64) {
+        self.refused += 1;
+        let (from, to) = self.refused_ns.unwrap_or((time_ns, time_ns));
+        self.refused_ns = Some((from.min(time_ns), to.max(time_ns)));
+    }
+
     /// Gives what is to be told, where it begins.
     fn begin(&mut self, error: &StoreError) -> Option<String> {
         if self.since_ns.is_some() {
@@ -122,7 +130,8 @@ impl Daemon {
             }
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
-                self.take(Input::Tick { time_ns: now_ns() });
+                let Clocks { time_ns, boot_ns, asleep_ns } = muster_sensor::clocks();
+                self.take(Input::Tick { time_ns, boot_ns, asleep_ns });
             }
             self.questions.settle();
             if committed.elapsed() >= COMMIT {
@@ -214,7 +223,8 @@ impl Daemon {
                 }
                 None => eprintln!("watch: probe {} sees again", state.probe),
             }
-            self.take(Input::Probe { time_ns: now_ns(), state });
+            let seen_ns = self.source.seen_ns(&state.probe);
+            self.take(Input::Probe { time_ns: now_ns(), state, seen_ns });
         }
         for snapshot in batch.snapshots {
             self.take(Input::Snapshot(snapshot));
@@ -247,7 +257,10 @@ impl Daemon {
 
     fn append(&mut self, input: &Input) {
         if let Err(error) = self.store.append(input) {
-            self.trouble.refused += 1;
+            // What the index did not take, the ledger has.
+            if !error.is_of_index() {
+                self.trouble.refuse(input.time_ns().unwrap_or_else(now_ns));
+            }
             if let Some(text) = self.trouble.begin(&error) {
                 self.notice("record", Some(text));
             }
@@ -262,12 +275,13 @@ impl Daemon {
             return;
         }
         // What was taken while there was no room is written now; what was refused is a gap.
-        let Some(from_ns) = self.trouble.since_ns.take() else { return };
+        let Some(since_ns) = self.trouble.since_ns.take() else { return };
         let count = std::mem::take(&mut self.trouble.refused);
+        let (from_ns, to_ns) = self.trouble.refused_ns.take().unwrap_or((since_ns, since_ns));
         eprintln!("watch: the record is written again; {count} inputs are missing in it");
         self.notice("record", None);
         if count > 0 {
-            self.take(Input::Lost(Lost { queue: Queue::Intake, count, from_ns, to_ns: now_ns() }));
+            self.take(Input::Lost(Lost { queue: Queue::Intake, count, from_ns, to_ns }));
         }
     }
 

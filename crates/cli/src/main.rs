@@ -69,6 +69,8 @@ enum Command {
     Claims(commands::claims::Claims),
     /// List events of the record.
     Events(commands::events::Events),
+    /// List the intervals in which something could not be seen, and why.
+    Gaps(commands::gaps::Gaps),
     /// Read accounts from files of finished runs.
     Import(commands::import::Import),
     /// Let an agent's product hand back a message that the record contradicts.
@@ -114,6 +116,7 @@ fn main() -> ExitCode {
         Command::Explain(command) => command.run(&cli.global),
         Command::Claims(command) => command.run(&cli.global),
         Command::Events(command) => command.run(&cli.global),
+        Command::Gaps(command) => command.run(&cli.global),
         Command::Import(command) => command.run(&cli.global),
         Command::Hook(command) => command.run(&cli.global),
         Command::Export(command) => command.run(&cli.global),

@@ -102,6 +102,8 @@ impl Day {
             kernel_record: true,
             daemon: ProcessKey { pid: 7, start_ns: 7 },
             data_dir: "/var/lib/muster".into(),
+            boot_ns: 0,
+            before: None,
         }));
         day.give(Input::Enrol(Enrol {
             time_ns: T0,
@@ -139,7 +141,7 @@ impl Day {
         self.time_ns += ns;
         while self.ticked_ns + SECOND / 5 <= self.time_ns {
             self.ticked_ns += SECOND / 5;
-            self.give(Input::Tick { time_ns: self.ticked_ns });
+            self.give(Input::Tick { time_ns: self.ticked_ns, boot_ns: 0, asleep_ns: 0 });
         }
     }
 

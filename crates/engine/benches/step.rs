@@ -25,6 +25,8 @@ fn engine() -> Engine {
         kernel_record: true,
         daemon: ProcessKey { pid: 7, start_ns: 7 },
         data_dir: "/var/lib/muster".into(),
+        boot_ns: 0,
+        before: None,
     }));
     engine.step(Input::Enrol(Enrol {
         time_ns: 2,

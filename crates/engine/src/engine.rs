@@ -6,8 +6,10 @@ use muster_event::{Nanos, ProbeState, ProcessKey};
 use sha2::{Digest, Sha256};
 
 use crate::agent::Agent;
+use crate::gap::Gaps;
 use crate::process::Processes;
 use crate::products::Products;
+use crate::timeline::Timeline;
 use crate::{AgentId, Evidence, Finding, Input, Output, Start, State};
 
 /// How long an agent that ended is still compared with what comes late of its account, and how many such there may be: then
@@ -47,6 +49,8 @@ pub struct Engine {
     pub(crate) harnesses: Vec<ProcessKey>,
     /// The record is one that others kept: where it is from.
     pub(crate) recorded: Option<String>,
+    pub(crate) gaps: Gaps,
+    pub(crate) timeline: Timeline,
     pub(crate) out: Vec<Output>,
 }
 
@@ -68,18 +72,22 @@ impl Engine {
             account_paths: HashMap::new(),
             harnesses: Vec::new(),
             recorded: None,
+            gaps: Gaps::default(),
+            timeline: Timeline::default(),
             out: Vec::new(),
         }
     }
 
     /// Takes one input. Outputs come in the order in which they are to be carried out.
     pub fn step(&mut self, input: Input) -> Vec<Output> {
-        match input {
+        // Gaps are told in wall-clock time; all else goes by the engine's own.
+        self.gaps_of(&input);
+        match self.timeline.inward(input) {
             Input::Start(start) => self.on_start(start),
             Input::Snapshot(snapshot) => self.on_snapshot(snapshot),
             Input::Event(event) => self.on_event(event),
             Input::Lost(lost) => self.on_lost(&lost),
-            Input::Probe { time_ns, state } => self.on_probe(time_ns, state),
+            Input::Probe { time_ns, state, seen_ns: _ } => self.on_probe(time_ns, state),
             Input::Identified { process, product } => self.on_identified(process, product),
             Input::Enrol(enrol) => self.on_enrol(enrol),
             Input::Account(record) => self.on_account(record),
@@ -98,11 +106,12 @@ impl Engine {
                 self.recorded = Some(source);
             }
             Input::Opinion(opinions) => self.on_opinions(opinions),
-            Input::Tick { time_ns } => self.on_tick(time_ns),
-            Input::ClockStep { time_ns, by_ns: _ } => {
-                self.time_ns = time_ns;
-                self.ticked_ns = time_ns;
-                self.settle_ns = time_ns.saturating_add(SETTLE_NS);
+            Input::Tick { time_ns, .. } => self.on_tick(time_ns),
+            Input::ClockStep { time_ns, by_ns } => {
+                let own_ns = self.timeline.step(time_ns, by_ns);
+                self.time_ns = self.time_ns.max(own_ns);
+                self.ticked_ns = self.ticked_ns.max(own_ns);
+                self.settle_ns = own_ns.saturating_add(SETTLE_NS);
             }
             Input::Stop { time_ns } => {
                 self.on_tick(time_ns);
@@ -111,7 +120,9 @@ impl Engine {
         }
         let harnesses = std::mem::take(&mut self.harnesses);
         self.out.extend(harnesses.into_iter().map(|process| Output::Harness { process }));
-        std::mem::take(&mut self.out)
+        let mut out = std::mem::take(&mut self.out);
+        self.timeline.outward(&mut out);
+        out
     }
 
     /// The agent that an imported account is of.
@@ -143,7 +154,10 @@ impl Engine {
         self.time_ns = start.time_ns;
         self.recorded = None;
         self.record_from_ns = start.kernel_record.then_some(start.time_ns);
+        let started = start.clone();
         self.start = Some(start);
+        self.timeline = Timeline::default();
+        self.gap_before_start(&started);
     }
 
     fn on_lost(&mut self, lost: &muster_event::Lost) {
@@ -219,6 +233,7 @@ impl Engine {
             .collect();
         for id in old {
             self.publish_now(&id);
+            self.forget_gaps_of(&id);
             self.agents.remove(&id);
             self.cgroups.retain(|_, of| *of != id);
             self.sessions.retain(|_, of| *of != id);

@@ -12,8 +12,8 @@ use muster_event::{
 };
 
 use crate::{
-    AccountFile, AccountRecord, Cited, Code, Engine, Enrol, Evidence, Identified, Imported, Input, Label,
-    Opinion, Opinions, Output, Products, Severity, Start, glob,
+    AccountFile, AccountRecord, Before, Cited, Code, Engine, Enrol, Evidence, Identified, Imported, Input,
+    Label, Opinion, Opinions, Output, Products, Severity, Start, glob,
 };
 
 static PRODUCTS: LazyLock<Products> = LazyLock::new(|| Products::built_in().unwrap());
@@ -215,6 +215,13 @@ impl Choices<'_> {
                 kernel_record: self.flag(),
                 daemon: self.key(),
                 data_dir: "/var/lib/muster".to_owned(),
+                boot_ns: self.number(),
+                before: self.option(|c| Before {
+                    time_ns: c.time(),
+                    boot_ns: c.number(),
+                    boot_id: c.text(),
+                    stopped: c.flag(),
+                }),
             }),
             1 => Input::Snapshot(Snapshot {
                 process: self.key(),
@@ -239,6 +246,7 @@ impl Choices<'_> {
             3 => Input::Probe {
                 time_ns: self.time(),
                 state: ProbeState { probe: self.text(), error: self.option(Self::text) },
+                seen_ns: self.option(Self::time),
             },
             4 | 5 => Input::Identified {
                 process: self.key(),
@@ -282,7 +290,7 @@ impl Choices<'_> {
                     _ => AccountFile::Unreadable { error: self.text() },
                 },
             },
-            11 | 12 => Input::Tick { time_ns: self.time() },
+            11 | 12 => Input::Tick { time_ns: self.time(), boot_ns: self.number(), asleep_ns: self.number() },
             13 => Input::ClockStep { time_ns: self.time(), by_ns: self.number() as i64 },
             14 if self.byte() == 0 => Input::Stop { time_ns: self.time() },
             14 => Input::Configured { agent: self.agent(), source: self.path(), commands: vec![self.argv()] },

@@ -4,7 +4,7 @@ use muster_account::Item;
 use muster_event::{Event, Lost, Nanos, ProbeState, ProcessKey, Snapshot};
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, Opinions};
+use crate::{AgentId, Before, Opinions};
 
 /// The ledger stores the names of variants and fields: they are never changed (`docs/ledger.md`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub enum Input {
     Probe {
         time_ns: Nanos,
         state: ProbeState,
+        /// The last moment at which it was known to see.
+        #[serde(default)]
+        seen_ns: Option<Nanos>,
     },
     /// The answer to `Output::Identify`. `None`: the files belong to no product that Muster knows.
     Identified {
@@ -40,6 +43,11 @@ pub enum Input {
     /// The clock: sent at least each 250 ms, so that what waits for time can be decided.
     Tick {
         time_ns: Nanos,
+        /// The same moment on `CLOCK_BOOTTIME`, and how long of it the machine has slept; 0: nobody looked.
+        #[serde(default)]
+        boot_ns: Nanos,
+        #[serde(default)]
+        asleep_ns: Nanos,
     },
     /// The wall clock was set: `by_ns` forward (positive) or back.
     ClockStep {
@@ -68,6 +76,28 @@ pub enum Input {
     Opinion(Opinions),
 }
 
+impl Input {
+    /// Its wall-clock time, where it has one.
+    pub fn time_ns(&self) -> Option<Nanos> {
+        match self {
+            Input::Start(start) => Some(start.time_ns),
+            Input::Event(event) => Some(event.time_ns),
+            Input::Lost(lost) => Some(lost.to_ns),
+            Input::Enrol(enrol) => Some(enrol.time_ns),
+            Input::Account(record) => Some(record.time_ns),
+            Input::Imported(imported) => Some(imported.time_ns),
+            Input::Opinion(opinions) => Some(opinions.time_ns),
+            Input::Probe { time_ns, .. }
+            | Input::AccountState { time_ns, .. }
+            | Input::Tick { time_ns, .. }
+            | Input::ClockStep { time_ns, .. }
+            | Input::Recorded { time_ns, .. }
+            | Input::Stop { time_ns } => Some(*time_ns),
+            Input::Snapshot(_) | Input::Identified { .. } | Input::Configured { .. } => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imported {
     pub time_ns: Nanos,
@@ -90,6 +120,12 @@ pub struct Start {
     /// The daemon itself and the folder it keeps everything in: acts against them are findings.
     pub daemon: ProcessKey,
     pub data_dir: String,
+    /// `time_ns` on `CLOCK_BOOTTIME`; 0: nobody looked.
+    #[serde(default)]
+    pub boot_ns: Nanos,
+    /// What the ledger has of the daemon before; `None`: it has none.
+    #[serde(default)]
+    pub before: Option<Before>,
 }
 
 /// A product recognised by its files.

@@ -13,6 +13,7 @@ mod finding;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod gap;
 mod imitation;
 mod input;
 mod omission;
@@ -30,10 +31,12 @@ mod shell;
 mod shown;
 mod silence;
 mod survivor;
+mod timeline;
 
 pub use claims::{Claim, Verdict};
 pub use engine::Engine;
 pub use finding::{Code, Evidence, Finding, Severity, Stage};
+pub use gap::{Before, Gap, GapCause, Interval};
 pub use input::{AccountFile, AccountRecord, Enrol, Identified, Imported, Input, Start};
 pub use opinion::{Cited, Label, Opinion, Opinions};
 pub use output::{AgentState, Coverage, Join, Member, Output, State, Strength};

@@ -3,7 +3,7 @@
 use muster_event::{Attribution, Nanos, ProcessKey};
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, Claim, Finding, Opinions, Stage};
+use crate::{AgentId, Claim, Finding, Gap, Interval, Opinions, Stage};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
@@ -56,6 +56,8 @@ pub enum Output {
     Claim(Box<Claim>),
     /// A model's opinion: kept beside the findings, which stay as they are.
     Opinion(Box<Opinions>),
+    /// Something could not be seen; it comes again when it grows or ends.
+    Gap(Box<Gap>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,6 +169,11 @@ pub struct Coverage {
     pub account: bool,
     /// Accounts that could not be read, and why.
     pub unreadable: Vec<String>,
+    /// Intervals of its life in which something could not be seen; more were counted.
+    #[serde(default)]
+    pub gaps: Vec<Interval>,
+    #[serde(default)]
+    pub gaps_more: u64,
 }
 
 /// What a record that others kept does not show, other than the network and what only concerns single command lines.
@@ -178,7 +185,11 @@ fn is_act_of_record(part: &str) -> bool {
 impl Coverage {
     /// Nothing is known to be missing from the record: only then may an absence be called one.
     pub fn record_whole(&self) -> bool {
-        self.record_from_ns.is_some() && !self.began_unseen && self.lost == 0 && self.blind.is_empty()
+        self.record_from_ns.is_some()
+            && !self.began_unseen
+            && !self.unwatched()
+            && self.lost == 0
+            && self.blind.is_empty()
     }
 
     /// Nothing is known to be missing of what was executed and written. Without the network probes a call that never ran is
@@ -188,6 +199,7 @@ impl Coverage {
             ["sched_process_fork", "sched_process_exec", "sched_process_exit", "sys_exit"];
         self.record_from_ns.is_some()
             && !self.began_unseen
+            && !self.unwatched()
             && self.lost == 0
             && !self.blind.iter().any(|probe| ACTS.contains(&probe.as_str()) || is_act_of_record(probe))
     }

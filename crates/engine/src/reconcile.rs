@@ -10,6 +10,7 @@ use crate::effects::{Effect, What};
 use crate::engine::{Engine, event_evidence, finding_id};
 use crate::output::Strength;
 use crate::products::Lag;
+use crate::timeline::Timeline;
 use crate::{Code, Evidence, Finding, Join, Output, Severity, Stage};
 
 /// Clocks differ between an account (its own idea of time) and the record (the kernel's): how far apart a call and its
@@ -92,7 +93,11 @@ impl Engine {
                 lag == Lag::After && open_turn(agent.turn_end_ns, agent.account_read_ns, action) && !ended;
             if (over && !waiting) || alive_long || ended {
                 if let Some(action) = agent.actions.get(&index) {
-                    findings.extend(denied_action(id, agent, action).or_else(|| judge(id, agent, action)));
+                    let unseen = || cannot_be_told(&self.timeline, agent, action, now);
+                    findings.extend(
+                        denied_action(id, agent, action)
+                            .or_else(|| if unseen() { None } else { judge(id, agent, action) }),
+                    );
                 }
                 if let Some(action) = agent.actions.get_mut(&index) {
                     action.decided = true;
@@ -141,7 +146,9 @@ impl Engine {
             // A command line of which only the beginning is known may be this one.
             let may_be_cut =
                 || agent.actions.values().any(|a| a.cut && a.call.is_none() && in_time(call, a.time_ns));
-            if agent_whole && seen && claims_act && checkable && !may_be_cut() {
+            let until = result.time_ns.max(read);
+            let comparable = self.timeline.comparable(&agent.state.coverage, call.time_ns, until);
+            if agent_whole && seen && claims_act && checkable && comparable && !may_be_cut() {
                 findings.push(phantom(id, call));
             }
         }
@@ -399,6 +406,21 @@ fn is_temporary_of(seen: &str, told: &str) -> bool {
 
 /// An action that no call explains. What a model asks for comes through a shell or with a call's id: then that it is
 /// missing from the account is the finding. What the harness executed by itself counts by what it changed or reached.
+/// The account could not be read then; or the clock was set, and but for the time there is a call for it.
+fn cannot_be_told(timeline: &Timeline, agent: &Agent, action: &Action, now: Nanos) -> bool {
+    let coverage = &agent.state.coverage;
+    let until = action.ended_ns.unwrap_or(now);
+    if timeline.comparable(coverage, action.time_ns, until) {
+        return false;
+    }
+    timeline.account_unreadable(coverage, action.time_ns, until)
+        || agent.calls.values().any(|call| {
+            call.joined.is_none()
+                && !call.denied
+                && call.texts().any(|text| !text.is_empty() && action.texts.iter().any(|t| t == text))
+        })
+}
+
 fn judge(id: &str, agent: &Agent, action: &Action) -> Option<Finding> {
     if action.cut {
         return None;

@@ -415,7 +415,10 @@ impl Engine {
             (_, Some(inherited)) => inherited,
             (mandate, None) => (mandate, new.principal, 0),
         };
-        let began_unseen = process.exec_seq == 0 && new.seq == 0 && mandate.is_none();
+        let exec_unseen = process.exec_seq == 0 && new.seq == 0;
+        // An enrolment outlives a daemon; what was done before the next one came is unseen all the same.
+        let began_ns = self.began_before_start(new.root).filter(|_| exec_unseen);
+        let began_unseen = exec_unseen && mandate.is_none() || began_ns.is_some();
         let state = AgentState {
             agent: new.id.clone(),
             product: new.product,
@@ -435,7 +438,7 @@ impl Engine {
             cwd: process.cwd.clone(),
             sessions: Vec::new(),
             accounts: Vec::new(),
-            started_ns: process.time_ns,
+            started_ns: began_ns.unwrap_or(process.time_ns),
             last_ns: self.time_ns,
             ended_ns: None,
             state: State::Running,
@@ -452,6 +455,8 @@ impl Engine {
                 ..Coverage::default()
             },
         };
+        let mut state = state;
+        self.gaps_of_new(began_ns.is_some(), &mut state.coverage);
         let home = process.env.get("HOME").cloned();
         let mut agent = Agent::new(state);
         agent.home = home;

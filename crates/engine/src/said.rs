@@ -237,7 +237,10 @@ impl Engine {
             }
             AccountFile::Unreadable { error } => {
                 if agent.state.coverage.unreadable.len() < NAMED_MAX {
-                    agent.state.coverage.unreadable.push(format!("{path}: {error}"));
+                    let named = format!("{path}: {error}");
+                    if !agent.state.coverage.unreadable.contains(&named) {
+                        agent.state.coverage.unreadable.push(named);
+                    }
                 }
                 agent.dirty = true;
                 return;

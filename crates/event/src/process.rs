@@ -98,6 +98,18 @@ pub enum Queue {
     Intake,
 }
 
+impl Queue {
+    pub fn name(self) -> &'static str {
+        match self {
+            Queue::Process => "process",
+            Queue::Lineage => "lineage",
+            Queue::Network => "network",
+            Queue::Members => "members",
+            Queue::Intake => "intake",
+        }
+    }
+}
+
 /// What could not be seen: `count` events of one queue, between two moments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {

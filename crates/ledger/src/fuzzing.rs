@@ -13,8 +13,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::cosignature;
 use crate::note::{Key, KeyKind, Note, Signer, Verifier};
 use crate::segment::{self, HEADER_BYTES};
+use crate::tree::{self, Hash, PROOF_MAX, Subtrees};
 use crate::witness::{self, Outcome, Request, Seen};
-use crate::{Checkpoint, Error, Head, Ledger, Options, Reader, SegmentInfo, scan};
+use crate::{
+    Checkpoint, Error, Head, Ledger, Options, Reader, SegmentInfo, TileName, VerifyError, scan, tile, verify,
+};
 
 /// One segment. What is read of it, written again, gives the same bytes up to the first damage.
 pub fn ledger_segment(bytes: &[u8]) {
@@ -31,8 +34,13 @@ pub fn ledger_segment(bytes: &[u8]) {
     });
     match result {
         Ok((0, torn)) => {
-            let end = bytes.len() - usize::try_from(torn).unwrap();
-            assert_eq!(&bytes[HEADER_BYTES as usize..end], again, "what is read is not what stands there");
+            let read = &bytes[HEADER_BYTES as usize..];
+            assert!(read.starts_with(&again), "what is read is not what stands there");
+            let (torn, room) = read[again.len()..].split_at(usize::try_from(torn).unwrap());
+            assert!(
+                torn.last() != Some(&0) && room.iter().all(|byte| *byte == 0),
+                "torn is not what is torn"
+            );
         }
         Ok(_) => {}
         Err(reason) => assert!(!reason.is_empty()),
@@ -169,6 +177,191 @@ pub fn witness_request(bytes: &[u8]) {
     }
 }
 
+/// The parts of a log that others may hand over: names of tiles, tiles, bundles, kept leaves, and what a checkpoint says.
+/// What is read, written again, is the same.
+pub fn ledger_tile(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        if let Some(name) = TileName::parse(text) {
+            assert_eq!(name.path(), text, "two names of one tile");
+            let (first, end) = name.leaves();
+            assert!(first <= end && (1..=tree::TILE_WIDTH).contains(&name.width));
+        }
+        if let Some(head) = Head::parse(text) {
+            let again = Head::parse(&format!("origin\n{}", head.lines()));
+            assert_eq!(again, Some(head));
+            let (_, lines) = text.split_once('\n').unwrap();
+            assert!(lines.starts_with(head.lines().trim_end()), "two texts of one head");
+        }
+    }
+    match tile::parse_hashes(bytes) {
+        Some(hashes) => assert_eq!(hashes.concat(), bytes),
+        None => assert!(!bytes.len().is_multiple_of(32) || bytes.len() > 8192),
+    }
+    let mut again = Vec::new();
+    for entry in tile::entries(bytes) {
+        match entry {
+            Ok(entry) => tile::push_entry(&mut again, entry),
+            Err(at) => {
+                assert_eq!(&bytes[..at], again);
+                again = bytes.to_vec();
+            }
+        }
+    }
+    assert_eq!(again, bytes, "what is read of a bundle is not what stands there");
+    if let Some(kept) = tile::parse_kept(bytes) {
+        let mut again = Vec::new();
+        kept.iter().for_each(|(at, entry)| tile::push_kept(&mut again, *at, entry));
+        assert!(kept.is_sorted_by_key(|(at, _)| *at));
+        assert_eq!(again, bytes);
+    }
+}
+
+/// Leaf hashes as a source of proofs.
+struct Leaves<'a>(&'a [Hash]);
+
+impl Subtrees for Leaves<'_> {
+    type Error = std::convert::Infallible;
+    fn subtree(&mut self, height: u32, index: u64) -> std::result::Result<Hash, Self::Error> {
+        let from = (index << height) as usize;
+        Ok(tree::perfect_root(&self.0[from..from + (1 << height)]))
+    }
+}
+
+/// A proof that holds is the one that the tree gives. The first bytes choose the tree, the leaf, and how much of the true
+/// proof the others are laid over.
+pub fn ledger_proof(bytes: &[u8]) {
+    let number = |at: usize| {
+        let mut number = [0; 8];
+        let rest = bytes.get(at..).unwrap_or_default();
+        let count = rest.len().min(8);
+        number[..count].copy_from_slice(&rest[..count]);
+        u64::from_le_bytes(number)
+    };
+    let (one, two) = (number(0), number(8));
+    let rest = bytes.get(16..).unwrap_or_default();
+    let noise: Vec<Hash> = rest.as_chunks::<32>().0.iter().take(PROOF_MAX + 3).copied().collect();
+    let leaf = tree::leaf_hash(b"leaf");
+    // Any numbers, any hashes.
+    assert!(tree::verify_inclusion(&leaf, one, two, &leaf, &noise).is_err() || (one, two) == (0, 1));
+    let _ = tree::verify_consistency(one, &leaf, two, &tree::empty_root(), &noise);
+    let size = 1 + two % 300;
+    let (index, old) = (one % size, one % (size + 1));
+    let leaves: Vec<Hash> = (0..size).map(|index| tree::leaf_hash(&index.to_le_bytes())).collect();
+    let Ok(root) = tree::root(&mut Leaves(&leaves), size);
+    let Ok(was) = tree::root(&mut Leaves(&leaves), old);
+    let Ok(path) = tree::inclusion(&mut Leaves(&leaves), index, size);
+    let Ok(growth) = tree::consistency(&mut Leaves(&leaves), old, size);
+    // The true one with some of its bytes changed, hashes left out or put behind.
+    let lay = |proof: &[Hash]| {
+        let mut bytes = proof.concat();
+        for change in rest.as_chunks::<3>().0 {
+            let at = usize::from(u16::from_le_bytes([change[0], change[1]]));
+            match bytes.get_mut(at) {
+                Some(byte) => *byte = change[2],
+                None => bytes.resize(32 * usize::from(change[2] % 12), 0),
+            }
+        }
+        bytes.as_chunks().0.to_vec()
+    };
+    let check = |given: &[Hash]| {
+        let holds = tree::verify_inclusion(&leaves[index as usize], index, size, &root, given).is_ok();
+        assert_eq!(holds, given == path, "another proof of leaf {index} of {size}");
+        let holds = tree::verify_consistency(old, &was, size, &root, given).is_ok();
+        assert_eq!(holds, given == growth, "another proof that {size} begins with {old}");
+    };
+    [&path[..], &growth, &noise, &lay(&path), &lay(&growth)].into_iter().for_each(check);
+    let other = (index + 1) % size;
+    assert!(
+        size == 1 || tree::verify_inclusion(&leaves[index as usize], other, size, &root, &path).is_err(),
+        "leaf {index} passes for {other}"
+    );
+}
+
+/// A log of some hundred leaves, some of them pruned, whose files are changed as the bytes say. What verifies has the
+/// leaves that were signed, and no others.
+pub fn ledger_verify(bytes: &[u8]) {
+    let (files, head) = &*LOG;
+    let folder = Folder::new();
+    let names: Vec<&PathBuf> = files.keys().collect();
+    let mut changed = files.clone();
+    for change in bytes.as_chunks::<6>().0.iter().take(8) {
+        let [which, act, low, high, value, other] = *change;
+        let name = names[usize::from(which) % names.len()];
+        let another = files[names[usize::from(other) % names.len()]].clone();
+        let at = usize::from(u16::from_le_bytes([low, high]));
+        let Some(file) = changed.get_mut(name) else { continue };
+        let at = at % file.len().max(1);
+        match act % 6 {
+            0 => file.iter_mut().skip(at).take(1).for_each(|byte| *byte = value),
+            1 => file.truncate(at),
+            2 => file.extend_from_slice(&vec![value; usize::from(other)]),
+            3 => *file = another,
+            4 => drop(changed.remove(name)),
+            _ => {
+                let stray = name.with_file_name(format!("{:03}", u16::from(value)));
+                changed.insert(stray, another);
+            }
+        }
+    }
+    for (name, bytes) in &changed {
+        let path = folder.0.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    let seen = std::sync::Mutex::new(0);
+    let result = verify(
+        &folder.0,
+        *head,
+        &|leaf| leaf < 256 && leaf != 9,
+        &|index, bytes| {
+            assert_eq!(bytes, own_leaf(index), "another leaf {index} verifies");
+            *seen.lock().unwrap() += 1;
+        },
+        &|_| {},
+    );
+    match result {
+        Ok(report) => {
+            let missing: u64 = report.missing.iter().map(|(first, end)| end - first).sum();
+            assert_eq!((report.leaves, report.pruned), (head.size, missing));
+            assert_eq!(seen.into_inner().unwrap() + report.pruned, head.size);
+        }
+        Err(VerifyError::Tampering(tampering)) => {
+            assert!(changed != *files, "{tampering} in a log that is whole");
+            assert!(!tampering.to_string().is_empty());
+        }
+        Err(VerifyError::Unread(error)) => panic!("{error}"),
+    }
+}
+
+fn own_leaf(index: u64) -> Vec<u8> {
+    index.to_be_bytes()[8 - (index % 7) as usize..].to_vec()
+}
+
+type Files = std::collections::BTreeMap<PathBuf, Vec<u8>>;
+
+static LOG: std::sync::LazyLock<(Files, Head)> = std::sync::LazyLock::new(|| {
+    let folder = Folder::new();
+    let options = Options { segment_bytes: 3000, block: 256 };
+    let (mut ledger, _) = Ledger::open(&folder.0, options).unwrap();
+    (0..700).for_each(|index| assert_eq!(ledger.append(&own_leaf(index)).unwrap(), index));
+    let head = ledger.publish().unwrap();
+    ledger.prune(256, &[9].into()).unwrap();
+    drop(ledger);
+    let mut files = Files::new();
+    let mut folders = vec![folder.0.clone()];
+    while let Some(path) = folders.pop() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.insert(path.strip_prefix(&folder.0).unwrap().to_owned(), std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    (files, head)
+});
+
 fn clear(error: &Error) {
     assert!(error.to_string().contains('`'), "an error that names no file: {error}");
 }
@@ -259,7 +452,52 @@ mod tests {
         }
     }
 
+    /// Names and heads as they are written, with some bytes changed.
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        let written = prop_oneof![
+            (any::<u64>(), 0u32..64, 1u64..256)
+                .prop_map(|(index, level, width)| TileName::hashes(level, index, width).path()),
+            (any::<u64>(), 1u64..257).prop_map(|(index, width)| TileName::bundle(index, width).path()),
+            (any::<u64>(), any::<Hash>())
+                .prop_map(|(size, root)| format!("example.com/log\n{}", Head { size, root }.lines())),
+        ];
+        (written, prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..2)).prop_map(
+            |(written, changes)| {
+                let mut bytes = written.into_bytes();
+                for (at, byte) in changes {
+                    let at = at.index(bytes.len());
+                    bytes[at] = byte;
+                }
+                bytes
+            },
+        )
+    }
+
     proptest! {
+        #[test]
+        fn any_tile(text in text(), noise: Vec<u8>, entries in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..30), 0..9)) {
+            ledger_tile(&text);
+            ledger_tile(&noise);
+            let (mut bundle, mut kept) = (Vec::new(), Vec::new());
+            for (at, entry) in entries.iter().enumerate() {
+                tile::push_entry(&mut bundle, entry);
+                tile::push_kept(&mut kept, 3 * at as u8, entry);
+            }
+            ledger_tile(&bundle);
+            ledger_tile(&kept);
+        }
+
+        #[test]
+        fn any_proof(numbers in any::<[u64; 2]>(), rest in prop::collection::vec(any::<u8>(), 0..200)) {
+            ledger_proof(&[&numbers[0].to_le_bytes()[..], &numbers[1].to_le_bytes(), &rest].concat());
+            ledger_proof(&[&numbers[0].to_le_bytes()[..], &numbers[1].to_le_bytes()].concat());
+        }
+
+        #[test]
+        fn any_change(changes in prop::collection::vec(any::<u8>(), 0..30)) {
+            ledger_verify(&changes);
+        }
+
         #[test]
         fn any_segment(bytes in damaged(), noise: Vec<u8>) {
             ledger_segment(&bytes[1..]);

@@ -15,7 +15,8 @@ pub struct Head {
 impl Head {
     /// The head that the text of a checkpoint names in its second and third line.
     pub fn parse(text: &str) -> Option<Head> {
-        let mut lines = text.lines().skip(1);
+        // Not by `lines`: that would pass over carriage returns.
+        let mut lines = text.split('\n').skip(1);
         let size = lines.next()?;
         if size.is_empty()
             || !size.bytes().all(|b| b.is_ascii_digit())

@@ -63,14 +63,19 @@ impl Reader {
         let files = segment::list(&segment::folder(&self.dir))?;
         let mut all = Vec::with_capacity(files.len());
         for (at, (first, path)) in files.iter().enumerate() {
-            let bytes = match std::fs::metadata(path) {
+            let mut bytes = match std::fs::metadata(path) {
                 Ok(metadata) => metadata.len(),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(Error::io("look at", path)(error)),
             };
             let last = match files.get(at + 1) {
                 Some((next, _)) => next.checked_sub(1),
-                None => self.count(*first, path)?.checked_sub(1),
+                None => {
+                    let (end, used) = self.count(*first, path)?;
+                    // Not the room that it has before it.
+                    bytes = bytes.min(used);
+                    end.checked_sub(1)
+                }
             };
             let last = last.filter(|last| last >= first);
             all.push(SegmentInfo { first: *first, last, path: path.clone(), bytes });
@@ -88,7 +93,10 @@ impl Reader {
         let bundles: u64 = Reader::bundles(&self.dir)?.into_iter().map(|(_, bytes)| bytes).sum();
         let files = segment::list(&segment::folder(&self.dir))?;
         let Some((_, path)) = files.last() else { return Ok(bundles) };
-        let journal = std::fs::metadata(path).map_or(0, |meta| meta.len().saturating_sub(HEADER_BYTES));
+        let journal = match open_cursor(path)? {
+            Some(mut cursor) => cursor.torn().map_err(Error::io("read", path))?,
+            None => 0,
+        };
         Ok(bundles + journal)
     }
 
@@ -129,11 +137,11 @@ impl Reader {
         Ok(found)
     }
 
-    /// Index behind the last entry of this (newest) segment.
-    fn count(&self, first: u64, path: &Path) -> Result<u64> {
-        let Some(mut cursor) = open_cursor(path)? else { return Ok(first) };
-        while !matches!(cursor.step(true).map_err(Error::io("read", path))?, Step::End { .. }) {}
-        Ok(cursor.index)
+    /// Index behind the last entry of this (newest) segment, and where it ends.
+    fn count(&self, first: u64, path: &Path) -> Result<(u64, u64)> {
+        let Some(mut cursor) = open_cursor(path)? else { return Ok((first, 0)) };
+        while !matches!(cursor.step(true).map_err(Error::io("read", path))?, Step::End) {}
+        Ok((cursor.index, cursor.offset))
     }
 
     /// One entry.
@@ -214,7 +222,7 @@ impl Reader {
         }
         match cursor.step(last).map_err(Error::io("read", path))? {
             Step::Entry { .. } => Ok(Some(cursor.bytes().to_vec())),
-            Step::End { .. } => Ok(None),
+            Step::End => Ok(None),
             Step::Corrupt { offset, index, reason, .. } => {
                 Err(Error::Corrupt { path: path.clone(), offset, index, reason })
             }
@@ -443,7 +451,7 @@ impl Entries<'_> {
                             }
                             return Err(error);
                         }
-                        Step::End { .. } => {
+                        Step::End => {
                             let (first, last) = (open.first, open.last);
                             self.place = Place::Nowhere;
                             if last && !self.is_superseded(first)? {

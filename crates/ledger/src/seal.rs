@@ -1,7 +1,8 @@
-//! Closed segments go once their bundles and tiles are on the disk. To wait for that would hold up the writer, so it
-//! is done beside it.
+//! What would hold up the writer is done beside it: closed segments go once their bundles and tiles are on the disk, and
+//! room is made for the next one.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +20,17 @@ pub(crate) struct Sealer {
     /// Told of by `sealed` and not yet asked for.
     gone: Vec<PathBuf>,
     worker: Option<Worker>,
+    spare: Option<Making>,
 }
+
+/// The room for the next segment.
+enum Making {
+    Beside(JoinHandle<io::Result<File>>),
+    Made(io::Result<File>),
+}
+
+/// What is written at once of it.
+const ZEROS: usize = 1024 * 1024;
 
 struct Worker {
     jobs: Sender<PathBuf>,
@@ -31,7 +42,42 @@ struct Worker {
 impl Sealer {
     pub fn start(disk: Arc<dyn Disk>, dir: &Path, thread: bool) -> Result<Sealer> {
         let worker = thread.then(|| Worker::start(Arc::clone(&disk), dir)).transpose()?;
-        Ok(Sealer { disk, dir: dir.to_owned(), waiting: BTreeSet::new(), gone: Vec::new(), worker })
+        Ok(Sealer {
+            disk,
+            dir: dir.to_owned(),
+            waiting: BTreeSet::new(),
+            gone: Vec::new(),
+            worker,
+            spare: None,
+        })
+    }
+
+    /// Begins to make room of this length for the next segment, where that has not begun yet.
+    pub fn prepare(&mut self, path: PathBuf, len: u64) {
+        if self.spare.is_some() {
+            return;
+        }
+        let disk = Arc::clone(&self.disk);
+        if self.worker.is_none() {
+            self.spare = Some(Making::Made(make_room(&*disk, &path, len)));
+            return;
+        }
+        let making = move || make_room(&*disk, &path, len);
+        // Without it the next segment grows as it is written.
+        let thread = std::thread::Builder::new().name("ledger room".to_owned()).spawn(making);
+        self.spare = thread.ok().map(Making::Beside);
+    }
+
+    /// The room for the next segment, where it is made.
+    pub fn take_room(&mut self) -> Option<File> {
+        match self.spare.take()? {
+            Making::Beside(thread) if !thread.is_finished() => {
+                self.spare = Some(Making::Beside(thread));
+                None
+            }
+            Making::Beside(thread) => thread.join().ok()?.ok(),
+            Making::Made(room) => room.ok(),
+        }
     }
 
     /// Takes a closed segment all of whose bundles and tiles are written.
@@ -64,8 +110,14 @@ impl Sealer {
         std::mem::take(&mut self.gone)
     }
 
-    /// Waits for all that were handed over.
+    /// Waits for all that were handed over, and for the room.
     pub fn wait(&mut self) -> io::Result<()> {
+        self.spare = self.spare.take().map(|making| match making {
+            Making::Beside(thread) => {
+                Making::Made(thread.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())))
+            }
+            made => made,
+        });
         let Some(worker) = &self.worker else { return Ok(()) };
         let mut failed = Ok(());
         while !self.waiting.is_empty() {
@@ -103,6 +155,26 @@ impl Worker {
             .map_err(Error::io("start a thread for", dir))?;
         Ok(Worker { jobs, done, _thread: thread })
     }
+}
+
+fn make_room(disk: &dyn Disk, path: &Path, len: u64) -> io::Result<File> {
+    let make = || {
+        let file = disk.create(path)?;
+        let zeros = vec![0; ZEROS];
+        let mut at = 0;
+        while at < len {
+            let part = zeros.get(..usize::try_from(len - at).unwrap_or(ZEROS).min(ZEROS)).unwrap_or_default();
+            disk.write_at(path, &file, part, at)?;
+            at += part.len() as u64;
+        }
+        // CRASH: room without a segment.
+        disk.point("room");
+        disk.sync(path, &file)?;
+        Ok(file)
+    };
+    make().inspect_err(|_| {
+        let _ = disk.remove(path);
+    })
 }
 
 fn seal(disk: &dyn Disk, dir: &Path, segments: &[PathBuf]) -> io::Result<()> {

@@ -7,8 +7,9 @@
 //! entry              u32 length | u32 crc32 of (u64 index | u32 length | bytes) | bytes
 //! ```
 //!
-//! Numbers are little-endian. The checksum covers the index, so that an entry cannot stand in for another, and so that
-//! the zeros that a power cut leaves are no empty entries.
+//! Numbers are little-endian. The checksum covers the index, so that an entry cannot stand in for another, and is never
+//! zero, so that zeros are no empty entries: a power cut leaves them, and a segment may be made as long as it will become
+//! before it is written to (a file that grows has to wait for the file system's own journal at each sync).
 
 use std::fs::File;
 use std::io;
@@ -40,6 +41,9 @@ pub struct SegmentInfo {
     pub path: PathBuf,
     pub bytes: u64,
 }
+
+/// What will be the next segment: zeros, on the disk. One that a dead writer left is made again.
+pub(crate) const SPARE: &str = "spare.tmp";
 
 pub(crate) fn file_name(first: u64) -> String {
     format!("{first:020}.log")
@@ -116,7 +120,10 @@ fn checksum(index: u64, bytes: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&salt);
     hasher.update(bytes);
-    hasher.finalize()
+    match hasher.finalize() {
+        0 => u32::MAX,
+        crc => crc,
+    }
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -159,8 +166,8 @@ impl Source for &[u8] {
 pub(crate) enum Step {
     /// A whole entry; its bytes are `Cursor::bytes`.
     Entry { index: u64 },
-    /// Nothing more, but for `torn` bytes that are no whole entry.
-    End { torn: u64 },
+    /// Nothing more, but for what `Cursor::torn` counts.
+    End,
     /// Damage. `resumes`: the entry behind it can be read.
     Corrupt { offset: u64, index: u64, reason: &'static str, resumes: bool },
 }
@@ -211,7 +218,10 @@ impl<S: Source> Cursor<S> {
     pub fn step(&mut self, last: bool) -> io::Result<Step> {
         let (offset, index) = (self.offset, self.index);
         match self.frame(offset, index)? {
-            Frame::Nothing => Ok(Step::End { torn: 0 }),
+            Frame::Nothing => Ok(Step::End),
+            // Room that is not used yet, or what a power cut left of a page.
+            Frame::Zeros if last || self.torn()? == 0 => Ok(Step::End),
+            Frame::Zeros => self.broken(last, "zeros in place of an entry"),
             Frame::Whole { len } => {
                 let from =
                     usize::try_from(offset - self.start).unwrap_or(usize::MAX).saturating_add(FRAME_BYTES);
@@ -234,9 +244,34 @@ impl<S: Source> Cursor<S> {
         }
     }
 
+    /// Bytes behind the last whole entry that are no whole one: up to the last that is not zero.
+    pub fn torn(&mut self) -> io::Result<u64> {
+        let mut end = self.source.len()?;
+        let mut buffer = vec![0; CHUNK];
+        while end > self.offset {
+            let from = self.offset.max(end.saturating_sub(CHUNK as u64));
+            let room = usize::try_from(end - from).unwrap_or(usize::MAX);
+            let mut filled = 0;
+            while let Some(part) = buffer.get_mut(filled..room).filter(|part| !part.is_empty()) {
+                match self.source.read_at(part, from + filled as u64) {
+                    Ok(0) => break,
+                    Ok(count) => filled += count,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            let read = buffer.get(..filled).unwrap_or_default();
+            if let Some(at) = read.iter().rposition(|byte| *byte != 0) {
+                return Ok(from + at as u64 + 1 - self.offset);
+            }
+            end = from;
+        }
+        Ok(0)
+    }
+
     fn broken(&mut self, last: bool, reason: &'static str) -> io::Result<Step> {
         if last {
-            return Ok(Step::End { torn: self.source.len()?.saturating_sub(self.offset) });
+            return Ok(Step::End);
         }
         Ok(Step::Corrupt { offset: self.offset, index: self.index, reason, resumes: false })
     }
@@ -250,7 +285,7 @@ impl<S: Source> Cursor<S> {
                     offset += (FRAME_BYTES + len) as u64;
                     index += 1;
                 }
-                Frame::Nothing | Frame::Broken => return Ok(false),
+                Frame::Nothing | Frame::Zeros | Frame::Broken => return Ok(false),
             }
         }
         Ok(false)
@@ -260,6 +295,9 @@ impl<S: Source> Cursor<S> {
     pub fn skip(&mut self) -> io::Result<bool> {
         let head = self.window(self.offset, FRAME_BYTES)?;
         let Some(len) = u32_at(head, 0).filter(|_| head.len() == FRAME_BYTES) else { return Ok(false) };
+        if head == [0; FRAME_BYTES] {
+            return Ok(false);
+        }
         let next = self.offset + FRAME_BYTES as u64 + u64::from(len);
         if len as usize > ENTRY_MAX || next > self.known_end(self.offset, len as usize)? {
             return Ok(false);
@@ -275,6 +313,9 @@ impl<S: Source> Cursor<S> {
             return Ok(Frame::Nothing);
         }
         let (Some(len), Some(crc)) = (u32_at(head, 0), u32_at(head, 4)) else { return Ok(Frame::Broken) };
+        if len == 0 && crc == 0 {
+            return Ok(Frame::Zeros);
+        }
         let len = len as usize;
         if len > ENTRY_MAX || offset + (FRAME_BYTES + len) as u64 > self.known_end(offset, len)? {
             return Ok(Frame::Broken);
@@ -328,6 +369,7 @@ impl<S: Source> Cursor<S> {
 
 enum Frame {
     Nothing,
+    Zeros,
     Whole {
         len: usize,
     },
@@ -347,7 +389,10 @@ pub fn scan(bytes: &[u8], mut visit: impl FnMut(u64, &[u8])) -> std::result::Res
         match cursor.step(true).map_err(|error| error.to_string())? {
             Step::Entry { index } => visit(index, cursor.bytes()),
             Step::Corrupt { .. } => damaged += 1,
-            Step::End { torn } => return Ok((damaged, torn)),
+            Step::End => {
+                let torn = cursor.torn().map_err(|error| error.to_string())?;
+                return Ok((damaged, torn));
+            }
         }
     }
 }

@@ -140,7 +140,7 @@ impl Ledger {
                     found: 0,
                 });
             }
-            create(&*disk, &segments, 0, &tree::empty_root())?;
+            create(&*disk, &segments, 0, &tree::empty_root(), None)?;
             files = segment::list(&segments)?;
         }
         let base = files.first().map_or(0, |(first, _)| *first);
@@ -228,7 +228,10 @@ impl Ledger {
                 Step::Corrupt { offset, index, reason, .. } => {
                     return Err(Error::Corrupt { path, offset, index, reason });
                 }
-                Step::End { torn } => break (cursor.offset, torn),
+                Step::End => {
+                    let torn = cursor.torn().map_err(Error::io("read", &path))?;
+                    break (cursor.offset, torn);
+                }
             }
         };
         if torn > 0 {
@@ -526,7 +529,8 @@ impl Ledger {
         self.write_full(false)?;
         // CRASH: the bundles of the segment are there, the next segment is not.
         self.disk.point("rotate");
-        let active = create(&*self.disk, &segment::folder(&self.dir), self.next, &self.edge.root())?;
+        let room = self.sealer.take_room();
+        let active = create(&*self.disk, &segment::folder(&self.dir), self.next, &self.edge.root(), room)?;
         let old = std::mem::replace(&mut self.active, active);
         self.sealer.seal(old.path.clone());
         self.closed.push(SegmentInfo {
@@ -663,6 +667,11 @@ impl Ledger {
         }
         self.active.written += self.buffer.len() as u64;
         self.active.unsynced = true;
+        let len = self.options.segment_bytes;
+        if self.active.written > len / 2 {
+            // A little more than it closes at: the last bundle is to be whole.
+            self.sealer.prepare(segment::folder(&self.dir).join(segment::SPARE), len + len / 8);
+        }
         self.buffer.clear();
         // One huge entry is no reason to hold on to its memory.
         self.buffer.shrink_to(2 * BUFFER_BYTES);
@@ -675,6 +684,9 @@ impl Drop for Ledger {
         // Best effort: whoever needs to know commits.
         let _ = self.flush();
         let _ = self.sealer.wait();
+        if self.sealer.take_room().is_some() {
+            let _ = self.disk.remove(&segment::folder(&self.dir).join(segment::SPARE));
+        }
     }
 }
 
@@ -722,12 +734,19 @@ fn open_segment(files: &[(u64, PathBuf)]) -> Result<File> {
     File::open(&path).map_err(Error::io("open", &path))
 }
 
-/// Makes an empty segment: under another name first, so that a segment with its name has its header.
-fn create(disk: &dyn Disk, dir: &Path, first: u64, root: &Hash) -> Result<Active> {
-    let unfinished = dir.join(format!("{first:020}.tmp"));
+/// Makes an empty segment: under another name first, so that a segment with its name has its header. `room`: in what was
+/// made for it.
+fn create(disk: &dyn Disk, dir: &Path, first: u64, root: &Hash, room: Option<File>) -> Result<Active> {
+    let unfinished = match room {
+        Some(_) => dir.join(segment::SPARE),
+        None => dir.join(format!("{first:020}.tmp")),
+    };
     let path = dir.join(segment::file_name(first));
     let make = || {
-        let file = disk.create(&unfinished)?;
+        let file = match room {
+            Some(file) => file,
+            None => disk.create(&unfinished)?,
+        };
         disk.write_at(&unfinished, &file, &segment::header(first, root), 0)?;
         disk.sync(&unfinished, &file)?;
         // CRASH: a segment without its name.

@@ -10,6 +10,7 @@ mod findings;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod gaps;
 pub mod judge;
 mod opinions;
 mod roll;
@@ -21,6 +22,7 @@ pub use cell::Style;
 pub use claims::claims;
 pub use explain::{Explain, Said, explain};
 pub use findings::{event_line, finding, findings};
+pub use gaps::gaps;
 pub use opinions::opinions;
 pub use roll::{roll, roll_empty};
 pub use show::{Show, show};

@@ -380,6 +380,14 @@ pub(crate) fn not_seen(agent: &AgentState) -> Vec<String> {
     for account in &coverage.unreadable {
         out.push(format!("not read: {}", safe(account)));
     }
+    for gap in &coverage.gaps {
+        let until = gap.to_ns.map_or("now".to_owned(), time::full);
+        let what = crate::gaps::what(gap.cause).trim_end_matches(':');
+        out.push(format!("gap: {} – {until}: {what}", time::full(gap.from_ns)));
+    }
+    if coverage.gaps_more > 0 {
+        out.push(format!("gaps: {} more (`muster gaps`)", coverage.gaps_more));
+    }
     if out.is_empty() {
         out.push(
             "coverage: no loss is known. What left no trace in the kernel's record was not seen.".to_owned(),

@@ -1,7 +1,7 @@
 //! Canaries: harmless acts fired through the kernel path of each probe, and expected back. A probe that does not answer is
 //! blind, whatever it was when it was loaded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use muster_event::ProbeState;
+use muster_event::{Nanos, ProbeState};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::probes::URING;
@@ -77,12 +77,15 @@ pub(crate) struct Canaries {
     /// Probes that the last one went through, and those of them that did not answer.
     tested: BTreeSet<&'static str>,
     deaf: BTreeSet<&'static str>,
+    /// When the last canary that came back through a probe was let go, wall clock.
+    seen: BTreeMap<&'static str, Nanos>,
 }
 
 struct Running {
     child: Child,
     token: String,
     started: Instant,
+    started_ns: Nanos,
     /// When it was seen to have ended, with what it could do.
     ended: Option<(Instant, BTreeSet<String>)>,
     answered: BTreeSet<&'static str>,
@@ -98,6 +101,7 @@ impl Canaries {
             recent: None,
             tested: BTreeSet::new(),
             deaf: BTreeSet::new(),
+            seen: BTreeMap::new(),
         }
     }
 
@@ -122,12 +126,17 @@ impl Canaries {
             child,
             token,
             started: Instant::now(),
+            started_ns: crate::now_ns(),
             ended: None,
             answered: BTreeSet::new(),
             watches_lineages,
         });
         self.recent = Some(pid);
         Some(pid)
+    }
+
+    pub(crate) fn seen_ns(&self, probe: &str) -> Option<Nanos> {
+        self.seen.get(probe).copied()
     }
 
     pub(crate) fn go(&mut self) {
@@ -199,6 +208,7 @@ impl Canaries {
                 if !missing.is_empty() && at.elapsed() < LATE {
                     return (false, Vec::new());
                 }
+                self.seen.extend(running.answered.iter().map(|probe| (*probe, running.started_ns)));
                 let mut changed = Vec::new();
                 for probe in &expected {
                     let deaf = missing.contains(probe);

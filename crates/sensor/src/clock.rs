@@ -16,6 +16,22 @@ pub fn now_ns() -> Nanos {
     read(ClockId::Realtime)
 }
 
+/// The clocks, read one after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    pub time_ns: Nanos,
+    /// `CLOCK_BOOTTIME`, which no clock step moves.
+    pub boot_ns: Nanos,
+    /// How long of it the machine has slept: `CLOCK_MONOTONIC` stands still then.
+    pub asleep_ns: Nanos,
+}
+
+pub fn clocks() -> Clocks {
+    let awake_ns = read(ClockId::Monotonic);
+    let boot_ns = boot_ns();
+    Clocks { time_ns: now_ns(), boot_ns, asleep_ns: boot_ns.saturating_sub(awake_ns) }
+}
+
 pub(crate) fn boot_ns() -> Nanos {
     read(ClockId::Boottime)
 }

@@ -485,6 +485,10 @@ impl Source for KernelSensor {
         }
     }
 
+    fn seen_ns(&self, probe: &str) -> Option<Nanos> {
+        self.canaries.seen_ns(probe)
+    }
+
     fn states(&self) -> Vec<ProbeState> {
         let mut states = self.probes.states();
         for state in &mut states {

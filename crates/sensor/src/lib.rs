@@ -30,7 +30,7 @@ use std::time::Duration;
 use muster_event::{Event, Kind, Lost, Nanos, ProbeState, ProcessKey, Snapshot};
 
 pub use canary::act as canary;
-pub use clock::now_ns;
+pub use clock::{Clocks, clocks, now_ns};
 pub use decode::Decoder;
 pub use kernel::{KernelSensor, Tested};
 pub use markers::is_marker;
@@ -94,6 +94,10 @@ pub trait Source {
     fn unfollow_cgroup(&mut self, cgroup: u64);
     /// Follows whoever executes this file, from its first instruction.
     fn follow_executable(&mut self, path: &Path);
+    /// The last moment at which this probe was known to see; `None`: it is not known.
+    fn seen_ns(&self, _probe: &str) -> Option<Nanos> {
+        None
+    }
     /// Every probe, as it is.
     fn states(&self) -> Vec<ProbeState>;
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use muster_account::Item;
-use muster_engine::{AccountRecord, AgentState, Claim, Finding, Input, Join, Member, Opinions, Start};
+use muster_engine::{AccountRecord, AgentState, Claim, Finding, Gap, Input, Join, Member, Opinions, Start};
 use muster_event::{Event, Nanos, ProbeState, Snapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -70,6 +70,7 @@ pub enum StoredOutput {
     },
     Claim(Box<Claim>),
     Opinion(Box<Opinions>),
+    Gap(Box<Gap>),
 }
 
 /// What is written again when the segment that had it is removed (agents and findings are written as they were).
@@ -240,26 +241,6 @@ pub fn decode_event(bytes: &[u8]) -> Result<Decoded<Event>, String> {
         },
         Decoded::Known(Entry::Output(_) | Entry::Kept(_) | Entry::Log(_)) => Err("no event".to_owned()),
         Decoded::Unknown { what } => Ok(Decoded::Unknown { what }),
-    }
-}
-
-/// Wall-clock time of an input, where it has one.
-pub(crate) fn input_time(input: &Input) -> Option<Nanos> {
-    match input {
-        Input::Start(start) => Some(start.time_ns),
-        Input::Event(event) => Some(event.time_ns),
-        Input::Lost(lost) => Some(lost.to_ns),
-        Input::Enrol(enrol) => Some(enrol.time_ns),
-        Input::Account(record) => Some(record.time_ns),
-        Input::Imported(imported) => Some(imported.time_ns),
-        Input::Opinion(opinions) => Some(opinions.time_ns),
-        Input::Probe { time_ns, .. }
-        | Input::AccountState { time_ns, .. }
-        | Input::Tick { time_ns }
-        | Input::ClockStep { time_ns, .. }
-        | Input::Recorded { time_ns, .. }
-        | Input::Stop { time_ns } => Some(*time_ns),
-        Input::Snapshot(_) | Input::Identified { .. } | Input::Configured { .. } => None,
     }
 }
 

@@ -37,6 +37,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The ledger is well: only what is made from it failed.
+    pub fn is_of_index(&self) -> bool {
+        matches!(self, StoreError::Index(_) | StoreError::Row(_))
+    }
+
     /// There is no room left on the device.
     pub fn is_disk_full(&self) -> bool {
         match self {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use muster_engine::{
-    AccountRecord, AgentState, Claim, Evidence, Finding, Input, Join, Member, Opinions, Start,
+    AccountRecord, AgentState, Claim, Evidence, Finding, Gap, Input, Join, Member, Opinions, Start,
 };
 use muster_event::{Attribution, Nanos, ProbeState, ProcessKey, Snapshot};
 use muster_ledger::Reader;
@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::{StoreError, leaf, views};
 
 pub(crate) const FILE: &str = "index.db";
-pub(crate) const SCHEMA_VERSION: i64 = 5;
+pub(crate) const SCHEMA_VERSION: i64 = 6;
 const SCHEMA: &str = include_str!("schema.sql");
 
 /// Entries that are held in memory because findings mostly point to what was just done, in bytes.
@@ -45,6 +45,8 @@ pub(crate) struct Index {
     pub next: u64,
     pub last_seq: u64,
     pub last_ns: Nanos,
+    /// Both clocks at the last tick; 0: not known.
+    pub last_tick: (Nanos, Nanos),
     /// First sequence number of this boot.
     boot_seq: u64,
     /// The ledger is read, not written.
@@ -137,6 +139,7 @@ impl Index {
             next: 0,
             last_seq: 0,
             last_ns: 0,
+            last_tick: (0, 0),
             boot_seq: 0,
             catching_up: false,
             block_size,
@@ -162,6 +165,7 @@ impl Index {
         self.blocks = blocks(&self.conn)?;
         self.block = self.blocks.last_key_value().map_or(0, |(first, _)| *first);
         self.block_dirty = false;
+        self.last_tick = (meta(&self.conn, "tick_ns")?, meta(&self.conn, "tick_boot_ns")?);
         self.ranges.clear();
         let mut statement =
             self.conn.prepare("SELECT agent, min_seq, max_seq FROM ranges WHERE block = ?1")?;
@@ -211,6 +215,8 @@ impl Index {
             ("last_seq", self.last_seq),
             ("last_ns", self.last_ns),
             ("boot_seq", self.boot_seq),
+            ("tick_ns", self.last_tick.0),
+            ("tick_boot_ns", self.last_tick.1),
         ] {
             self.conn
                 .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?
@@ -333,7 +339,7 @@ impl Index {
 
     /// An input that is no event.
     pub fn input(&mut self, at: u64, input: &Input) -> Result<()> {
-        if let Some(time_ns) = entry::input_time(input) {
+        if let Some(time_ns) = input.time_ns() {
             self.saw_time(time_ns);
         }
         match input {
@@ -344,7 +350,8 @@ impl Index {
                     .prepare_cached("INSERT OR REPLACE INTO losses (at, json) VALUES (?1, ?2)")?
                     .execute(params![int(at), serde_json::to_string(lost)?])?;
             }
-            Input::Probe { time_ns, state } => self.probe(at, *time_ns, state)?,
+            Input::Probe { time_ns, state, seen_ns: _ } => self.probe(at, *time_ns, state)?,
+            Input::Tick { time_ns, boot_ns, asleep_ns: _ } => self.last_tick = (*time_ns, *boot_ns),
             Input::Account(record) => self.account(at, record)?,
             Input::Stop { time_ns } => {
                 self.conn
@@ -357,7 +364,6 @@ impl Index {
             | Input::Identified { .. }
             | Input::Enrol(_)
             | Input::AccountState { .. }
-            | Input::Tick { .. }
             | Input::ClockStep { .. }
             | Input::Configured { .. }
             | Input::Imported(_)
@@ -381,11 +387,51 @@ impl Index {
             self.ended.clear();
             self.boot_seq = self.last_seq + 1;
         }
+        self.end_gaps(start)?;
+        self.last_tick = (start.time_ns, start.boot_ns);
         self.conn.execute("DELETE FROM probes", [])?;
         self.conn.execute(
             "INSERT OR REPLACE INTO starts (at, json, boot_id, stopped_ns) VALUES (?1, ?2, ?3, NULL)",
             params![int(at), serde_json::to_string(start)?, start.boot_id],
         )?;
+        Ok(())
+    }
+
+    /// What the daemon before could not see, it could not see until it ended.
+    fn end_gaps(&mut self, start: &Start) -> Result<()> {
+        let open: Vec<String> = {
+            let mut statement = self.conn.prepare("SELECT json FROM gaps WHERE to_ns IS NULL ORDER BY id")?;
+            statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?
+        };
+        for json in open {
+            let mut gap: Gap = serde_json::from_str(&json)?;
+            let end = start.before.as_ref().map_or(start.time_ns, |before| before.time_ns);
+            gap.to_ns = Some(end.max(gap.from_ns));
+            if !gap.detail.is_empty() {
+                gap.detail.push_str("; ");
+            }
+            gap.detail.push_str("so it was when the daemon ended");
+            self.conn.execute(
+                "UPDATE gaps SET to_ns = ?2, json = ?3 WHERE id = ?1",
+                params![gap.id, gap.to_ns.map(int), serde_json::to_string(&gap)?],
+            )?;
+        }
+        Ok(())
+    }
+
+    fn gap(&mut self, at: u64, gap: &Gap) -> Result<()> {
+        self.conn
+            .prepare_cached(
+                "INSERT OR REPLACE INTO gaps (id, at, agent, from_ns, to_ns, json) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                gap.id,
+                int(at),
+                gap.agent,
+                int(gap.from_ns),
+                gap.to_ns.map(int),
+                serde_json::to_string(gap)?,
+            ])?;
         Ok(())
     }
 
@@ -443,6 +489,7 @@ impl Index {
             StoredOutput::Finding { finding, evidence, cited } => self.finding(at, finding, evidence, cited),
             StoredOutput::Claim(claim) => self.claim(at, claim),
             StoredOutput::Opinion(opinions) => self.opinions(at, opinions),
+            StoredOutput::Gap(gap) => self.gap(at, gap),
         }
     }
 
@@ -513,6 +560,7 @@ impl Index {
             "opinions",
             "accounts",
             "losses",
+            "gaps",
             "probes",
             "starts",
             "snapshots",

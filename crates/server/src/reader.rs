@@ -8,7 +8,8 @@ use std::rc::Rc;
 
 use muster_account::Item;
 use muster_engine::{
-    AccountRecord, AgentId, AgentState, Claim, Code, Finding, Input, Join, Opinions, Severity, Start, Verdict,
+    AccountRecord, AgentId, AgentState, Claim, Code, Finding, Gap, Input, Join, Opinions, Severity, Start,
+    Verdict,
 };
 use muster_event::{Attribution, Event, Lost, Nanos, ProbeState, ProcessKey};
 use muster_ledger::Reader;
@@ -249,6 +250,21 @@ impl StoreReader {
             "SELECT json FROM claims WHERE agent = ?1 AND verdict = COALESCE(?2, verdict) ORDER BY time_ns, at LIMIT ?3",
             params![agent, verdict.map(Verdict::name), self::limit(limit)],
         )
+    }
+
+    /// The latest gaps, oldest first: those of everybody, and of this agent or of all. With an agent, only those that met
+    /// its time.
+    pub fn gaps(&self, agent: Option<&str>, limit: Option<usize>) -> Result<Vec<Gap>> {
+        let mut found: Vec<Gap> = self.rows(
+            "SELECT json FROM gaps
+             WHERE ?1 IS NULL OR agent = ?1 OR agent IS NULL AND EXISTS (SELECT 1 FROM agents WHERE id = ?1
+                AND started_ns <= COALESCE(gaps.to_ns, started_ns)
+                AND COALESCE(ended_ns, last_ns, gaps.from_ns) >= gaps.from_ns)
+             ORDER BY from_ns DESC, id LIMIT ?2",
+            params![agent, self::limit(limit)],
+        )?;
+        found.reverse();
+        Ok(found)
     }
 
     /// What models answered that were asked about the agent, the oldest first.

@@ -21,6 +21,7 @@ pub const TABLES: &[(&str, &str, &[Field], usize)] = &[
         views::COVERAGE_FIELDS,
         views::COVERAGE_FIELDS.len(),
     ),
+    ("roll.gap", "A gap in what was seen of an agent.", views::INTERVAL_FIELDS, views::INTERVAL_FIELDS.len()),
     (
         "roll.findings",
         "Findings of an agent by severity.",
@@ -67,6 +68,12 @@ pub const TABLES: &[(&str, &str, &[Field], usize)] = &[
     ("opinions.opinion", "One opinion.", views::OPINION_FIELDS, views::OPINION_FIELDS.len()),
     ("opinions.cited", "One item that it cites.", views::CITED_FIELDS, views::CITED_FIELDS.len()),
     ("account", "One thing that an account says.", ACCOUNT_FIELDS, ACCOUNT_FIELDS.len()),
+    (
+        "gaps",
+        "An interval in which something could not be seen: a line of `muster gaps --json`.",
+        views::GAP_FIELDS,
+        views::GAP_FIELDS.len(),
+    ),
     ("health", "The daemon and its sensors.", HEALTH_FIELDS, HEALTH_FIELDS.len()),
     ("health.probes", "One probe.", PROBE_FIELDS, PROBE_FIELDS.len()),
     ("health.losses", "One loss.", LOSS_FIELDS, LOSS_FIELDS.len()),

@@ -57,6 +57,11 @@ CREATE TABLE accounts (
 CREATE INDEX accounts_agent ON accounts (agent);
 CREATE INDEX accounts_path ON accounts (path, offset);
 CREATE TABLE losses (at INTEGER PRIMARY KEY, json TEXT NOT NULL);
+CREATE TABLE gaps (
+    id TEXT PRIMARY KEY, at INTEGER NOT NULL, agent TEXT, from_ns INTEGER NOT NULL, to_ns INTEGER, json TEXT NOT NULL
+);
+CREATE INDEX gaps_time ON gaps (from_ns);
+CREATE INDEX gaps_open ON gaps (at) WHERE to_ns IS NULL;
 CREATE TABLE probes (probe TEXT PRIMARY KEY, at INTEGER NOT NULL, time_ns INTEGER NOT NULL, error TEXT);
 CREATE TABLE starts (at INTEGER PRIMARY KEY, json TEXT NOT NULL, boot_id TEXT NOT NULL, stopped_ns INTEGER);
 CREATE TABLE snapshots (

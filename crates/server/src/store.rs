@@ -5,11 +5,11 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use muster_engine::{AgentId, AgentState, Finding, Input, Join, Member, Output, Start};
+use muster_engine::{AgentId, AgentState, Before, Finding, Input, Join, Member, Output, Start};
 use muster_event::{Kind, Nanos, ProbeState, ProcessKey};
 use muster_ledger::note::{Note, Signer, Verifier};
 use muster_ledger::{Checkpoint, Hash, Head, Ledger, Options, Reader, tree};
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use crate::StoreError;
 use crate::entry::{self, Dropped, EntryRef, Kept, KeptMember, Log, Pruned, StoredOutput};
@@ -22,6 +22,9 @@ pub(crate) const LEDGER: &str = "ledger";
 /// A row of the roll of which only the counters changed enters the ledger this often (the index has it at once):
 /// otherwise a busy agent's row would be most of the ledger.
 const COUNTERS_NS: Nanos = 10_000_000_000;
+
+/// Gaps that outlive the segment that told of them, the newest: with one in ten minutes, a month.
+const GAPS_KEPT: i64 = 4096;
 
 /// What is kept of the record. Findings, what they rest on, and their agents are kept whatever it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +179,29 @@ impl Store {
         self.index.last_seq
     }
 
+    /// The last sign of life of the daemon that wrote here before; `None`: there was none.
+    pub fn before(&self) -> Result<Option<Before>> {
+        let row: Option<(String, Option<i64>)> = self
+            .index
+            .conn
+            .query_row("SELECT boot_id, stopped_ns FROM starts ORDER BY at DESC LIMIT 1", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        let (tick_ns, tick_boot_ns) = self.index.last_tick;
+        Ok(row.map(|(boot_id, stopped)| {
+            let stopped = stopped.map(uint);
+            // It stops within a tick of the last one.
+            let time_ns = stopped.unwrap_or(if tick_ns == 0 { self.index.last_ns } else { tick_ns });
+            let boot_ns = if tick_boot_ns == 0 {
+                0
+            } else {
+                tick_boot_ns.saturating_add(time_ns.saturating_sub(tick_ns))
+            };
+            Before { time_ns, boot_ns, boot_id, stopped: stopped.is_some() }
+        }))
+    }
+
     /// Bytes of the ledger.
     pub fn bytes(&self) -> u64 {
         self.ledger.bytes()
@@ -198,7 +224,7 @@ impl Store {
             other => index.input(at, other),
         })?;
         match input {
-            Input::Tick { time_ns } => self.write_pending(*time_ns, false),
+            Input::Tick { time_ns, .. } => self.write_pending(*time_ns, false),
             Input::Stop { time_ns } => self.write_pending(*time_ns, true),
             _ => Ok(()),
         }
@@ -212,6 +238,7 @@ impl Store {
             Output::Join(join) => self.put(&StoredOutput::Join(Join::clone(join))),
             Output::Claim(claim) => self.put(&StoredOutput::Claim(claim.clone())),
             Output::Opinion(opinions) => self.put(&StoredOutput::Opinion(opinions.clone())),
+            Output::Gap(gap) => self.put(&StoredOutput::Gap(gap.clone())),
             Output::Finding(finding) => {
                 // What it points to may still be held back. Where that fails, the finding goes on without the copy.
                 let _ = self.ledger.commit(false);
@@ -557,6 +584,14 @@ impl Store {
         while let Some(row) = rows.next()? {
             let json: String = row.get(0)?;
             keep.outputs.push(StoredOutput::Opinion(serde_json::from_str(&json)?));
+        }
+        // What could not be seen stays known, of whatever time.
+        let mut gaps =
+            conn.prepare("SELECT json FROM gaps WHERE at <= ?1 ORDER BY from_ns DESC, id LIMIT ?2")?;
+        let mut rows = gaps.query(params![cut, GAPS_KEPT])?;
+        while let Some(row) = rows.next()? {
+            let json: String = row.get(0)?;
+            keep.outputs.push(StoredOutput::Gap(serde_json::from_str(&json)?));
         }
         // Processes that may still act, or whose acts stay.
         let mut members = conn.prepare(

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_engine::{AgentState, Claim, Coverage, Evidence, Finding, Opinions, Severity};
+use muster_engine::{AgentState, Claim, Coverage, Evidence, Finding, Gap, GapCause, Opinions, Severity};
 use muster_event::{Access, Attribution, Event, Kind, MemoryOp, Nanos, SignalTarget};
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +99,8 @@ pub struct CoverageView {
     pub blind: Vec<String>,
     pub account: bool,
     pub unreadable: Vec<String>,
+    pub gaps: Vec<IntervalView>,
+    pub gaps_more: u64,
 }
 
 pub const COVERAGE_FIELDS: &[Field] = &[
@@ -113,7 +115,89 @@ pub const COVERAGE_FIELDS: &[Field] = &[
     ),
     ("account", "boolean", "an account is being read"),
     ("unreadable", "array of string", "accounts that could not be read, and why"),
+    (
+        "gaps",
+        "array of roll.gap",
+        "intervals of its life in which something could not be seen (`muster gaps` has more of each)",
+    ),
+    ("gaps_more", "integer", "… and how many more there were"),
 ];
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntervalView {
+    pub cause: GapCause,
+    pub from: String,
+    pub to: Option<String>,
+}
+
+pub const INTERVAL_FIELDS: &[Field] = &[
+    ("cause", "string", "as in `gaps`"),
+    ("from", "time", "the last moment before it"),
+    ("to", "time or null", "the first moment after it; null: it goes on"),
+];
+
+/// A line of `muster gaps`: an interval in which something could not be seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GapView {
+    pub id: String,
+    pub cause: GapCause,
+    pub subject: String,
+    pub agent: Option<String>,
+    pub from: String,
+    pub to: Option<String>,
+    pub boot_id: String,
+    pub boot_id_before: Option<String>,
+    pub boot_from_ns: Option<Nanos>,
+    pub boot_to_ns: Option<Nanos>,
+    pub count: Option<u64>,
+    pub detail: String,
+}
+
+pub const GAP_FIELDS: &[Field] = &[
+    ("id", "string", "name of the gap; the same while it goes on"),
+    (
+        "cause",
+        "string",
+        "`daemon_down`, `lost`, `probe_blind`, `clock_step`, `asleep`, `stalled` or `account_unreadable`",
+    ),
+    ("subject", "string", "the queue, probe or account's file that it is about; else empty"),
+    ("agent", "string or null", "whom it is about; null: everybody who was there"),
+    ("from", "time", "the last moment before it"),
+    ("to", "time or null", "the first moment after it; null: it goes on"),
+    ("boot_id", "string", "the boot at its end (or now)"),
+    (
+        "boot_id_before",
+        "string or null",
+        "the boot at its beginning, where the machine was started anew between",
+    ),
+    (
+        "boot_from_ns",
+        "integer or null",
+        "`from` on `CLOCK_BOOTTIME`, of the boot at its beginning, in nanoseconds",
+    ),
+    ("boot_to_ns", "integer or null", "`to` on `CLOCK_BOOTTIME`, of the boot at its end, in nanoseconds"),
+    ("count", "integer or null", "events that are known to be missing"),
+    ("detail", "string", "more, in words"),
+];
+
+impl From<&Gap> for GapView {
+    fn from(gap: &Gap) -> Self {
+        GapView {
+            id: gap.id.clone(),
+            cause: gap.cause,
+            subject: gap.subject.clone(),
+            agent: gap.agent.clone(),
+            from: time(gap.from_ns),
+            to: gap.to_ns.map(time),
+            boot_id: gap.boot_id.clone(),
+            boot_id_before: gap.boot_id_before.clone(),
+            boot_from_ns: gap.boot_from_ns,
+            boot_to_ns: gap.boot_to_ns,
+            count: gap.count,
+            detail: gap.detail.clone(),
+        }
+    }
+}
 
 impl From<&Coverage> for CoverageView {
     fn from(coverage: &Coverage) -> Self {
@@ -125,6 +209,16 @@ impl From<&Coverage> for CoverageView {
             blind: coverage.blind.clone(),
             account: coverage.account,
             unreadable: coverage.unreadable.clone(),
+            gaps: coverage
+                .gaps
+                .iter()
+                .map(|gap| IntervalView {
+                    cause: gap.cause,
+                    from: time(gap.from_ns),
+                    to: gap.to_ns.map(time),
+                })
+                .collect(),
+            gaps_more: coverage.gaps_more,
         }
     }
 }

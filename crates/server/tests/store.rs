@@ -8,8 +8,8 @@ use std::path::Path;
 use muster_account::{Actor, Body, Item};
 use muster_engine::claims::{Class, Source};
 use muster_engine::{
-    AccountRecord, AgentState, Claim, Code, Coverage, Evidence, Finding, Input, Join, Member, Opinions,
-    Output, Severity, Stage, Start, State, Strength, Verdict,
+    AccountRecord, AgentState, Before, Claim, Code, Coverage, Evidence, Finding, Gap, GapCause, Input, Join,
+    Member, Opinions, Output, Severity, Stage, Start, State, Strength, Verdict,
 };
 use muster_event::{
     Access, Address, Attribution, Event, Identity, Kind, Lost, MemoryOp, ProbeState, ProcessKey, Queue,
@@ -111,6 +111,8 @@ fn start(boot: &str) -> Input {
         kernel_record: true,
         daemon: key(1),
         data_dir: "/var/lib/muster".to_owned(),
+        boot_ns: 0,
+        before: None,
     })
 }
 
@@ -148,12 +150,29 @@ fn snapshot(pid: u32) -> Snapshot {
     }
 }
 
+fn gap(id: &str, agent: Option<&str>, to_ns: Option<u64>) -> Gap {
+    Gap {
+        id: id.to_owned(),
+        cause: GapCause::AccountUnreadable,
+        subject: HOSTILE.to_owned(),
+        agent: agent.map(str::to_owned),
+        from_ns: T0,
+        to_ns,
+        boot_id: "boot".to_owned(),
+        boot_id_before: None,
+        boot_from_ns: Some(1),
+        boot_to_ns: None,
+        count: None,
+        detail: String::new(),
+    }
+}
+
 /// A small story: two agents, one started by the other, and somebody else.
 fn story(store: &mut Store) {
     store.append(&start("boot")).unwrap();
     store.append(&Input::Snapshot(snapshot(50))).unwrap();
     let probe = ProbeState { probe: "exec".to_owned(), error: Some("no BTF".to_owned()) };
-    store.append(&Input::Probe { time_ns: T0, state: probe }).unwrap();
+    store.append(&Input::Probe { time_ns: T0, state: probe, seen_ns: None }).unwrap();
     let fork = Kind::Fork { child: key(20) };
     store.append(&Input::Event(event(1, 10, fork))).unwrap();
     store.append(&Input::Event(event(2, 10, open_kind("/a")))).unwrap();
@@ -206,6 +225,11 @@ fn story(store: &mut Store) {
         dropped: 2,
     };
     store.apply(&Output::Opinion(Box::new(opinions))).unwrap();
+    for (id, agent, to_ns) in
+        [("g-1", None, Some(T0 + SECOND)), ("g-2", Some("one"), None), ("g-3", Some("two"), Some(T0 + 9))]
+    {
+        store.apply(&Output::Gap(Box::new(gap(id, agent, to_ns)))).unwrap();
+    }
     store.apply(&Output::Follow { process: key(10) }).unwrap();
     let lost = Lost { queue: Queue::Lineage, count: 3, from_ns: T0, to_ns: T0 + SECOND };
     store.append(&Input::Lost(lost)).unwrap();
@@ -254,6 +278,7 @@ fn answers(dir: &Path) -> String {
         {
             text += &format!("{:#?}\n", reader.finding(&finding.id).unwrap());
         }
+        text += &format!("{:#?}\n", reader.gaps(agent.as_deref(), None).unwrap());
         let agent = agent.unwrap_or_default();
         text += &format!("{:#?}\n", reader.joins(&agent).unwrap());
         text += &format!("{:#?}\n", reader.claims(&agent, None, None).unwrap());
@@ -415,7 +440,7 @@ fn counters_are_seen_at_once_and_survive_the_index() {
     assert_eq!(store.bytes(), bytes, "counting is no news for the ledger");
     store.commit(false).unwrap();
     assert_eq!(StoreReader::open(dir.path()).unwrap().agent("one").unwrap().unwrap().events, 100);
-    store.append(&Input::Tick { time_ns: T0 + 11 * SECOND }).unwrap();
+    store.append(&Input::Tick { time_ns: T0 + 11 * SECOND, boot_ns: 0, asleep_ns: 0 }).unwrap();
     assert!(store.bytes() > bytes + 100, "but after a while it is");
     drop(store);
     remove_index(dir.path());
@@ -513,6 +538,38 @@ fn retention_keeps_findings_and_what_they_rest_on() {
     drop(store);
     // That it was stopped once is not carried on; all else is.
     assert_eq!(answers(dir.path()), before);
+}
+
+#[test]
+fn what_a_daemon_did_not_see_it_did_not_see_until_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path(), Retention::UNLIMITED).unwrap();
+    assert_eq!(store.before().unwrap(), None);
+    store.append(&start("boot")).unwrap();
+    store.append(&Input::Tick { time_ns: T0 + 7 * SECOND, boot_ns: 70, asleep_ns: 0 }).unwrap();
+    store.apply(&Output::Agent(Box::new(state("one", 10)))).unwrap();
+    store.apply(&Output::Gap(Box::new(gap("g-1", Some("one"), None)))).unwrap();
+    store.append(&Input::Event(event(1, 10, open_kind("/x")))).unwrap();
+    drop(store);
+    let (mut store, _) = Store::open(dir.path(), Retention::UNLIMITED).unwrap();
+    let before = Before { time_ns: T0 + 7 * SECOND, boot_ns: 70, boot_id: "boot".to_owned(), stopped: false };
+    assert_eq!(store.before().unwrap(), Some(before.clone()));
+    let Input::Start(start) = start("boot") else { unreachable!() };
+    store.append(&Input::Start(Start { before: Some(before.clone()), ..start })).unwrap();
+    store.append(&Input::Stop { time_ns: T0 + 9 * SECOND }).unwrap();
+    store.commit(true).unwrap();
+    let gaps = StoreReader::open(dir.path()).unwrap().gaps(None, None).unwrap();
+    assert_eq!(gaps.len(), 1);
+    assert_eq!(
+        (gaps[0].to_ns, gaps[0].detail.as_str()),
+        (Some(before.time_ns), "so it was when the daemon ended")
+    );
+    assert_eq!(store.before().unwrap().map(|it| (it.time_ns, it.stopped)), Some((T0 + 9 * SECOND, true)));
+    // The same from the ledger alone.
+    let seen = answers(dir.path());
+    drop(store);
+    remove_index(dir.path());
+    assert_eq!(answers(dir.path()), seen);
 }
 
 #[test]

@@ -182,7 +182,7 @@ impl Import {
             }
         }
         if !files.is_empty() {
-            work.take(Input::Tick { time_ns: now_ns() })?;
+            work.take(Input::Tick { time_ns: now_ns(), boot_ns: 0, asleep_ns: 0 })?;
             work.take(Input::Stop { time_ns: now_ns() })?;
         }
         work.ask_model()?;
@@ -311,6 +311,7 @@ impl Work {
                     | Output::Finding(_)
                     | Output::Claim(_)
                     | Output::Opinion(_)
+                    | Output::Gap(_)
             ) {
                 self.store.apply(&output)?;
             }

@@ -6,6 +6,7 @@ pub mod events;
 pub mod explain;
 pub mod export;
 pub mod findings;
+pub mod gaps;
 pub mod hook;
 pub mod import;
 pub mod key;

@@ -220,19 +220,23 @@ fn begin(daemon: &mut Daemon, data: &Path) -> Result<()> {
         .into_iter()
         .filter(|agent| matches!(agent.state, State::Running | State::Frozen))
         .collect();
+    let before = daemon.store.before()?;
+    let muster_sensor::Clocks { time_ns, boot_ns, .. } = muster_sensor::clocks();
     daemon.take(Input::Start(Start {
-        time_ns: now_ns(),
+        time_ns,
         host: read("/proc/sys/kernel/hostname"),
         boot_id: read("/proc/sys/kernel/random/boot_id"),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         kernel_record: daemon.source.is_kernel(),
         daemon: own,
         data_dir: data.to_string_lossy().into_owned(),
+        boot_ns,
+        before,
     }));
     for state in daemon.source.states().into_iter().filter(|s| s.error.is_some()) {
         let error = state.error.as_deref().unwrap_or_default();
         eprintln!("watch: probe {} is blind: {}", state.probe, muster_event::sanitize(error));
-        daemon.take(Input::Probe { time_ns: now_ns(), state });
+        daemon.take(Input::Probe { time_ns: now_ns(), state, seen_ns: None });
     }
     // Enrolments outlive the daemon.
     for agent in earlier.iter().filter(|a| a.parent.is_none()) {
@@ -268,6 +272,9 @@ fn begin(daemon: &mut Daemon, data: &Path) -> Result<()> {
         agent.state = State::Ended;
         agent.ended_ns = Some(agent.last_ns);
         agent.processes = 0;
+        if let Some(down) = daemon.engine.down() {
+            agent.coverage.note(down);
+        }
         daemon.store.apply(&Output::Agent(Box::new(agent)))?;
     }
     daemon.store.commit(true)?;

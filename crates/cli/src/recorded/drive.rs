@@ -115,10 +115,16 @@ impl<'a> Drive<'a> {
             kernel_record: true,
             daemon: ProcessKey { pid: NOBODY, start_ns: 0 },
             data_dir: String::new(),
+            boot_ns: 0,
+            before: None,
         }))?;
         self.take(Input::Recorded { time_ns: first, source: words })?;
         for (probe, error) in self.survey.blind(last_said) {
-            self.take(Input::Probe { time_ns: first, state: ProbeState { probe, error: Some(error) } })?;
+            self.take(Input::Probe {
+                time_ns: first,
+                state: ProbeState { probe, error: Some(error) },
+                seen_ns: None,
+            })?;
         }
         while self.step()? {}
         let end = self.survey.last_ns.max(last_said.unwrap_or_default());
@@ -227,7 +233,7 @@ impl<'a> Drive<'a> {
                 continue;
             }
             self.ticked_ns = self.ticked_ns.saturating_add((gap / 8).clamp(TICK_NS, TICK_MAX_NS));
-            self.take(Input::Tick { time_ns: self.ticked_ns })?;
+            self.take(Input::Tick { time_ns: self.ticked_ns, boot_ns: 0, asleep_ns: 0 })?;
         }
     }
 
@@ -257,7 +263,11 @@ impl<'a> Drive<'a> {
                         self.findings.insert(finding.id.clone());
                         self.work.store.apply(&Output::Finding(finding))?;
                     }
-                    output @ (Output::Agent(_) | Output::Member(_) | Output::Join(_) | Output::Claim(_)) => {
+                    output @ (Output::Agent(_)
+                    | Output::Member(_)
+                    | Output::Join(_)
+                    | Output::Claim(_)
+                    | Output::Gap(_)) => {
                         self.work.store.apply(&output)?;
                     }
                 }

@@ -57,6 +57,8 @@ struct Followed {
     rest: Vec<u8>,
     verified: Instant,
     gone: bool,
+    /// It was told that it cannot be read.
+    unreadable: bool,
 }
 
 /// Runs until the requests' sender is gone. Each message is an `Input` for the engine.
@@ -176,6 +178,7 @@ fn follow(
         rest: Vec::new(),
         verified: Instant::now(),
         gone: false,
+        unreadable: false,
     };
     while look(&path, &mut file, send) {}
     files.insert(path, file);
@@ -217,6 +220,9 @@ fn look(path: &str, file: &mut Followed, send: &dyn Fn(Input)) -> bool {
             == (file.inode, file.offset, file.changed)
     {
         file.gone = false;
+        if file.unreadable && File::open(path).is_ok() {
+            read_again(path, file, send);
+        }
         return false;
     }
     let opened = match File::open(path) {
@@ -232,6 +238,7 @@ fn look(path: &str, file: &mut Followed, send: &dyn Fn(Input)) -> bool {
                     }
                     AccountFile::Deleted
                 } else {
+                    file.unreadable = true;
                     AccountFile::Unreadable { error: error.to_string() }
                 };
                 report(file, state);
@@ -243,6 +250,10 @@ fn look(path: &str, file: &mut Followed, send: &dyn Fn(Input)) -> bool {
     file.gone = false;
     if !meta.is_file() {
         return false;
+    }
+    if file.inode != 0 && (meta.ino(), meta.size()) == (file.inode, file.offset) {
+        // There is nothing to read, and it could be.
+        read_again(path, file, send);
     }
     let append_only = file.format.framing() == Framing::Lines;
     if file.inode != 0 && file.inode != meta.ino() {
@@ -293,14 +304,10 @@ fn read_on(
     }
     let mut bytes = Vec::new();
     if let Err(error) = opened.take(TURN as u64).read_to_end(&mut bytes) {
-        send(Input::AccountState {
-            agent: file.agent.clone(),
-            path: path.to_owned(),
-            time_ns: now_ns(),
-            state: AccountFile::Unreadable { error: error.to_string() },
-        });
+        cannot_be_read(path, file, &error, send);
         return false;
     }
+    read_again(path, file, send);
     file.offset += bytes.len() as u64;
     remember(file, &bytes);
     if file.offset >= size {
@@ -315,13 +322,34 @@ fn read_whole(path: &str, mut opened: File, file: &mut Followed, send: &dyn Fn(I
     const DOCUMENT_MAX: u64 = 256 * 1024 * 1024;
     let mut bytes = Vec::new();
     match opened.by_ref().take(DOCUMENT_MAX).read_to_end(&mut bytes) {
-        Ok(_) => hand_over(path, file, &bytes, send),
-        Err(error) => send(Input::AccountState {
+        Ok(_) => {
+            read_again(path, file, send);
+            hand_over(path, file, &bytes, send);
+        }
+        Err(error) => cannot_be_read(path, file, &error, send),
+    }
+}
+
+/// Told once, until it can be read again.
+fn cannot_be_read(path: &str, file: &mut Followed, error: &std::io::Error, send: &dyn Fn(Input)) {
+    if !std::mem::replace(&mut file.unreadable, true) {
+        send(Input::AccountState {
             agent: file.agent.clone(),
             path: path.to_owned(),
             time_ns: now_ns(),
             state: AccountFile::Unreadable { error: error.to_string() },
-        }),
+        });
+    }
+}
+
+fn read_again(path: &str, file: &mut Followed, send: &dyn Fn(Input)) {
+    if std::mem::take(&mut file.unreadable) {
+        send(Input::AccountState {
+            agent: file.agent.clone(),
+            path: path.to_owned(),
+            time_ns: now_ns(),
+            state: AccountFile::Opened { format: file.format.name().to_owned() },
+        });
     }
 }
 

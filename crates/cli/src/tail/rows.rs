@@ -125,7 +125,16 @@ impl Database {
     pub fn look(&mut self, send: &dyn Fn(Input)) {
         match self.changed_rows() {
             Ok(rows) => {
-                self.failed = false;
+                if std::mem::take(&mut self.failed) {
+                    for writer in &self.agents {
+                        send(Input::AccountState {
+                            agent: writer.agent.clone(),
+                            path: self.path.clone(),
+                            time_ns: now_ns(),
+                            state: AccountFile::Opened { format: Format::OpenCode.name().to_owned() },
+                        });
+                    }
+                }
                 self.troubled = None;
                 for row in rows {
                     self.take(row, send);

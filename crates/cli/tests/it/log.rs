@@ -7,12 +7,20 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tempfile::TempDir;
 
-use crate::rig::{Daemon, MUSTER, text};
+use crate::rig::{Daemon, Folder, MUSTER, text};
 
 const TOKEN: &str = "sk-ant-api03-Qm4vB7cD2eF5gH9Zx81kQ0pL";
+
+/// Kills the daemon. Gives its folder.
+fn killed(daemon: Daemon) -> TempDir {
+    match daemon.kill() {
+        Folder::Own(folder) => folder,
+        Folder::Given(path) => panic!("{} is not this daemon's to give", path.display()),
+    }
+}
 
 /// Runs a shell script as an enrolled agent.
 fn enrolled(daemon: &Daemon, script: &str) {
@@ -269,7 +277,7 @@ fn a_daemon_killed_at_any_moment_leaves_a_log_that_holds() {
         let Some(daemon) = Daemon::start_in(data, &[]) else { return };
         enrolled(&daemon, "for i in $(seq 200); do /bin/true; done");
         std::thread::sleep(std::time::Duration::from_millis(300 + 170 * round));
-        data = daemon.killed();
+        data = killed(daemon);
         let held = holds(&[data.path().to_str().unwrap()]);
         let now = held["size"].as_u64().unwrap();
         assert!(now > size, "{now} leaves after {size}");
@@ -281,9 +289,7 @@ fn a_daemon_killed_at_any_moment_leaves_a_log_that_holds() {
 #[test]
 fn a_killed_daemon_is_not_a_quiet_one() {
     let Some(daemon) = Daemon::start() else { return };
-    let pid = daemon.pid();
-    kill_process(Pid::from_raw(pid as i32).unwrap(), Signal::KILL).unwrap();
-    let data = daemon.killed();
+    let data = killed(daemon);
     let daemon = Daemon::start_in(data, &[]).unwrap();
     let starts = daemon.list(&["gaps"]);
     assert!(!starts.is_empty(), "what nobody saw is on record");

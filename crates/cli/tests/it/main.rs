@@ -13,6 +13,7 @@ mod agents;
 mod claims;
 mod continued;
 mod forge;
+mod gaps;
 mod hook;
 mod hostile;
 mod judge;

@@ -11,6 +11,7 @@
 
 mod claims;
 mod deception;
+mod gaps;
 mod opinion;
 mod reconcile;
 mod recorded;

@@ -31,19 +31,28 @@
 //! wait 3
 //! recorded                                                   what follows is a record that others kept
 //! blind record:open                                          … and what it does not show
-//! later 3600                                                 the same in one step
+//! later 3600                                                 the same in one step, in which the machine slept
+//! stall 8                                                    the same, in which only the daemon stood still
+//! set -3600                                                  the wall clock is set by so many seconds
+//! sees sys_exit                                              a probe that was blind sees again
+//! unreadable 100 /h/x.jsonl no~room                          an account cannot be read
+//! readable 100 /h/x.jsonl
 //! ```
 
 use std::collections::BTreeMap;
 
 use muster_account::{Actor, Body, Class, Item, Origin, Status};
-use muster_engine::{AccountRecord, Engine, Enrol, Identified, Input, Output, Products, Start};
+use muster_engine::{
+    AccountFile, AccountRecord, Before, Engine, Enrol, Gap, Identified, Input, Output, Products, Start,
+};
 use muster_event::{
     Access, Address, Event, Identity, Kind, Lost, OutputText, ProcessKey, Queue, Snapshot, line_hash,
 };
 
 /// 1 January 2026.
 pub const T0: u64 = 1_767_225_600_000_000_000;
+/// The same moment since boot: processes under 10 began before it.
+pub const BOOT_NS: u64 = 5_000 * SECOND;
 const SECOND: u64 = 1_000_000_000;
 
 pub struct Rig {
@@ -51,6 +60,9 @@ pub struct Rig {
     pub outputs: Vec<Output>,
     pub inputs: Vec<Input>,
     time_ns: u64,
+    /// By how much the wall clock was set, and how long the machine has slept.
+    set_ns: i64,
+    asleep_ns: u64,
     seq: u64,
     parents: BTreeMap<u32, u32>,
     roots: BTreeMap<u32, String>,
@@ -61,11 +73,18 @@ pub struct Rig {
 
 impl Rig {
     pub fn new() -> Self {
+        Self::after(None)
+    }
+
+    /// A daemon that starts after another.
+    pub fn after(before: Option<Before>) -> Self {
         let mut rig = Self {
             engine: Engine::new(Products::built_in().unwrap()),
             outputs: Vec::new(),
             inputs: Vec::new(),
             time_ns: T0,
+            set_ns: 0,
+            asleep_ns: 0,
             seq: 0,
             parents: BTreeMap::new(),
             roots: BTreeMap::new(),
@@ -80,6 +99,8 @@ impl Rig {
             kernel_record: true,
             daemon: key(7),
             data_dir: "/var/lib/muster".into(),
+            boot_ns: BOOT_NS,
+            before,
         }));
         rig
     }
@@ -101,6 +122,58 @@ impl Rig {
         self
     }
 
+    fn tick(&mut self) {
+        let boot_ns = (self.time_ns + BOOT_NS - T0).saturating_add_signed(-self.set_ns);
+        self.give(Input::Tick { time_ns: self.time_ns, boot_ns, asleep_ns: self.asleep_ns });
+    }
+
+    fn account_state(&mut self, pid: u32, path: &str, state: AccountFile) {
+        let agent = self.roots[&pid].clone();
+        self.give(Input::AccountState { agent, path: path.into(), time_ns: self.time_ns, state });
+    }
+
+    /// All gaps as last told, a line each: in whole seconds since the beginning, on both clocks.
+    pub fn gaps(&self) -> String {
+        let mut last: Vec<&Gap> = Vec::new();
+        for output in &self.outputs {
+            if let Output::Gap(gap) = output {
+                match last.iter_mut().find(|known| known.id == gap.id) {
+                    Some(known) => *known = gap,
+                    None => last.push(gap),
+                }
+            }
+        }
+        let at = |ns: u64, zero: u64| (ns as i64 - zero as i64) / SECOND as i64;
+        let mut out = String::new();
+        for gap in last {
+            let to = gap.to_ns.map_or("…".to_owned(), |to| at(to, T0).to_string());
+            let boot = |ns: Option<u64>| ns.map_or("?".to_owned(), |ns| at(ns, BOOT_NS).to_string());
+            let count = gap.count.map(|count| format!(" ({count})")).unwrap_or_default();
+            let whose = gap.agent.as_ref().map(|_| " of one").unwrap_or_default();
+            let subject = if gap.subject.is_empty() { String::new() } else { format!(" {}", gap.subject) };
+            out.push_str(&format!(
+                "{}{subject}{whose} {}–{to} boot {}–{}{count}: {}\n",
+                gap.cause.name(),
+                at(gap.from_ns, T0),
+                boot(gap.boot_from_ns),
+                boot(gap.boot_to_ns),
+                gap.detail
+            ));
+        }
+        out
+    }
+
+    /// The agent's coverage: its word, then the gaps that it has.
+    pub fn coverage(&self, root: u32) -> String {
+        let states = self.outputs.iter().filter_map(|output| match output {
+            Output::Agent(state) if state.root.pid == root => Some(&state.coverage),
+            _ => None,
+        });
+        let coverage = states.last().unwrap();
+        let gaps: Vec<&str> = coverage.gaps.iter().map(|gap| gap.cause.name()).collect();
+        format!("{} [{}]", coverage.word(), gaps.join(", "))
+    }
+
     fn line(&mut self, line: &str) {
         let words: Vec<&str> = line.split(' ').collect();
         let pid = |at: usize| -> u32 { words[at].parse().unwrap_or_else(|_| panic!("a pid in `{line}`")) };
@@ -112,13 +185,39 @@ impl Rig {
                 let seconds: u64 = words[1].parse().unwrap();
                 for _ in 0..seconds * 5 {
                     self.time_ns += SECOND / 5;
-                    self.give(Input::Tick { time_ns: self.time_ns });
+                    self.tick();
                 }
             }
             "later" => {
                 let seconds: u64 = words[1].parse().unwrap();
                 self.time_ns += seconds * SECOND;
-                self.give(Input::Tick { time_ns: self.time_ns });
+                self.asleep_ns += seconds * SECOND;
+                self.tick();
+            }
+            "stall" => {
+                self.time_ns += words[1].parse::<u64>().unwrap() * SECOND;
+                self.tick();
+            }
+            "set" => {
+                let by_ns = words[1].parse::<i64>().unwrap() * SECOND as i64;
+                self.time_ns = self.time_ns.saturating_add_signed(by_ns);
+                self.set_ns += by_ns;
+                self.give(Input::ClockStep { time_ns: self.time_ns, by_ns });
+            }
+            "sees" => self.give(Input::Probe {
+                time_ns: self.time_ns,
+                state: muster_event::ProbeState { probe: words[1].into(), error: None },
+                seen_ns: Some(self.time_ns),
+            }),
+            "unreadable" => {
+                self.account_state(
+                    pid(1),
+                    words[2],
+                    AccountFile::Unreadable { error: words[3].replace('~', " ") },
+                );
+            }
+            "readable" => {
+                self.account_state(pid(1), words[2], AccountFile::Opened { format: "codex".into() });
             }
             "scan" => {
                 let (fields, env) = fields(&words[2..]);
@@ -144,6 +243,7 @@ impl Rig {
             "blind" => self.give(Input::Probe {
                 time_ns: self.time_ns,
                 state: muster_event::ProbeState { probe: words[1].into(), error: Some("not traced".into()) },
+                seen_ns: None,
             }),
             "enrol" => self.give(Input::Enrol(Enrol {
                 time_ns: self.time_ns,
@@ -478,7 +578,7 @@ impl Rig {
         let event = Event {
             seq: self.seq,
             time_ns: self.time_ns,
-            boot_ns: self.time_ns - T0,
+            boot_ns: self.time_ns.saturating_sub(T0),
             process: key(pid),
             thread: pid,
             uid: 1000,
@@ -565,7 +665,9 @@ fn loopback() -> Address {
 }
 
 fn key(pid: u32) -> ProcessKey {
-    ProcessKey { pid, start_ns: u64::from(pid) * 10_000_000 }
+    // The first few began before Muster.
+    let since = if pid < 10 { 0 } else { BOOT_NS };
+    ProcessKey { pid, start_ns: since + u64::from(pid) * 10_000_000 }
 }
 
 /// `name=value` words; upper-case names are environment.

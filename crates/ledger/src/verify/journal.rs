@@ -92,7 +92,9 @@ fn check_names(log: &Log<'_>, folder: &Path) -> Checked<()> {
         let entry = entry.map_err(Error::io("read the folder", folder))?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let digits = name.strip_suffix(".log").or_else(|| name.strip_suffix(".tmp"));
-        if !digits.is_some_and(|digits| digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())) {
+        if name != segment::SPARE
+            && !digits.is_some_and(|digits| digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()))
+        {
             let path = folder.join(&name);
             let file = path.strip_prefix(log.dir).unwrap_or(&path).to_string_lossy().into_owned();
             return tampering(None, file, Damage::Unexpected);
@@ -160,14 +162,15 @@ impl Walk<'_> {
                     let reason = format!("damaged at byte {offset}: {reason}");
                     return tampering(Some(index), file.to_owned(), Damage::Malformed { reason });
                 }
-                Step::End { torn } if last && cursor.index < self.log.head.size => {
-                    let reason = match torn {
-                        0 => return tampering(Some(cursor.index), file.to_owned(), Damage::CutShort),
-                        _ => format!("damaged at byte {}", cursor.offset),
-                    };
-                    return tampering(Some(cursor.index), file.to_owned(), Damage::Malformed { reason });
-                }
-                Step::End { torn } => {
+                Step::End => {
+                    let torn = cursor.torn().map_err(Error::io("read", &self.log.dir.join(file)))?;
+                    if last && cursor.index < self.log.head.size {
+                        let what = match torn {
+                            0 => Damage::CutShort,
+                            _ => Damage::Malformed { reason: format!("damaged at byte {}", cursor.offset) },
+                        };
+                        return tampering(Some(cursor.index), file.to_owned(), what);
+                    }
                     report.torn += torn;
                     return Ok(cursor.index);
                 }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use muster_account::{Actor, Body, Class, Decision, Item, Origin, Status};
 use muster_engine::claims::{Class as Claimed, Source};
 use muster_engine::{
-    AgentState, Claim, Code, Coverage, Evidence, Finding, Join, Severity, Stage, State, Strength, Verdict,
+    AgentState, Claim, Code, Coverage, Evidence, Finding, Gap, GapCause, Join, Severity, Stage, State,
+    Strength, Verdict,
 };
 use muster_event::{Access, Address, Event, Identity, Kind, ProcessKey};
 use muster_report::{Explain, Said, Show, Style};
@@ -170,6 +171,23 @@ fn check(drawn: &str, colour: bool) {
     assert!(!plain.lines().any(|line| line.trim() == "no findings"), "a line was forged:\n{plain}");
 }
 
+fn gap() -> Gap {
+    Gap {
+        id: text(),
+        cause: GapCause::AccountUnreadable,
+        subject: text(),
+        agent: Some(text()),
+        from_ns: T0,
+        to_ns: None,
+        boot_id: text(),
+        boot_id_before: None,
+        boot_from_ns: Some(1),
+        boot_to_ns: None,
+        count: Some(1),
+        detail: text(),
+    }
+}
+
 fn claim() -> Claim {
     let account = Evidence::Account { path: text(), offset: 0, sha256: [0; 32] };
     Claim {
@@ -199,6 +217,7 @@ fn hostile_text_cannot_command_the_terminal() {
             check(&muster_report::findings(std::slice::from_ref(&finding), &style), colour);
             check(&muster_report::claims(std::slice::from_ref(&claim), &style), colour);
             check(&muster_report::finding(&finding, &events, &style), colour);
+            check(&muster_report::gaps(&[gap()], &style), colour);
             let items: Vec<Item> = said.iter().map(|(_, item)| item.clone()).collect();
             for (claim, items) in [(Some(&claim), &items[..]), (None, &items[..]), (None, &[][..])] {
                 let said = Said { path: HOSTILE, offset: 1, items, raw: HOSTILE };

@@ -110,11 +110,29 @@ impl Case {
         Some((checkpoint.origin, checkpoint.head.size, root))
     }
 
+    /// Each key that the bundle brings along must have signed: a list that says more would be taken for more.
+    fn check_keys(&self) -> Result<(), Tampering> {
+        let wrong = |key: &str| Tampering::Checkpoint(format!("`{key}` in keys.json did not sign it"));
+        let note = Note::parse(&self.checkpoint).map_err(|error| Tampering::Checkpoint(error.to_string()))?;
+        for text in &self.keys.log {
+            let key: Verifier = text.parse().map_err(|_| wrong(text))?;
+            note.verify([&key]).map_err(|_| wrong(text))?;
+        }
+        for text in &self.keys.witnesses {
+            let key: Verifier = text.parse().map_err(|_| wrong(text))?;
+            if cosignature::cosigned(&note, [&key]).is_empty() {
+                return Err(wrong(text));
+            }
+        }
+        Ok(())
+    }
+
     /// Checks the bundle as an outsider does. The first thing that does not fit is named.
     pub fn check(&self, trust: &Trust) -> Result<Checked, Tampering> {
         let Signed { checkpoint, key, cosigned } =
             signed(&self.checkpoint, &self.keys.log, &self.keys.witnesses, trust)?;
         let head = checkpoint.head;
+        self.check_keys()?;
         for leaf in &self.leaves {
             tree::verify_inclusion(
                 &tree::leaf_hash(&leaf.bytes),

@@ -133,6 +133,10 @@ impl Case {
         if case.redactions() != redactions {
             return Err(malformed("redactions.json", "it does not list what the leaves hold"));
         }
+        // One bundle, one form: nothing can be said between the lines.
+        if case.to_bytes()? != bytes {
+            return Err(CaseError::NoCase("it has bytes that Muster does not write".to_owned()));
+        }
         Ok(case)
     }
 

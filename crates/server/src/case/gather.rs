@@ -167,12 +167,15 @@ impl StoreReader {
         while let Some(row) = rows.next()? {
             wanted.add(uint(row.get(0)?), "what could not be seen");
         }
-        for (sql, why) in [
-            ("SELECT at FROM probes WHERE error IS NOT NULL AND ?1 = ?1", "what could not be seen"),
-            ("SELECT at FROM starts WHERE ?1 = ?1", "a start of the daemon"),
-        ] {
-            self.want_rows(sql, agent, why, wanted)?;
+        let mut statement = self.index().prepare_cached(
+            "SELECT at FROM gaps WHERE (agent IS NULL OR agent = ?1) AND from_ns <= ?3
+                AND COALESCE(to_ns, ?3) >= ?2",
+        )?;
+        let mut rows = statement.query(params![agent, int(state.started_ns), int(to)])?;
+        while let Some(row) = rows.next()? {
+            wanted.add(uint(row.get(0)?), "what could not be seen");
         }
+        self.want_rows("SELECT at FROM starts WHERE ?1 = ?1", agent, "a start of the daemon", wanted)?;
         Ok(())
     }
 
@@ -193,7 +196,7 @@ fn want_time(ledger: &Reader, from_ns: Nanos, to_ns: Nanos, wanted: &mut Wanted)
             now = head.time_ns;
         } else if let Ok(Decoded::Known(entry)) = entry::decode(bytes) {
             match &entry {
-                Entry::Input(input) => now = entry::input_time(input).unwrap_or(now),
+                Entry::Input(input) => now = input.time_ns().unwrap_or(now),
                 Entry::Kept(_) => pruned = true,
                 Entry::Output(_) | Entry::Log(_) => {}
             }

@@ -145,7 +145,7 @@ fn gaps(said: &[Said<'_>]) -> Markup {
     const GAPS: [&str; 6] = [
         "/input/lost",
         "/input/probe",
-        "/input/gap",
+        "/output/gap",
         "/input/clock_step",
         "/input/account_state",
         "/kept/dropped",

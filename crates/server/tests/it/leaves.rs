@@ -86,7 +86,7 @@ fn leaves_of_a_later_version_are_read_as_far_as_can_be() {
     let line = r#"{"v":2,"sealed":{"by":"x"},"input":{"tick":{"time_ns":7,"leap":[1,{"a":null}]}}}"#;
     assert_eq!(
         decode(line.as_bytes()),
-        Ok(Decoded::Known(Entry::Input(Box::new(Input::Tick { time_ns: 7 }))))
+        Ok(Decoded::Known(Entry::Input(Box::new(Input::Tick { time_ns: 7, boot_ns: 0, asleep_ns: 0 }))))
     );
     // Fields may come in another order, and with spaces.
     let line = r#"{ "input": {"tick": {"time_ns": 7}}, "v": 1 }"#;
@@ -241,7 +241,9 @@ fn the_document_is_true() {
         ("`state` of a probe", "probe.state"),
         ("`product` of a process", "identified.product"),
         ("an item of an account", "account.items"),
+        ("`before` of a start", "start.before"),
         ("`coverage` of an agent", "agent.coverage"),
+        ("`gaps` of a coverage", "coverage.gaps"),
         ("`finding`", "output.finding.finding"),
         ("an opinion", "opinion.opinions"),
         ("`cited` of an opinion", "opinions.cited"),

@@ -244,12 +244,18 @@ fn story(store: &mut Store) {
         kernel_record: true,
         daemon: key(1),
         data_dir: "/d".to_owned(),
+        boot_ns: 0,
+        before: None,
     };
     store.append(&Input::Start(started)).unwrap();
     let probe = ProbeState { probe: "exec".to_owned(), error: Some(HOSTILE.to_owned()) };
-    store.append(&Input::Probe { time_ns: T0, state: probe }).unwrap();
+    store.append(&Input::Probe { time_ns: T0, state: probe, seen_ns: None }).unwrap();
     store
-        .append(&Input::Probe { time_ns: T0, state: ProbeState { probe: "exit".to_owned(), error: None } })
+        .append(&Input::Probe {
+            time_ns: T0,
+            state: ProbeState { probe: "exit".to_owned(), error: None },
+            seen_ns: None,
+        })
         .unwrap();
     let exec = Kind::Exec {
         path: HOSTILE.to_owned(),

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use muster_account::{Actor, Body, Class as Tool, Decision, Item, Origin, Status};
 use muster_engine::claims::{Class as Topic, Source};
 use muster_engine::{
-    AccountFile, AccountRecord, AgentState, Cited, Claim, Code, Coverage, Enrol, Evidence, Finding,
-    Identified, Imported, Input, Join, Label, Member, Opinion, Opinions, Severity, Stage, Start, State,
-    Strength, Verdict,
+    AccountFile, AccountRecord, AgentState, Before, Cited, Claim, Code, Coverage, Enrol, Evidence, Finding,
+    Gap, GapCause, Identified, Imported, Input, Interval, Join, Label, Member, Opinion, Opinions, Severity,
+    Stage, Start, State, Strength, Verdict,
 };
 use muster_event::{
     Access, Address, Attribution, Event, Identity, Kind, Lost, MemoryOp, ProbeState, ProcessKey, Queue,
@@ -186,6 +186,8 @@ fn start() -> Start {
         kernel_record: true,
         daemon: key(1),
         data_dir: odd(),
+        boot_ns: 0,
+        before: None,
     }
 }
 
@@ -231,6 +233,8 @@ fn agent() -> AgentState {
             blind: vec!["sys_exit".to_owned()],
             account: true,
             unreadable: vec![odd()],
+            gaps: Vec::new(),
+            gaps_more: 0,
         },
     }
 }
@@ -316,7 +320,11 @@ fn inputs() -> Vec<Input> {
         Input::Start(start()),
         Input::Snapshot(snapshot()),
         Input::Lost(Lost { queue: Queue::Lineage, count: 3, from_ns: T0, to_ns: T0 + 1 }),
-        Input::Probe { time_ns: T0, state: ProbeState { probe: "sys_exit".to_owned(), error: Some(odd()) } },
+        Input::Probe {
+            time_ns: T0,
+            state: ProbeState { probe: "sys_exit".to_owned(), error: Some(odd()) },
+            seen_ns: None,
+        },
         Input::Identified {
             process: key(7),
             product: Some(Identified { product: odd(), version: Some(odd()), by: odd(), launcher: true }),
@@ -332,7 +340,7 @@ fn inputs() -> Vec<Input> {
         }),
         Input::Account(account(ODD.as_bytes())),
         Input::Account(account(b"\xff\x00no text")),
-        Input::Tick { time_ns: T0 },
+        Input::Tick { time_ns: T0, boot_ns: 0, asleep_ns: 0 },
         Input::ClockStep { time_ns: T0, by_ns: -4 },
         Input::Stop { time_ns: T0 },
         Input::Configured { agent: "one".to_owned(), source: odd(), commands: vec![vec![odd()]] },
@@ -393,6 +401,38 @@ fn later() -> Vec<Entry> {
     ];
     let mut later = vec![Entry::Output(finding), Entry::Kept(Box::new(Kept::Dropped(pruned)))];
     later.extend(logs.map(|log| Entry::Log(Box::new(log))));
+    let before = Before { time_ns: T0 - 9, boot_ns: 4, boot_id: "2f1e".to_owned(), stopped: true };
+    let gap = Gap {
+        id: "g-1".to_owned(),
+        cause: GapCause::AccountUnreadable,
+        subject: odd(),
+        agent: Some("one".to_owned()),
+        from_ns: T0,
+        to_ns: Some(T0 + 9),
+        boot_id: "2f1e".to_owned(),
+        boot_id_before: Some("0a1b".to_owned()),
+        boot_from_ns: Some(1),
+        boot_to_ns: Some(2),
+        count: Some(3),
+        detail: odd(),
+    };
+    let mut state = agent();
+    state.coverage.gaps = vec![Interval { cause: GapCause::DaemonDown, from_ns: T0 - 9, to_ns: Some(T0) }];
+    state.coverage.gaps_more = 3;
+    let open = Gap { id: "g-2".to_owned(), agent: None, to_ns: None, boot_to_ns: None, ..gap.clone() };
+    let state_of_probe = ProbeState { probe: "sys_exit".to_owned(), error: None };
+    let inputs = [
+        Input::Start(Start { boot_ns: 13, before: Some(before), ..start() }),
+        Input::Tick { time_ns: T0, boot_ns: 14, asleep_ns: 5 },
+        Input::Probe { time_ns: T0, state: state_of_probe, seen_ns: Some(T0 - 1) },
+    ];
+    let outputs = [
+        StoredOutput::Gap(Box::new(gap)),
+        StoredOutput::Gap(Box::new(open)),
+        StoredOutput::Agent(Box::new(state)),
+    ];
+    let inputs = inputs.into_iter().map(|input| Entry::Input(Box::new(input)));
+    later.extend(inputs.chain(outputs.into_iter().map(Entry::Output)));
     later
 }
 
@@ -400,6 +440,7 @@ fn later() -> Vec<Entry> {
 pub fn words() -> Vec<(&'static str, Vec<String>)> {
     vec![
         words_of::<Queue>("`queue` of a loss"),
+        words_of::<GapCause>("`cause` of a gap"),
         words_of::<Attribution>("`by` of a member"),
         words_of::<Strength>("`strength` of a join"),
         words_of::<State>("`state` of an agent"),

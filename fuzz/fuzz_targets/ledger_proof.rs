@@ -1,0 +1,5 @@
+//! `ledger_proof` of crates/ledger/src/fuzzing.rs.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| muster_ledger::fuzzing::ledger_proof(bytes));
