@@ -144,7 +144,9 @@ pub fn decide(log: &Log, seen: Option<&Seen>, request: &Request) -> Verdict {
     let mut sign = seen.and_then(|seen| contradiction(seen, head));
     let known = seen.map_or(Head { size: 0, root: empty_root() }, |seen| seen.head);
     let checked = check(known, head, request);
-    if matches!(checked, Err(Refusal::Proof(_))) && 0 < known.size && known.size < head.size {
+    // A proof of the wrong length is no proof of anything: who has another past makes one of the right length.
+    let contradicts = matches!(checked, Err(Refusal::Proof(ProofError::Root)));
+    if contradicts && 0 < known.size && known.size < head.size {
         sign = sign.or(Some(Sign::Rewritten { from: known.size, to: head.size }));
     }
     let answer = checked.map(|()| {

@@ -89,7 +89,10 @@ fn each_code_of_the_specification() {
     check(Some(&seen), &request(&other, 0, 5), 409, Some(Sign::Forked { size: 5 }));
     // 422.
     let longer = Request { proof: [proof(&ours, 5, 9), vec![[0; 32]]].concat(), ..request(&ours, 5, 9) };
-    check(Some(&seen), &longer, 422, Some(Sign::Rewritten { from: 5, to: 9 }));
+    check(Some(&seen), &longer, 422, None);
+    let mut wrong = request(&ours, 5, 9);
+    wrong.proof[1][3] ^= 1;
+    check(Some(&seen), &wrong, 422, Some(Sign::Rewritten { from: 5, to: 9 }));
     check(Some(&seen), &request(&other, 5, 9), 422, Some(Sign::Rewritten { from: 5, to: 9 }));
     let needless = Request { proof: vec![[0; 32]], ..request(&ours, 5, 5) };
     check(Some(&seen), &needless, 422, None);

@@ -14,6 +14,7 @@ use muster_event::Nanos;
 use muster_ledger::cosignature::cosign;
 use muster_ledger::note::{Note, NoteError, Signer};
 use muster_ledger::witness::{Accepted, Log, Refusal, Request, SIZE_TYPE, Seen, Sign, decide};
+use muster_ledger::{Checkpoint, Head};
 use serde::Serialize;
 
 use crate::views;
@@ -23,6 +24,8 @@ pub use http::WitnessServer;
 /// Times in a row that a checkpoint which was seen before must come instead of a newer one, until that is called a
 /// rollback: once it may only be late, or somebody's copy.
 const AGAIN_MAX: u32 = 3;
+/// `Sign::Rewritten`, by its name.
+const REWRITE: &str = "rewrite";
 const SECOND_NS: Nanos = 1_000_000_000;
 
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +106,8 @@ struct State {
     silent: bool,
     /// Signs since it last was in order: each is told once.
     told: BTreeSet<&'static str>,
+    /// What it did not prove when that was told: it may have been the proof.
+    unproven: Option<Head>,
     /// How often in a row a checkpoint that was seen before came.
     again: u32,
     refused: BTreeMap<&'static str, u64>,
@@ -161,6 +166,7 @@ impl Witness {
                 heard: Duration::ZERO,
                 silent: false,
                 told: BTreeSet::new(),
+                unproven: None,
                 again: 0,
                 refused: BTreeMap::new(),
                 cosigned: 0,
@@ -224,9 +230,16 @@ impl Witness {
             self.tell(state, "back", format!("it is back, after {silent} s"), None, now);
         }
         if !state.told.is_empty() {
+            let proven = state.unproven.take() == Some(accepted.head) && state.told.remove(REWRITE);
             let was: Vec<&str> = std::mem::take(&mut state.told).into_iter().collect();
-            let text =
-                format!("it sends what fits again; that there was this stays true: {}", was.join(", "));
+            let mut text = "it sends what fits again".to_owned();
+            if proven {
+                text += "; what was a rewrite was a wrong proof: the same checkpoint came with a right one";
+            }
+            if !was.is_empty() {
+                text += "; that there was this stays true: ";
+                text += &was.join(", ");
+            }
             self.tell(state, "back", text, None, now);
         }
         state.heard = now.since_start;
@@ -243,6 +256,9 @@ impl Witness {
         }
         if !state.told.insert(sign.name()) {
             return;
+        }
+        if let Sign::Rewritten { .. } = sign {
+            state.unproven = Checkpoint::parse(&request.note.text).ok().map(|checkpoint| checkpoint.head);
         }
         let evidence = match self.keep(state, sign, request, now) {
             Ok(Kept::New(path)) => Some(path),
@@ -335,7 +351,7 @@ impl Witness {
 
     fn view(&self, state: &State, now: Now) -> LogView {
         let seen = state.seen.as_ref();
-        let signs = ["fork", "rewrite", "rollback"];
+        let signs = ["fork", REWRITE, "rollback"];
         let found = signs.into_iter().find(|sign| state.told.contains(sign));
         let rest = if state.silent { "silent" } else { "ok" };
         LogView {

@@ -192,6 +192,25 @@ fn each_thing_that_a_log_may_do_is_told_once_and_proven() {
 }
 
 #[test]
+fn a_wrong_proof_is_told_from_a_changed_past_when_the_right_one_comes() {
+    let rig = Rig::new();
+    rig.add(OURS, 0, 5, 1, 200);
+    let mut wrong = Request::parse(&request(OURS, 5, 9)).unwrap();
+    wrong.proof[0][0] ^= 1;
+    assert_eq!(rig.witness().add(&wrong.to_bytes(), at(2)).status, 422);
+    rig.told(&["rewrite"]);
+    rig.add(OURS, 5, 9, 3, 200);
+    let back = rig.told(&["back"]);
+    assert!(back[0].text.contains("wrong proof") && !back[0].text.contains("stays true"), "{}", back[0].text);
+    // One without a proof at all shows nothing.
+    wrong.proof.clear();
+    wrong.old = 9;
+    wrong.note = Request::parse(&request(OURS, 9, 12)).unwrap().note;
+    assert_eq!(rig.witness().add(&wrong.to_bytes(), at(4)).status, 422);
+    rig.told(&[]);
+}
+
+#[test]
 fn a_copy_of_an_old_checkpoint_is_no_rollback_until_it_comes_again_and_again() {
     let rig = Rig::new();
     rig.add(OURS, 0, 5, 1, 200);
