@@ -115,6 +115,7 @@ impl Watch {
             trouble: Default::default(),
             cgroups: Default::default(),
             questions: Default::default(),
+            happened: std::time::Instant::now(),
             judge,
         };
         begin(&mut daemon, data)?;
