@@ -40,7 +40,8 @@ pub enum Input {
         time_ns: Nanos,
         state: AccountFile,
     },
-    /// The clock: sent at least each 250 ms, so that what waits for time can be decided.
+    /// The clock: sent at least each 250 ms (each second where nothing happened for a while), so that what waits for time
+    /// can be decided.
     Tick {
         time_ns: Nanos,
         /// The same moment on `CLOCK_BOOTTIME`, and how long of it the machine has slept; 0: nobody looked.

@@ -131,6 +131,7 @@ impl Watch {
             trouble: Default::default(),
             cgroups: Default::default(),
             questions: Default::default(),
+            happened: std::time::Instant::now(),
             judge,
             log: Default::default(),
             outside,
