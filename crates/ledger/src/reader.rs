@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::segment::{self, Cursor, HEADER_BYTES, Step};
 use crate::tile::{self, BUNDLE_MAX, TileName};
@@ -26,6 +26,8 @@ pub struct Reader {
     places: Mutex<BTreeMap<u64, Vec<u64>>>,
     /// The bundle that was read last: evidence stands close together.
     bundle: Mutex<Option<(u64, Bundle)>>,
+    /// Tiles that nearly every proof goes through.
+    upper: Mutex<BTreeMap<TileName, Arc<Nodes>>>,
 }
 
 /// Entries of one bundle, or what was kept of it.
@@ -51,7 +53,12 @@ impl Reader {
 
     /// One for a folder that may have no journal.
     pub(crate) fn at(dir: &Path) -> Reader {
-        Reader { dir: dir.to_owned(), places: Mutex::default(), bundle: Mutex::default() }
+        Reader {
+            dir: dir.to_owned(),
+            places: Mutex::default(),
+            bundle: Mutex::default(),
+            upper: Mutex::default(),
+        }
     }
 
     pub fn dir(&self) -> &Path {
@@ -271,7 +278,7 @@ impl Reader {
 
     /// The hashes of the published tree of this size, for proofs.
     pub fn tiles(&self, size: u64) -> Tiles<'_> {
-        Tiles { dir: &self.dir, size, held: BTreeMap::new() }
+        Tiles { dir: &self.dir, size, held: BTreeMap::new(), upper: &self.upper }
     }
 
     /// A tile or bundle as it is served.
@@ -282,46 +289,87 @@ impl Reader {
 
 /// Tiles that one proof may hold: it touches a few at each level.
 const TILES_HELD: usize = 64;
+/// Tiles above the lowest that a reader holds for all proofs, 16 KB each: those of some sixteen million leaves.
+const UPPER_HELD: usize = 256;
+
+/// The hashes of a tile, and above them those of the perfect trees in it, by height.
+struct Nodes(Vec<Vec<Hash>>);
+
+impl Nodes {
+    fn new(hashes: Vec<Hash>) -> Nodes {
+        let mut levels = vec![hashes];
+        while let Some(below) = levels.last().filter(|below| below.len() > 1) {
+            let pairs = below.as_chunks::<2>().0;
+            levels.push(pairs.iter().map(|[left, right]| tree::node_hash(left, right)).collect());
+        }
+        Nodes(levels)
+    }
+}
 
 /// The hash tiles of a tree as published.
 pub struct Tiles<'a> {
     dir: &'a Path,
     size: u64,
-    held: BTreeMap<(u32, u64), Vec<Hash>>,
+    held: BTreeMap<(u32, u64), Arc<Nodes>>,
+    upper: &'a Mutex<BTreeMap<TileName, Arc<Nodes>>>,
 }
 
 impl Tiles<'_> {
-    /// Hashes of a tile, as many as the tree has.
-    fn tile(&mut self, level: u32, index: u64) -> Result<&[Hash]> {
+    /// A tile, as much of it as the tree has.
+    fn tile(&mut self, level: u32, index: u64) -> Result<Arc<Nodes>> {
         let key = (level, index);
-        if !self.held.contains_key(&key) {
-            let full = tree::tiles(self.size, level);
-            let width = if index < full { TILE_WIDTH } else { tree::width(self.size, level) };
-            let path = self.dir.join(TileName::hashes(level, index, width.max(1)).path());
-            let malformed = |reason: &str| Error::Malformed { path: path.clone(), reason: reason.to_owned() };
-            if index > full || width == 0 {
-                return Err(malformed("the tree has no such tile"));
-            }
-            let mut bytes =
-                tile::read_file(self.dir, &TileName::hashes(level, index, width).path(), 32 * TILE_WIDTH)?;
-            if bytes.is_none()
-                && width < TILE_WIDTH
-                && let Some(wider) = self.wider(level, index, width)
-            {
-                bytes = tile::read_file(self.dir, &wider.path(), 32 * TILE_WIDTH)?;
-            }
-            let bytes = bytes.ok_or_else(|| malformed("it is missing"))?;
-            let mut hashes = tile::parse_hashes(&bytes).ok_or_else(|| malformed("it is no tile"))?;
-            if (hashes.len() as u64) < width {
-                return Err(malformed("it is cut short"));
-            }
-            hashes.truncate(width as usize);
-            if self.held.len() >= TILES_HELD {
-                self.held.clear();
-            }
-            self.held.insert(key, hashes);
+        if let Some(nodes) = self.held.get(&key) {
+            return Ok(Arc::clone(nodes));
         }
-        Ok(self.held.get(&key).map(Vec::as_slice).unwrap_or_default())
+        let full = tree::tiles(self.size, level);
+        let width = if index < full { TILE_WIDTH } else { tree::width(self.size, level) };
+        let name = TileName::hashes(level, index, width);
+        let shared = |upper: &'_ Mutex<BTreeMap<TileName, Arc<Nodes>>>| {
+            upper.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned()
+        };
+        let nodes = match shared(self.upper) {
+            Some(nodes) => nodes,
+            None => {
+                let nodes = Arc::new(Nodes::new(self.read(&name, index > full)?));
+                // The lowest ones are too many, but for the one at the right edge.
+                if level > 0 || !name.is_full() {
+                    let mut upper = self.upper.lock().unwrap_or_else(PoisonError::into_inner);
+                    if upper.len() >= UPPER_HELD {
+                        upper.pop_first();
+                    }
+                    upper.insert(name, Arc::clone(&nodes));
+                }
+                nodes
+            }
+        };
+        if self.held.len() >= TILES_HELD {
+            self.held.clear();
+        }
+        self.held.insert(key, Arc::clone(&nodes));
+        Ok(nodes)
+    }
+
+    /// The hashes of this tile, from it or the wider one that took its place.
+    fn read(&self, name: &TileName, is_beyond: bool) -> Result<Vec<Hash>> {
+        let path = self.dir.join(TileName { width: name.width.max(1), ..*name }.path());
+        let malformed = |reason: &str| Error::Malformed { path: path.clone(), reason: reason.to_owned() };
+        if is_beyond || name.width == 0 {
+            return Err(malformed("the tree has no such tile"));
+        }
+        let mut bytes = tile::read_file(self.dir, &name.path(), 32 * TILE_WIDTH)?;
+        if bytes.is_none()
+            && !name.is_full()
+            && let Some(wider) = self.wider(name.level.unwrap_or(0), name.index, name.width)
+        {
+            bytes = tile::read_file(self.dir, &wider.path(), 32 * TILE_WIDTH)?;
+        }
+        let bytes = bytes.ok_or_else(|| malformed("it is missing"))?;
+        let mut hashes = tile::parse_hashes(&bytes).ok_or_else(|| malformed("it is no tile"))?;
+        if (hashes.len() as u64) < name.width {
+            return Err(malformed("it is cut short"));
+        }
+        hashes.truncate(name.width as usize);
+        Ok(hashes)
     }
 }
 
@@ -347,11 +395,10 @@ impl Subtrees for Tiles<'_> {
         let within = height % tree::TILE_HEIGHT;
         // First hash of the tile level that it spans.
         let first = index << within;
-        let at = (first % TILE_WIDTH) as usize;
-        let hashes = self.tile(level, first / TILE_WIDTH)?;
-        let part = hashes.get(at..at + (1usize << within));
-        let root = part.map(tree::perfect_root);
-        root.ok_or_else(|| Error::Malformed {
+        let at = (first % TILE_WIDTH) >> within;
+        let nodes = self.tile(level, first / TILE_WIDTH)?;
+        let root = nodes.0.get(within as usize).and_then(|hashes| hashes.get(at as usize));
+        root.copied().ok_or_else(|| Error::Malformed {
             path: self.dir.join(TileName::hashes(level, first / TILE_WIDTH, TILE_WIDTH).path()),
             reason: "it is cut short".to_owned(),
         })
