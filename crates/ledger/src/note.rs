@@ -9,6 +9,8 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use crate::{Checkpoint, Hash};
+
 /// Longest note, in bytes.
 pub const NOTE_MAX: usize = 1 << 20;
 /// Signatures of one note: what is beyond makes the note malformed.
@@ -147,7 +149,14 @@ pub trait Signer: Send + Sync {
     fn verifier(&self) -> &Verifier;
     /// Signs the bytes, or says why not.
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], String>;
+    /// Signs the text of a checkpoint. Who remembers what was signed before is given the proof that it is continued.
+    fn sign_head(&self, checkpoint: &Checkpoint, _proof: &Proof<'_>) -> Result<[u8; 64], String> {
+        self.sign(checkpoint.text().as_bytes())
+    }
 }
+
+/// That the tree of a checkpoint begins with the one of so many leaves.
+pub type Proof<'a> = dyn Fn(u64) -> Result<Vec<Hash>, String> + 'a;
 
 /// A key in memory.
 pub struct Key {
