@@ -15,6 +15,7 @@ use muster_server::{EnrolRequest, Enrolled, Peer, StopRequest, Store, StoreError
 use crate::cgroup::Cgroup;
 use crate::identify::Identifier;
 use crate::questions::Questions;
+use crate::signer::KeySource;
 use crate::{configuration, judge, log_key, tail};
 
 /// Longest wait for the sensor in one round: bounds how long an account record or an enrolment waits.
@@ -58,6 +59,8 @@ pub struct Daemon {
     /// With `--judge`.
     pub judge: Option<judge::Questions>,
     pub log: LogState,
+    /// With `--signer`.
+    pub keys: Option<KeySource>,
 }
 
 /// When the log was signed, and what keeps it from being so.
@@ -147,7 +150,8 @@ impl Daemon {
                 looked = Instant::now();
                 self.look_for_keys();
             }
-            if enforced.elapsed() >= ENFORCE {
+            // Without a signature that says what was dropped, what is dropped is taken for tampering.
+            if enforced.elapsed() >= ENFORCE && !self.log.failed {
                 enforced = Instant::now();
                 match self.store.enforce(now_ns()) {
                     Ok(Some(dropped)) => eprintln!("watch: over the limit; the oldest went: {dropped:?}"),
@@ -196,7 +200,11 @@ impl Daemon {
     }
 
     fn look_for_keys(&mut self) {
-        match log_key::look(&self.data, &mut self.store, now_ns()) {
+        let looked = match &self.keys {
+            Some(keys) => log_key::look_elsewhere(&self.data, &mut self.store, keys, now_ns()),
+            None => log_key::look(&self.data, &mut self.store, now_ns()),
+        };
+        match looked {
             Ok(None) => self.notice("key", None),
             Ok(Some(done)) => {
                 eprintln!("watch: {done}");

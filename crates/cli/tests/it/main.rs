@@ -24,3 +24,4 @@ mod record;
 mod redaction;
 mod results;
 mod rig;
+mod signer;
