@@ -183,7 +183,17 @@ impl Daemon {
     pub fn sign(&mut self) {
         self.log.signed = Instant::now();
         self.log.urgent = false;
-        match self.store.checkpoint() {
+        let mut signed = self.store.checkpoint();
+        if signed.is_err()
+            && !self.log.failed
+            && let Some(keys) = &self.keys
+            && let Ok(Some(done)) = log_key::look_elsewhere(&self.data, &mut self.store, keys, now_ns())
+        {
+            // It was asked for a key that it has no more.
+            eprintln!("watch: {done}");
+            signed = self.store.checkpoint();
+        }
+        match signed {
             Ok(_) if self.log.failed => {
                 self.log.failed = false;
                 eprintln!("watch: the log is signed again");

@@ -74,6 +74,12 @@ impl Verifier {
         Ok(Verifier { name: name.to_owned(), kind, key })
     }
 
+    /// From the 32 bytes of an Ed25519 key.
+    pub fn from_bytes(name: &str, kind: KeyKind, key: &[u8; 32]) -> Result<Verifier, NoteError> {
+        let key = VerifyingKey::from_bytes(key).map_err(|_| NoteError::Key("it is no Ed25519 key"))?;
+        Verifier::new(name, kind, key)
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -114,8 +120,7 @@ impl FromStr for Verifier {
             _ => return Err(NoteError::Key("it is not of a kind that Muster knows")),
         };
         let key: [u8; 32] = key.try_into().map_err(|_| NoteError::Key("its length is wrong"))?;
-        let key = VerifyingKey::from_bytes(&key).map_err(|_| NoteError::Key("it is no Ed25519 key"))?;
-        let verifier = Verifier::new(name, kind, key)?;
+        let verifier = Verifier::from_bytes(name, kind, &key)?;
         if verifier.id() != hash {
             return Err(NoteError::Key("its hash is not that of name and key"));
         }

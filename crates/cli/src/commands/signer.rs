@@ -183,6 +183,7 @@ impl Keys {
                         Ok(Answer::Signature(signature))
                     }),
                     Err(Refusal::Moved { known }) => Ok(Answer::Moved { size: known }),
+                    Err(Refusal::Unknown) => Err(format!("this is the key of the log `{}`", self.memory.origin)),
                     Err(refusal) => Err(format!(
                         "`{}` of {} entries, after {}: {refusal}",
                         checkpoint.origin, checkpoint.head.size, self.memory.head.size
