@@ -201,7 +201,9 @@ fn hand_over(
     write_public(data, &new.to_string())?;
     Ok(match by_old {
         Some(_) => format!("the log is signed by a new key: {new}"),
-        None => format!("the log's key is another one than before ({old}), and the old one did not sign for it: {new}"),
+        None => format!(
+            "the log's key is another one than before ({old}), and the old one did not sign for it: {new}"
+        ),
     })
 }
 

@@ -44,7 +44,8 @@ impl FromStr for Place {
             #[cfg(not(feature = "pkcs11"))]
             return Err("this `muster` was built without tokens (feature `pkcs11`)".to_owned());
         }
-        Err("it is neither `unix:PATH` nor `pkcs11:module=PATH;token=LABEL;object=LABEL;pin-file=PATH`".to_owned())
+        Err("it is neither `unix:PATH` nor `pkcs11:module=PATH;token=LABEL;object=LABEL;pin-file=PATH`"
+            .to_owned())
     }
 }
 
@@ -76,7 +77,9 @@ impl KeySource {
                 Ok(KeySource::Process(Arc::new(Client::new(path))))
             }
             #[cfg(feature = "pkcs11")]
-            Place::Token(place) => crate::token::Token::new(place, name).map(|it| KeySource::Token(Arc::new(it))),
+            Place::Token(place) => {
+                crate::token::Token::new(place, name).map(|it| KeySource::Token(Arc::new(it)))
+            }
         }
     }
 
@@ -113,7 +116,11 @@ impl KeySource {
             }
         };
         let message = rotation_message(&old.to_string(), &new.to_string());
-        if by.verify(&message, &signature) { Ok(signature) } else { Err("its signature does not fit".to_owned()) }
+        if by.verify(&message, &signature) {
+            Ok(signature)
+        } else {
+            Err("its signature does not fit".to_owned())
+        }
     }
 }
 
@@ -149,7 +156,9 @@ impl Client {
     fn odd(&self, answer: Answer) -> String {
         let shown = self.path.display();
         match answer {
-            Answer::Refused(why) => format!("the signer at `{shown}` refuses: {}", muster_event::sanitize(&why)),
+            Answer::Refused(why) => {
+                format!("the signer at `{shown}` refuses: {}", muster_event::sanitize(&why))
+            }
             _ => format!("the signer at `{shown}` answers something else than it was asked"),
         }
     }
@@ -173,7 +182,12 @@ impl Client {
         Answer::parse(&answer).map_err(|error| format!("what answers at `{shown}` is no signer: {error}"))
     }
 
-    fn sign_head(&self, key: &Verifier, checkpoint: &Checkpoint, proof: &Proof<'_>) -> Result<[u8; 64], String> {
+    fn sign_head(
+        &self,
+        key: &Verifier,
+        checkpoint: &Checkpoint,
+        proof: &Proof<'_>,
+    ) -> Result<[u8; 64], String> {
         // Once more where it was another size than believed.
         for _ in 0..2 {
             let old = self.size.load(Ordering::Relaxed);
@@ -189,7 +203,10 @@ impl Client {
                     if key.verify(checkpoint.text().as_bytes(), &signature) {
                         return Ok(signature);
                     }
-                    return Err(format!("the signature of the signer at `{}` does not fit", self.path.display()));
+                    return Err(format!(
+                        "the signature of the signer at `{}` does not fit",
+                        self.path.display()
+                    ));
                 }
                 Answer::Moved { size } if size <= checkpoint.head.size => {
                     self.size.store(size, Ordering::Relaxed);

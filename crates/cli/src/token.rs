@@ -111,7 +111,7 @@ impl Token {
                     let said = answer_one(&place, &mut open, question);
                     if said.is_err() {
                         // Taken out, put in again: begun anew.
-                        open = None;
+                        open.take().map(Open::end);
                     }
                     if answer.send((number, said)).is_err() {
                         return;
@@ -191,7 +191,15 @@ impl Signer for OnToken {
 /// A session, and the context that it is of.
 struct Open {
     session: Session,
-    _module: Pkcs11,
+    module: Pkcs11,
+}
+
+impl Open {
+    fn end(self) {
+        drop(self.session);
+        // Otherwise it cannot be begun again.
+        drop(self.module.finalize());
+    }
 }
 
 fn answer_one(place: &Place, open: &mut Option<Open>, question: Question) -> Answer {
@@ -233,6 +241,17 @@ fn begin(place: &Place) -> Result<Open, String> {
     let said = |error: cryptoki::error::Error| format!("`{}`: {error}", place.module.display());
     let module = Pkcs11::new(&place.module).map_err(said)?;
     module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).map_err(said)?;
+    match log_in(place, &module) {
+        Ok(session) => Ok(Open { session, module }),
+        Err(error) => {
+            drop(module.finalize());
+            Err(error)
+        }
+    }
+}
+
+fn log_in(place: &Place, module: &Pkcs11) -> Result<Session, String> {
+    let said = |error: cryptoki::error::Error| format!("the token `{}`: {error}", place.token);
     let is_it = |slot: &cryptoki::slot::Slot| {
         module.get_token_info(*slot).is_ok_and(|token| token.label() == place.token)
     };
@@ -245,7 +264,7 @@ fn begin(place: &Place) -> Result<Open, String> {
         .ok_or_else(|| format!("there is no `{shown}`"))?;
     let pin = std::str::from_utf8(&pin).map_err(|_| format!("`{shown}` holds no PIN"))?.trim_end();
     session.login(UserType::User, Some(&AuthPin::new(pin.into()))).map_err(said)?;
-    Ok(Open { session, _module: module })
+    Ok(session)
 }
 
 #[cfg(test)]
@@ -254,7 +273,10 @@ mod tests {
 
     #[test]
     fn a_place_comes_back() {
-        for good in ["pkcs11:module=/m.so;token=t;object=o;pin-file=/p", "pkcs11:module=/m.so;token=t x;object=o;pin-file=/p;name=n"] {
+        for good in [
+            "pkcs11:module=/m.so;token=t;object=o;pin-file=/p",
+            "pkcs11:module=/m.so;token=t x;object=o;pin-file=/p;name=n",
+        ] {
             assert_eq!(good.parse::<Place>().unwrap().to_string(), good);
         }
         for bad in [

@@ -36,10 +36,15 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The newest first.
-    Keys { size: u64, keys: Vec<Verifier> },
+    Keys {
+        size: u64,
+        keys: Vec<Verifier>,
+    },
     Signature([u8; 64]),
     /// The tree that was signed last has this size: prove from there.
-    Moved { size: u64 },
+    Moved {
+        size: u64,
+    },
     Refused(String),
 }
 
@@ -278,7 +283,12 @@ mod tests {
             Request::Retire,
             Request::Rotation { by: [1, 2, 3, 4], old: key(1), new: key(2) },
             Request::Head { by: [0, 0, 0, 9], old: 0, proof: Vec::new(), checkpoint: checkpoint.clone() },
-            Request::Head { by: key(1).id(), old: u64::MAX, proof: vec![[3; 32]; PROOF_LINES_MAX], checkpoint },
+            Request::Head {
+                by: key(1).id(),
+                old: u64::MAX,
+                proof: vec![[3; 32]; PROOF_LINES_MAX],
+                checkpoint,
+            },
         ] {
             assert_eq!(Request::parse(&request.to_bytes()), Ok(request));
         }

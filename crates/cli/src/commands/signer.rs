@@ -52,7 +52,7 @@ fn mode(text: &str) -> Result<u32, String> {
 impl SignerCommand {
     pub fn run(self) -> Result<Exit> {
         // Nobody reads the key out of this process's memory, but root.
-        drop(rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable));
+        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
         let mut keys = Keys::open(&self.key, self.name.as_deref())?;
         let listener = listen_unix(&self.socket, self.mode)?;
         println!("ready socket={} key={}", self.socket.display(), keys.present.verifier());
@@ -183,7 +183,9 @@ impl Keys {
                         Ok(Answer::Signature(signature))
                     }),
                     Err(Refusal::Moved { known }) => Ok(Answer::Moved { size: known }),
-                    Err(Refusal::Unknown) => Err(format!("this is the key of the log `{}`", self.memory.origin)),
+                    Err(Refusal::Unknown) => {
+                        Err(format!("this is the key of the log `{}`", self.memory.origin))
+                    }
                     Err(refusal) => Err(format!(
                         "`{}` of {} entries, after {}: {refusal}",
                         checkpoint.origin, checkpoint.head.size, self.memory.head.size
@@ -231,7 +233,8 @@ impl Keys {
         if self.before.is_some() {
             return Err("the last rotation is not over".to_owned());
         }
-        log_key::make(&beside(&self.path, "next"), &self.memory.origin).map_err(|error| format!("{error:#}"))?;
+        log_key::make(&beside(&self.path, "next"), &self.memory.origin)
+            .map_err(|error| format!("{error:#}"))?;
         let reload = || -> Result<(Key, Option<Key>)> {
             fs::hard_link(&self.path, beside(&self.path, "before"))?;
             finish_rotation(&self.path)?;

@@ -79,9 +79,10 @@ impl Watch {
         // Before anything is read that may hold a secret.
         redaction::begin(data)?;
         let known = log_key::known_key(data);
-        let keys = self.signer.as_ref().map(|place| {
-            KeySource::new(place, known.as_ref().map(|known| known.name())).map_err(usage)
-        });
+        let keys = self
+            .signer
+            .as_ref()
+            .map(|place| KeySource::new(place, known.as_ref().map(|known| known.name())).map_err(usage));
         let keys = keys.transpose()?;
         let told = match (&self.signer, &keys) {
             (Some(place), Some(keys)) => log_key::begin_elsewhere(data, &mut store, place, keys, now_ns()),

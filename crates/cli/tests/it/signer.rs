@@ -45,7 +45,8 @@ impl Process {
         let mut child = Self::command(folder.path(), more).stdout(Stdio::piped()).spawn().unwrap();
         let mut ready = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
-        let key = ready.trim_end().rsplit_once("key=").unwrap_or_else(|| panic!("{ready}")).1.parse().unwrap();
+        let key =
+            ready.trim_end().rsplit_once("key=").unwrap_or_else(|| panic!("{ready}")).1.parse().unwrap();
         Process { child, folder, key }
     }
 
@@ -177,7 +178,8 @@ fn others_are_not_answered() {
 
 #[track_caller]
 fn verify(data: &Path, key: &Verifier) -> i32 {
-    let out = Command::new(MUSTER).arg("verify").arg(data).args(["--key", &key.to_string()]).output().unwrap();
+    let out =
+        Command::new(MUSTER).arg("verify").arg(data).args(["--key", &key.to_string()]).output().unwrap();
     out.status.code().unwrap_or(-1)
 }
 
@@ -185,7 +187,8 @@ fn verify(data: &Path, key: &Verifier) -> i32 {
 fn notice(daemon: &Daemon) -> String {
     let answer = daemon.get("/api/v1/health");
     let body = answer.split_once("\r\n\r\n").unwrap().1;
-    let health: Value = serde_json::from_str(&body[body.find('{').unwrap()..=body.rfind('}').unwrap()]).unwrap();
+    let health: Value =
+        serde_json::from_str(&body[body.find('{').unwrap()..=body.rfind('}').unwrap()]).unwrap();
     health["notices"].to_string()
 }
 
@@ -251,6 +254,31 @@ fn the_daemon_signs_by_another_process() {
     assert!(!daemon.data.path().join("ledger/checkpoint").exists());
 }
 
+/// A signer that hangs costs the log its signature, and the daemon neither its record nor its answers.
+#[test]
+fn a_signer_that_hangs_holds_nothing_up() {
+    let signer = Process::start(tempfile::tempdir().unwrap(), &[]);
+    let Some(daemon) = Daemon::start_in(tempfile::tempdir().unwrap(), &["--signer", &signer.place()]) else {
+        return;
+    };
+    let pid = rustix::process::Pid::from_raw(signer.child.id() as i32).unwrap();
+    let signal = |signal| rustix::process::kill_process(pid, signal).unwrap();
+    signal(rustix::process::Signal::STOP);
+    daemon.wait("notice", || notice(&daemon).contains("does not answer").then_some(()));
+    let label = format!("hung-{}", std::process::id());
+    for _ in 0..3 {
+        let run = daemon.muster(&["run", "--label", &label, "--", "true"]);
+        assert!(run.status.success(), "{run:?}");
+    }
+    daemon.wait("agents", || {
+        let mine = daemon.roll().into_iter().filter(|agent| agent["label"] == label.as_str());
+        (mine.filter(|agent| agent["state"] == "ended").count() == 3).then_some(())
+    });
+    signal(rustix::process::Signal::CONT);
+    daemon.wait("end of the notice", || (!notice(&daemon).contains("NOT SIGNED")).then_some(()));
+    assert_eq!(verify(daemon.data.path(), &signer.key), 0);
+}
+
 #[test]
 fn a_log_goes_from_a_file_to_a_process() {
     let Some(daemon) = Daemon::start() else { return };
@@ -274,4 +302,95 @@ fn a_log_goes_from_a_file_to_a_process() {
     daemon.wait("end of the old key", || daemon.said().contains("signs no more").then_some(()));
     daemon.wait("signature by the new one alone", || (verify(&data, &old) == 3).then_some(()));
     assert_eq!(verify(&data, &signer.key), 0);
+}
+
+/// A daemon, stopped with the value, started here because its token is named by the environment.
+#[cfg(feature = "pkcs11")]
+struct Watch(Child);
+
+#[cfg(feature = "pkcs11")]
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(pid) = rustix::process::Pid::from_raw(self.0.id() as i32) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        drop(self.0.wait());
+    }
+}
+
+#[cfg(feature = "pkcs11")]
+#[test]
+fn the_daemon_signs_by_a_token() {
+    const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+    let has = |program: &str| Command::new(program).arg("--help").output().is_ok();
+    if !Path::new(MODULE).exists() || !has("softhsm2-util") || !has("pkcs11-tool") {
+        eprintln!("skipped: needs softhsm2 and opensc");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::create_dir(at("tokens")).unwrap();
+    fs::write(at("conf"), format!("directories.tokendir = {}\n", at("tokens"))).unwrap();
+    fs::write(at("pin"), "1234\n").unwrap();
+    fs::set_permissions(at("pin"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let run = |command: &mut Command| {
+        let out = command.env("SOFTHSM2_CONF", at("conf")).output().unwrap();
+        assert!(out.status.success(), "{out:?}");
+    };
+    run(Command::new("softhsm2-util")
+        .args("--init-token --free --label muster --pin 1234 --so-pin 5678".split(' ')));
+    run(Command::new("pkcs11-tool").args(["--module", MODULE]).args(
+        "--token-label muster --login --pin 1234 --keypairgen --key-type EC:edwards25519 --label log --id 01"
+            .split(' '),
+    ));
+    let place =
+        format!("pkcs11:module={MODULE};token=muster;object=log;pin-file={};name=example.com/log", at("pin"));
+    let start = || {
+        let mut child = Command::new(MUSTER)
+            .args([
+                "watch",
+                "--no-kernel",
+                "--listen",
+                "127.0.0.1:0",
+                "--signer",
+                &place,
+                "--data",
+                &at("data"),
+            ])
+            .env("SOFTHSM2_CONF", at("conf"))
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(at("said")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        assert!(ready.starts_with("ready "), "{ready}");
+        Watch(child)
+    };
+    let data = PathBuf::from(at("data"));
+    let watch = start();
+    let shown = Command::new(MUSTER).arg("key").arg("--data").arg(&data).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let key: Verifier = shown.lines().next().unwrap().parse().unwrap();
+    assert_eq!(key.name(), "example.com/log");
+    assert_eq!(verify(&data, &key), 0);
+    assert!(!data.join("log.key").exists());
+    // Taken out, and put in again.
+    let says = |what: &str| {
+        let begun = std::time::Instant::now();
+        while !fs::read_to_string(at("said")).unwrap().contains(what) {
+            assert!(begun.elapsed().as_secs() < 60, "{}", fs::read_to_string(at("said")).unwrap());
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    };
+    fs::rename(at("tokens"), at("away")).unwrap();
+    says("the log is not signed");
+    fs::rename(at("away"), at("tokens")).unwrap();
+    says("the log is signed again");
+    drop(watch);
+    let size = || Reader::open(&data.join("ledger")).unwrap().published().unwrap().unwrap().size;
+    let before = size();
+    drop(start());
+    assert!(size() > before);
+    assert_eq!(verify(&data, &key), 0);
 }
