@@ -267,7 +267,9 @@ fn a_signer_that_hangs_holds_nothing_up() {
     daemon.wait("notice", || notice(&daemon).contains("does not answer").then_some(()));
     let label = format!("hung-{}", std::process::id());
     for _ in 0..3 {
-        let run = daemon.muster(&["run", "--label", &label, "--", "true"]);
+        let mut run = Command::new(MUSTER);
+        run.args(["run", "--label", &label, "--data"]).arg(daemon.data.path()).args(["--", "true"]);
+        let run = run.output().unwrap();
         assert!(run.status.success(), "{run:?}");
     }
     daemon.wait("agents", || {
