@@ -17,6 +17,7 @@ use crate::cgroup::Cgroup;
 use crate::identify::Identifier;
 use crate::outside::{News, Outside, What};
 use crate::questions::Questions;
+use crate::signer::KeySource;
 use crate::{configuration, judge, log_key, tail};
 
 /// Longest wait for the sensor in one round: bounds how long an account record or an enrolment waits.
@@ -74,6 +75,8 @@ pub struct Daemon {
     pub log: LogState,
     /// Who is sent checkpoints.
     pub outside: Option<Outside>,
+    /// With `--signer`.
+    pub keys: Option<KeySource>,
 }
 
 /// When the log was signed, and what keeps it from being so.
@@ -178,7 +181,8 @@ impl Daemon {
                 looked = Instant::now();
                 self.look_for_keys();
             }
-            if enforced.elapsed() >= ENFORCE {
+            // Without a signature that says what was dropped, what is dropped is taken for tampering.
+            if enforced.elapsed() >= ENFORCE && !self.log.failed {
                 enforced = Instant::now();
                 match self.store.enforce(now_ns()) {
                     Ok(Some(dropped)) => eprintln!("watch: over the limit; the oldest went: {dropped:?}"),
@@ -210,7 +214,17 @@ impl Daemon {
     pub fn sign(&mut self) {
         self.log.signed = Instant::now();
         self.log.urgent = false;
-        match self.store.checkpoint() {
+        let mut signed = self.store.checkpoint();
+        if signed.is_err()
+            && !self.log.failed
+            && let Some(keys) = &self.keys
+            && let Ok(Some(done)) = log_key::look_elsewhere(&self.data, &mut self.store, keys, now_ns())
+        {
+            // It was asked for a key that it has no more.
+            eprintln!("watch: {done}");
+            signed = self.store.checkpoint();
+        }
+        match signed {
             Ok(published) => {
                 if std::mem::take(&mut self.log.failed) {
                     eprintln!("watch: the log is signed again");
@@ -230,7 +244,11 @@ impl Daemon {
     }
 
     fn look_for_keys(&mut self) {
-        match log_key::look(&self.data, &mut self.store, now_ns()) {
+        let looked = match &self.keys {
+            Some(keys) => log_key::look_elsewhere(&self.data, &mut self.store, keys, now_ns()),
+            None => log_key::look(&self.data, &mut self.store, now_ns()),
+        };
+        match looked {
             Ok(None) => self.notice("key", None),
             Ok(Some(done)) => {
                 eprintln!("watch: {done}");

@@ -1,4 +1,4 @@
-//! The key that signs the log's checkpoints: made once, kept in a file, changed by rotation. Rotation is asked for by files
+//! The key that signs the log's checkpoints: made once, kept in a file or elsewhere (`signer.rs`), changed by rotation. Rotation is asked for by files
 //! in the data folder, which only its owner can make, so that it works whether the daemon runs or not.
 
 use std::fs;
@@ -13,9 +13,13 @@ use muster_server::{LOG_KEY, LOG_KEY_BEFORE, LOG_KEY_PUBLIC, Log, LogKeys, Store
 
 use crate::exit::usage;
 use crate::secret_file;
+use crate::signer::{KeySource, Place};
 
 /// A key that is to take the place of the present one.
 pub const NEXT: &str = "log.key.next";
+/// Where the key is, when it is not in this folder: for `muster key`.
+pub const ELSEWHERE: &str = "log.signer";
+
 /// Longest key file, in bytes.
 const FILE_MAX: u64 = 1024;
 const HARM: &str = "with it, what no witness has seen of the log can be forged";
@@ -49,7 +53,7 @@ pub fn make(path: &Path, name: &str) -> Result<Key> {
 }
 
 /// A name that no other log has.
-fn new_name() -> Result<String> {
+pub fn new_name() -> Result<String> {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String = host
         .trim()
@@ -64,6 +68,12 @@ fn new_name() -> Result<String> {
 /// The keys in this folder, with a new one where there is none. Hands them to the store; gives what is worth telling.
 pub fn begin(data: &Path, store: &mut Store, now_ns: Nanos) -> Result<Vec<String>> {
     let mut told = Vec::new();
+    match fs::remove_file(data.join(ELSEWHERE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).context("cannot forget where the key was");
+        }
+        _ => {}
+    }
     let path = data.join(LOG_KEY);
     let known = known_key(data);
     let key = match load(&path)? {
@@ -103,8 +113,146 @@ pub fn begin(data: &Path, store: &mut Store, now_ns: Nanos) -> Result<Vec<String
     Ok(told)
 }
 
+/// The same with keys that are elsewhere.
+pub fn begin_elsewhere(
+    data: &Path,
+    store: &mut Store,
+    place: &Place,
+    source: &KeySource,
+    now_ns: Nanos,
+) -> Result<Vec<String>> {
+    let path = data.join(ELSEWHERE);
+    secret_file::write(&path, format!("{place}\n").as_bytes())
+        .with_context(|| format!("cannot write `{}`", path.display()))?;
+    let mut told = Vec::new();
+    let known = known_key(data);
+    let keys = match (source.keys(), &known) {
+        (Ok(keys), _) => keys,
+        // It may come back, and what happens meanwhile must be seen.
+        (Err(why), Some(known)) => {
+            told.push(format!("no key yet for the log: {why}"));
+            vec![known.clone()]
+        }
+        (Err(why), None) => {
+            return Err(usage(format!("no key for the log: {why}\nhint: start `muster signer` first")));
+        }
+    };
+    let Some(newest) = keys.first().cloned() else { return Err(usage(format!("`{place}` has no key"))) };
+    of_this_log(known.as_ref(), &newest)?;
+    store.sign_with(LogKeys { signers: signers(data, source, &keys)? }, now_ns)?;
+    match known {
+        Some(known) if known != newest => {
+            told.push(hand_over(data, store, source, &known, &keys, now_ns)?);
+            store.sign_with(LogKeys { signers: signers(data, source, &keys)? }, now_ns)?;
+        }
+        Some(_) => {}
+        None => told.push(format!(
+            "the log's key is {newest}\nhint: note it elsewhere: `muster verify --key` and witnesses need it"
+        )),
+    }
+    write_public(data, &newest.to_string())?;
+    Ok(told)
+}
+
+fn of_this_log(known: Option<&Verifier>, key: &Verifier) -> Result<()> {
+    match known.map(Verifier::name).filter(|known| *known != key.name()) {
+        None => Ok(()),
+        Some(known) => Err(usage(format!(
+            "the signer's key is of the log `{}`, this one is `{known}`\n\
+             hint: let it make a key with `--name {known}`, or name another folder with --data",
+            key.name()
+        ))),
+    }
+}
+
+/// Keys that are elsewhere, and the one in this folder that signed before them, until it is retired.
+fn signers(data: &Path, source: &KeySource, keys: &[Verifier]) -> Result<Vec<Box<dyn Signer>>> {
+    let mut signers: Vec<Box<dyn Signer>> = keys.iter().map(|key| source.signer(key.clone())).collect();
+    if let Some(before) = load(&data.join(LOG_KEY_BEFORE))?
+        && keys.first().is_some_and(|key| key.name() == before.verifier().name())
+        && !keys.contains(before.verifier())
+    {
+        signers.push(Box::new(before));
+    }
+    Ok(signers)
+}
+
+/// The newest of these keys follows the one that signed up to now. Gives what is to be told.
+fn hand_over(
+    data: &Path,
+    store: &mut Store,
+    source: &KeySource,
+    old: &Verifier,
+    keys: &[Verifier],
+    now_ns: Nanos,
+) -> Result<String> {
+    let Some(new) = keys.first() else { return Err(usage("there is no key")) };
+    let (path, message) = (data.join(LOG_KEY), rotation_message(&old.to_string(), &new.to_string()));
+    let in_file = load(&path)?.filter(|key| key.verifier() == old);
+    let by_old = match &in_file {
+        Some(key) => Some(key.sign(&message).map_err(usage)?),
+        None if keys.contains(old) => Some(source.rotation(old, old, new).map_err(usage)?),
+        None => None,
+    };
+    let by_new = source.rotation(new, old, new).map_err(usage)?;
+    store.put_log(&Log::Rotated {
+        time_ns: now_ns,
+        old: old.to_string(),
+        new: new.to_string(),
+        by_new: STANDARD.encode(by_new),
+        by_old: by_old.map(|signature| STANDARD.encode(signature)).unwrap_or_default(),
+    })?;
+    // In the log first: a crash from here on leaves a key that it names.
+    store.commit(true)?;
+    if in_file.is_some() {
+        rename(&path, &data.join(LOG_KEY_BEFORE))?;
+    }
+    write_public(data, &new.to_string())?;
+    Ok(match by_old {
+        Some(_) => format!("the log is signed by a new key: {new}"),
+        None => format!(
+            "the log's key is another one than before ({old}), and the old one did not sign for it: {new}"
+        ),
+    })
+}
+
+/// Takes up what was done to the keys elsewhere.
+pub fn look_elsewhere(
+    data: &Path,
+    store: &mut Store,
+    source: &KeySource,
+    now_ns: Nanos,
+) -> Result<Option<String>> {
+    // That it does not answer is told where it is missed: when the log is to be signed.
+    let Ok(keys) = source.keys() else { return Ok(None) };
+    let Some(newest) = keys.first() else { return Ok(None) };
+    let names = |signers: &[Box<dyn Signer>]| -> Vec<String> {
+        signers.iter().map(|signer| signer.verifier().to_string()).collect()
+    };
+    let (before, now) = (store.keys(), signers(data, source, &keys)?);
+    let now_names = names(&now);
+    if before == now_names {
+        return Ok(None);
+    }
+    let known = known_key(data);
+    of_this_log(known.as_ref(), newest)?;
+    let mut told = Vec::new();
+    if let Some(old) = known.filter(|known| known != newest) {
+        told.push(hand_over(data, store, source, &old, &keys, now_ns)?);
+    }
+    // With the key of this folder, where it made room just now.
+    let now = signers(data, source, &keys)?;
+    let now_names = names(&now);
+    for key in before.into_iter().filter(|key| !now_names.contains(key)) {
+        store.put_log(&Log::Retired { time_ns: now_ns, key: key.clone() })?;
+        told.push(format!("the log's key before the last rotation signs no more: {key}"));
+    }
+    store.sign_with(LogKeys { signers: now }, now_ns)?;
+    Ok((!told.is_empty()).then(|| told.join("; ")))
+}
+
 /// The key that signed when the daemon ran last.
-fn known_key(data: &Path) -> Option<Verifier> {
+pub fn known_key(data: &Path) -> Option<Verifier> {
     fs::read_to_string(data.join(LOG_KEY_PUBLIC)).ok()?.lines().next()?.parse().ok()
 }
 
@@ -155,6 +303,15 @@ pub fn look(data: &Path, store: &mut Store, now_ns: Nanos) -> Result<Option<Stri
         return Ok(Some(format!("the log's key before the last rotation signs no more: {retired}")));
     }
     Ok(None)
+}
+
+/// Where the key is, as the daemon that ran last was told.
+pub fn elsewhere(data: &Path) -> Result<Option<Place>> {
+    match fs::read_to_string(data.join(ELSEWHERE)) {
+        Ok(text) => text.trim_end().parse().map(Some).map_err(usage),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read `{}`", data.join(ELSEWHERE).display())),
+    }
 }
 
 fn rename(from: &PathBuf, to: &Path) -> Result<()> {

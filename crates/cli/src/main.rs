@@ -28,7 +28,10 @@ mod redaction;
 mod screen;
 mod secret_file;
 mod select;
+mod signer;
 mod tail;
+#[cfg(feature = "pkcs11")]
+mod token;
 
 use exit::Exit;
 
@@ -80,6 +83,8 @@ enum Command {
     Verify(commands::verify::Verify),
     /// Show the key that signs the log, or change it.
     Key(commands::key::KeyCommand),
+    /// Hold the key that signs the log, as another user than the daemon, and sign only what continues what was signed.
+    Signer(commands::signer::SignerCommand),
     /// Make the index anew from the ledger.
     Reindex(commands::reindex::Reindex),
     /// Go through the ledger again and see whether it gives the same findings.
@@ -121,6 +126,7 @@ fn main() -> ExitCode {
         Command::Export(command) => command.run(&cli.global),
         Command::Verify(command) => command.run(),
         Command::Key(command) => command.run(&cli.global),
+        Command::Signer(command) => command.run(),
         Command::Reindex(command) => command.run(&cli.global),
         Command::Replay(command) => command.run(&cli.global),
         Command::Reveal(command) => command.run(&cli.global),

@@ -74,10 +74,13 @@ pub fn make(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     // Unlike a rename, this replaces nothing.
     fs::hard_link(&new, path)?;
     fs::remove_file(&new)?;
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
+    sync_folder(path)
+}
+
+/// What was done to the name of this file stays done.
+pub fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 /// In place of what is there. Evidence holds what agents said: it is its owner's, until that one hands it on.
@@ -88,5 +91,6 @@ pub fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&new, path)
+    fs::rename(&new, path)?;
+    sync_folder(path)
 }

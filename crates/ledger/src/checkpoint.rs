@@ -1,7 +1,7 @@
 //! Signed heads of a log (C2SP tlog-checkpoint).
 
 use crate::Head;
-use crate::note::{Note, NoteError, Signer, Verifier};
+use crate::note::{Note, NoteError, Proof, SignatureLine, Signer, Verifier};
 
 /// The text of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,20 @@ impl Checkpoint {
         let mut note = Note::new(self.text()).map_err(|error| error.to_string())?;
         for signer in signers {
             note.sign(signer)?;
+        }
+        Ok(note)
+    }
+
+    /// The same by keys that may ask for a proof first.
+    pub fn sign_proven<'a>(
+        &self,
+        signers: impl IntoIterator<Item = &'a dyn Signer>,
+        proof: &Proof<'_>,
+    ) -> Result<Note, String> {
+        let mut note = Note::new(self.text()).map_err(|error| error.to_string())?;
+        for signer in signers {
+            let signature = signer.sign_head(self, proof)?;
+            note.signatures.push(SignatureLine::by(signer.verifier(), signature.to_vec()));
         }
         Ok(note)
     }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::cosignature;
 use crate::note::{Key, KeyKind, Note, Signer, Verifier};
 use crate::segment::{self, HEADER_BYTES};
+use crate::signing::{self, Memory};
 use crate::tree::{self, Hash, PROOF_MAX, Subtrees};
 use crate::witness::{self, Outcome, Request, Seen};
 use crate::{
@@ -362,6 +363,36 @@ static LOG: std::sync::LazyLock<(Files, Head)> = std::sync::LazyLock::new(|| {
     (files, head)
 });
 
+/// What a signer is asked, what it answers and what it remembers: each has one form, and what it may sign continues what
+/// it signed.
+pub fn signer_message(bytes: &[u8]) {
+    if let Ok(request) = signing::Request::parse(bytes) {
+        assert_eq!(request.to_bytes(), bytes, "one request has two forms");
+        if let signing::Request::Head { old, proof, checkpoint, .. } = request {
+            let known = Head { size: 7, root: [7; 32] };
+            let memory = Memory { origin: checkpoint.origin.clone(), head: known };
+            if let Ok(head) = memory.decide(old, &proof, &checkpoint) {
+                assert!(old == 7 && head == known, "chance continues a log");
+            }
+            let other = Memory { origin: format!("{}x", checkpoint.origin), head: known };
+            assert!(other.decide(old, &proof, &checkpoint).is_err(), "another log is signed");
+        }
+    }
+    if let Ok(answer) = signing::Answer::parse(bytes) {
+        let again = answer.to_bytes();
+        match answer {
+            // Shortened, and without control characters.
+            signing::Answer::Refused(_) => {
+                assert_eq!(signing::Answer::parse(&again).unwrap().to_bytes(), again);
+            }
+            _ => assert_eq!(again, bytes, "one answer has two forms"),
+        }
+    }
+    if let Ok(memory) = Memory::parse(bytes) {
+        assert_eq!(memory.to_bytes(), bytes, "one memory has two forms");
+    }
+}
+
 fn clear(error: &Error) {
     assert!(error.to_string().contains('`'), "an error that names no file: {error}");
 }
@@ -440,6 +471,27 @@ mod tests {
             }
             witness_request(&bytes);
             witness_request(&noise);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_signer_message(bytes in note(), old in "0|7|[0-9]{1,21}", proof in 0usize..66, size in 0u64..9, noise: Vec<u8>) {
+            let hash = "PlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\n";
+            let lines = hash.repeat(proof);
+            let head = format!("muster-signer/1 head\nby 0123abcd\nold {old}\n{lines}\n");
+            let known = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n";
+            for rest in [bytes.as_slice(), format!("log\n{size}\n{hash}").as_bytes(), format!("log\n7\n{known}").as_bytes()] {
+                signer_message(&[head.as_bytes(), rest].concat());
+                signer_message(&[b"muster-signer/1\n", rest].concat());
+            }
+            let key = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW\n";
+            signer_message(format!("muster-signer/1 rotation\nby 0123abcd\nold {key}new {key}").as_bytes());
+            signer_message(format!("keys {old}\n{}", format!("key {key}").repeat(proof % 4)).as_bytes());
+            signer_message(format!("moved {old}\n").as_bytes());
+            signer_message(&[b"refused ".as_slice(), &bytes].concat());
+            signer_message(&bytes);
+            signer_message(&noise);
         }
     }
 

@@ -18,6 +18,7 @@ pub mod note;
 mod reader;
 mod seal;
 mod segment;
+pub mod signing;
 mod tile;
 pub mod tree;
 mod verify;

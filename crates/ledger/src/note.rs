@@ -9,6 +9,8 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use crate::{Checkpoint, Hash};
+
 /// Longest note, in bytes.
 pub const NOTE_MAX: usize = 1 << 20;
 /// Signatures of one note: what is beyond makes the note malformed.
@@ -72,6 +74,12 @@ impl Verifier {
         Ok(Verifier { name: name.to_owned(), kind, key })
     }
 
+    /// From the 32 bytes of an Ed25519 key.
+    pub fn from_bytes(name: &str, kind: KeyKind, key: &[u8; 32]) -> Result<Verifier, NoteError> {
+        let key = VerifyingKey::from_bytes(key).map_err(|_| NoteError::Key("it is no Ed25519 key"))?;
+        Verifier::new(name, kind, key)
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -112,8 +120,7 @@ impl FromStr for Verifier {
             _ => return Err(NoteError::Key("it is not of a kind that Muster knows")),
         };
         let key: [u8; 32] = key.try_into().map_err(|_| NoteError::Key("its length is wrong"))?;
-        let key = VerifyingKey::from_bytes(&key).map_err(|_| NoteError::Key("it is no Ed25519 key"))?;
-        let verifier = Verifier::new(name, kind, key)?;
+        let verifier = Verifier::from_bytes(name, kind, &key)?;
         if verifier.id() != hash {
             return Err(NoteError::Key("its hash is not that of name and key"));
         }
@@ -147,7 +154,14 @@ pub trait Signer: Send + Sync {
     fn verifier(&self) -> &Verifier;
     /// Signs the bytes, or says why not.
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], String>;
+    /// Signs the text of a checkpoint. Who remembers what was signed before is given the proof that it is continued.
+    fn sign_head(&self, checkpoint: &Checkpoint, _proof: &Proof<'_>) -> Result<[u8; 64], String> {
+        self.sign(checkpoint.text().as_bytes())
+    }
 }
+
+/// That the tree of a checkpoint begins with the one of so many leaves.
+pub type Proof<'a> = dyn Fn(u64) -> Result<Vec<Hash>, String> + 'a;
 
 /// A key in memory.
 pub struct Key {

@@ -315,7 +315,7 @@ pub fn verify_consistency(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// RFC 6962, 2.1, word by word.
@@ -330,7 +330,7 @@ mod tests {
         }
     }
 
-    struct Leaves<'a>(&'a [Hash]);
+    pub struct Leaves<'a>(pub &'a [Hash]);
 
     impl Subtrees for Leaves<'_> {
         type Error = std::convert::Infallible;

@@ -338,6 +338,12 @@ impl Store {
         self.log.as_ref().map_or(0, |keys| keys.signers.len())
     }
 
+    /// The keys that sign, the newest first.
+    pub fn keys(&self) -> Vec<String> {
+        let signers = self.log.iter().flat_map(|keys| &keys.signers);
+        signers.map(|signer| signer.verifier().to_string()).collect()
+    }
+
     /// The oldest key that signs.
     pub fn last_signer(&self) -> Option<String> {
         Some(self.log.as_ref()?.signers.last()?.verifier().to_string())
@@ -393,7 +399,13 @@ impl Store {
         let Some(origin) = keys.key().map(|key| key.name().to_owned()) else { return Ok(None) };
         let head = self.ledger.publish()?;
         let signers = keys.signers.iter().map(|signer| &**signer);
-        let note = Checkpoint::new(&origin, head).sign(signers).map_err(StoreError::Sign)?;
+        let dir = self.ledger.dir();
+        // Its tiles are on the disk by now.
+        let proof = |old: u64| {
+            let reader = Reader::open(dir).map_err(|error| error.to_string())?;
+            tree::consistency(&mut reader.tiles(head.size), old, head.size).map_err(|error| error.to_string())
+        };
+        let note = Checkpoint::new(&origin, head).sign_proven(signers, &proof).map_err(StoreError::Sign)?;
         self.ledger.put_checkpoint(&note.to_bytes())?;
         self.published = head.size;
         self.active = false;

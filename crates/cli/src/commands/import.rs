@@ -19,8 +19,8 @@ use crate::Global;
 use crate::exit::{Exit, usage};
 use crate::judge::{Counts, Judge, JudgeOptions, Outcome};
 use crate::recorded::{self, Source};
-use crate::redaction;
 use crate::tail::read_database;
+use crate::{log_key, redaction};
 
 /// Bytes read at a time: what an import holds in memory does not grow with its files.
 const PIECE: usize = 1 << 20;
@@ -116,7 +116,7 @@ impl Import {
         // What cannot be read is told of before anything is written.
         let sources: Vec<Source> =
             self.record.iter().map(|path| Source::open(path)).collect::<Result<_>>()?;
-        let store = Store::open(&global.data, Retention::UNLIMITED).map_err(|error| {
+        let (mut store, repaired) = Store::open(&global.data, Retention::UNLIMITED).map_err(|error| {
             usage(format!(
                 "{error}\nhint: a daemon may be using this folder; import into another: --data DIR"
             ))
@@ -125,6 +125,11 @@ impl Import {
         if sources.iter().all(|source| source.form != Form::Events) {
             redaction::begin(&global.data)?;
         }
+        for line in repaired {
+            eprintln!("import: {line}");
+        }
+        // Its key is told of by `muster key`.
+        log_key::begin(&global.data, &mut store, now_ns())?;
         let bytes: u64 = files.iter().map(|(_, _, len)| len).sum();
         // With a record, all is read twice.
         let recorded: u64 = sources.iter().map(|source| source.bytes).sum();
@@ -138,7 +143,7 @@ impl Import {
         let mut work = Work {
             products: products.clone(),
             engine,
-            store: store.0,
+            store,
             agents: BTreeSet::new(),
             records: 0,
             items: 0,
@@ -187,6 +192,7 @@ impl Import {
         }
         work.ask_model()?;
         work.store.commit(true)?;
+        work.store.checkpoint()?;
         work.bar.finish_and_clear();
         work.tell(
             self.json,

@@ -18,6 +18,7 @@ pub mod reveal;
 pub mod roll;
 pub mod run;
 pub mod show;
+pub mod signer;
 pub mod verify;
 pub mod watch;
 pub mod witness;

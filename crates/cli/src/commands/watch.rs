@@ -29,6 +29,7 @@ use crate::exit::{Exit, usage};
 use crate::identify::Identifier;
 use crate::judge::JudgeOptions;
 use crate::outside::{Callbacks, Outside, OutsideOptions, Plan};
+use crate::signer::{KeySource, Place};
 use crate::{Global, client, data_files, judge, log_key, redaction, tail};
 
 const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
@@ -51,6 +52,10 @@ pub struct Watch {
     /// Folder of data files that add to the built-in ones or replace them (see `muster products`).
     #[arg(long, value_name = "DIR")]
     products: Option<PathBuf>,
+    /// Where the key of the log is: `unix:PATH` (a `muster signer`) or `pkcs11:…` (a token). Default: in a file of the
+    /// data folder.
+    #[arg(long, value_name = "WHERE")]
+    signer: Option<Place>,
     /// Do not load probes: look at /proc only.
     #[arg(long)]
     no_kernel: bool,
@@ -78,7 +83,17 @@ impl Watch {
         }
         // Before anything is read that may hold a secret.
         redaction::begin(data)?;
-        for line in log_key::begin(data, &mut store, now_ns())? {
+        let known = log_key::known_key(data);
+        let keys = self
+            .signer
+            .as_ref()
+            .map(|place| KeySource::new(place, known.as_ref().map(|known| known.name())).map_err(usage));
+        let keys = keys.transpose()?;
+        let told = match (&self.signer, &keys) {
+            (Some(place), Some(keys)) => log_key::begin_elsewhere(data, &mut store, place, keys, now_ns()),
+            _ => log_key::begin(data, &mut store, now_ns()),
+        };
+        for line in told? {
             eprintln!("watch: {line}");
         }
         store.put_log(&Log::Settings { time_ns: now_ns(), settings: self.settings() })?;
@@ -135,6 +150,7 @@ impl Watch {
             judge,
             log: Default::default(),
             outside,
+            keys,
         };
         begin(&mut daemon, data)?;
         daemon.sign();
@@ -170,6 +186,7 @@ impl Watch {
             ("kernel", (!self.no_kernel).to_string()),
             ("judge", self.judge.is_on().to_string()),
             ("outside", self.outside.to_string()),
+            ("signer", self.signer.as_ref().map_or("a file".to_owned(), ToString::to_string)),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into()
@@ -345,7 +362,7 @@ fn prepare_folder(data: &Path) -> Result<()> {
 }
 
 /// Whoever its mode lets in may speak to it: the socket needs no token.
-fn listen_unix(path: &Path, mode: u32) -> Result<UnixListener> {
+pub fn listen_unix(path: &Path, mode: u32) -> Result<UnixListener> {
     if let Ok(meta) = fs::symlink_metadata(path) {
         if !meta.file_type().is_socket() {
             return Err(usage(format!("`{}` is in the way and is no socket", path.display())));

@@ -24,4 +24,5 @@ mod record;
 mod redaction;
 mod results;
 mod rig;
+mod signer;
 mod witness;

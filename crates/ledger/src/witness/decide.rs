@@ -5,7 +5,7 @@ use std::fmt;
 use super::{Request, Seen};
 use crate::note::{Note, NoteError, Verifier};
 use crate::tree::{ProofError, empty_root, verify_consistency};
-use crate::{Checkpoint, Head};
+use crate::{Checkpoint, Hash, Head};
 
 /// A log that is witnessed, and the keys that may speak for it: more than one while a key is replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +143,7 @@ pub fn decide(log: &Log, seen: Option<&Seen>, request: &Request) -> Verdict {
     };
     let mut sign = seen.and_then(|seen| contradiction(seen, head));
     let known = seen.map_or(Head { size: 0, root: empty_root() }, |seen| seen.head);
-    let checked = check(known, head, request);
+    let checked = follows(known, head, request.old, &request.proof);
     // A proof of the wrong length is no proof of anything: who has another past makes one of the right length.
     let contradicts = matches!(checked, Err(Refusal::Proof(ProofError::Root)));
     if contradicts && 0 < known.size && known.size < head.size {
@@ -168,15 +168,16 @@ fn contradiction(seen: &Seen, head: Head) -> Option<Sign> {
     }
 }
 
-fn check(known: Head, head: Head, request: &Request) -> Result<(), Refusal> {
-    if request.old > head.size {
-        return Err(Refusal::Beyond { old: request.old, size: head.size });
+/// Whether a head continues what is known, from `old` on as who asks believes.
+pub(crate) fn follows(known: Head, head: Head, old: u64, proof: &[Hash]) -> Result<(), Refusal> {
+    if old > head.size {
+        return Err(Refusal::Beyond { old, size: head.size });
     }
-    if request.old != known.size {
+    if old != known.size {
         return Err(Refusal::Moved { known: known.size });
     }
     if known.size == head.size && known.root != head.root && known.size > 0 {
         return Err(Refusal::Forked { known: known.size });
     }
-    verify_consistency(known.size, &known.root, head.size, &head.root, &request.proof).map_err(Refusal::Proof)
+    verify_consistency(known.size, &known.root, head.size, &head.root, proof).map_err(Refusal::Proof)
 }

@@ -8,6 +8,7 @@ mod seen;
 
 use sha2::{Digest, Sha256};
 
+pub(crate) use decide::follows;
 pub use decide::{Accepted, Log, Refusal, Sign, Verdict, decide};
 pub use outcome::{Outcome, SIZE_TYPE, outcome};
 pub use request::{PROOF_LINES_MAX, REQUEST_MAX, Request};
@@ -27,7 +28,7 @@ pub fn file_name(text: &str) -> String {
 }
 
 /// A number as these protocols write it: decimal, without leading zeros.
-fn number(text: &str) -> Option<u64> {
+pub(crate) fn number(text: &str) -> Option<u64> {
     let canonical = text == "0" || !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|_| canonical)
 }
