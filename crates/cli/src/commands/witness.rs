@@ -17,7 +17,7 @@ use clap::Args;
 use muster_event::sanitize;
 use muster_ledger::note::{Key, KeyKind, Signer, Verifier};
 use muster_ledger::witness::Log;
-use muster_server::witness::{Alarm, Witness as Witnessing, WitnessError, WitnessServer};
+use muster_server::witness::{Alarm, Limits, Witness as Witnessing, WitnessError, WitnessServer};
 
 use crate::exit::{Exit, usage};
 use crate::{Global, secret_file};
@@ -54,6 +54,10 @@ pub struct Witness {
     /// Report a log from which nothing has come for so long.
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     silent_after: u64,
+    /// Report a log whose checkpoints come and have been the same for so long: Muster's own grow all the time, so that one
+    /// that is stopped cannot be kept alive with its last. 0: never, for logs that may rest.
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    unchanged_after: u64,
     /// Program to run at each alarm, with the alarm as JSON on its standard input.
     #[arg(long, value_name = "PROGRAM")]
     on_alarm: Option<PathBuf>,
@@ -73,15 +77,16 @@ impl Witness {
         let vkey = key.verifier().to_string();
         let program = self.on_alarm.clone().map(start_program).transpose()?;
         let count = logs.len();
-        let silent_after = Duration::from_secs(self.silent_after);
+        let limits = Limits {
+            silent_after: Duration::from_secs(self.silent_after),
+            unchanged_after: Some(Duration::from_secs(self.unchanged_after)).filter(|limit| !limit.is_zero()),
+        };
         let alarm = move |alarm| tell(&alarm, program.as_ref());
         let witness =
-            Witnessing::open(&dir, logs, Box::new(key), silent_after, alarm).map_err(
-                |error| match error {
-                    WitnessError::Locked { .. } | WitnessError::Damaged { .. } => usage(error.to_string()),
-                    WitnessError::Io { .. } | WitnessError::Serve { .. } => error.into(),
-                },
-            )?;
+            Witnessing::open(&dir, logs, Box::new(key), limits, alarm).map_err(|error| match error {
+                WitnessError::Locked { .. } | WitnessError::Damaged { .. } => usage(error.to_string()),
+                WitnessError::Io { .. } | WitnessError::Serve { .. } => error.into(),
+            })?;
         for (log, folder, cases) in witness.accused() {
             eprintln!(
                 "witness: evidence is kept against `{}`: {cases} in `{}`",
@@ -258,6 +263,7 @@ mod tests {
             logs_file,
             name: None,
             silent_after: 30,
+            unchanged_after: 60,
             on_alarm: None,
         }
     }

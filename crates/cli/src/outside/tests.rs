@@ -11,7 +11,7 @@ use muster_ledger::note::{Key, Signer};
 use muster_ledger::tree::{self, Subtrees};
 use muster_ledger::witness::Log;
 use muster_ledger::{Checkpoint, Head};
-use muster_server::witness::{Witness, WitnessServer};
+use muster_server::witness::{Limits, Witness, WitnessServer};
 
 use super::*;
 
@@ -52,8 +52,8 @@ fn witness_key(seed: u8) -> Key {
 fn witness(dir: &Path, seed: u8, listen: &str) -> WitnessServer {
     let key = Key::new(ORIGIN, KeyKind::Log, &[1; 32]).unwrap();
     let log = Log { origin: ORIGIN.to_owned(), keys: vec![key.verifier().clone()] };
-    let silent_after = Duration::from_secs(3600);
-    let witness = Witness::open(dir, vec![log], Box::new(witness_key(seed)), silent_after, |_| {}).unwrap();
+    let limits = Limits { silent_after: Duration::from_secs(3600), unchanged_after: None };
+    let witness = Witness::open(dir, vec![log], Box::new(witness_key(seed)), limits, |_| {}).unwrap();
     WitnessServer::start(witness, TcpListener::bind(listen).unwrap()).unwrap()
 }
 

@@ -26,6 +26,8 @@ pub use http::WitnessServer;
 const AGAIN_MAX: u32 = 3;
 /// `Sign::Rewritten`, by its name.
 const REWRITE: &str = "rewrite";
+/// The alarm of a log that no longer grows.
+const UNCHANGED: &str = "unchanged";
 const SECOND_NS: Nanos = 1_000_000_000;
 
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +60,7 @@ pub struct Alarm {
     pub time: String,
     /// Name of the log.
     pub log: String,
-    /// `fork`, `rollback`, `rewrite`, `silent`, `back` (it is silent no longer) or `cannot-write`.
+    /// `fork`, `rollback`, `rewrite`, `silent`, `unchanged`, `back` (what was told is over) or `cannot-write`.
     pub alarm: &'static str,
     /// Size of the newest checkpoint that was cosigned.
     pub size: Option<u64>,
@@ -89,10 +91,20 @@ impl Reply {
     }
 }
 
+/// How long a log may do nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Send nothing.
+    pub silent_after: Duration,
+    /// Send what does not grow. A checkpoint says nothing of its time: whoever has the last one can go on sending it when
+    /// the log itself is stopped. `None`: this log may rest.
+    pub unchanged_after: Option<Duration>,
+}
+
 pub struct Witness {
     folder: Folder,
     signer: Box<dyn Signer>,
-    silent_after: Duration,
+    limits: Limits,
     logs: BTreeMap<String, Mutex<State>>,
     alarm: Box<dyn Fn(Alarm) + Send + Sync>,
 }
@@ -104,6 +116,8 @@ struct State {
     /// When something that could be cosigned came last, since the start. The start, where nothing has yet.
     heard: Duration,
     silent: bool,
+    /// When it last grew, likewise.
+    grew: Duration,
     /// Signs since it last was in order: each is told once.
     told: BTreeSet<&'static str>,
     /// What it did not prove when that was told: it may have been the proof.
@@ -128,7 +142,7 @@ pub struct StatusView {
 pub struct LogView {
     pub log: String,
     pub keys: Vec<String>,
-    /// `never-seen`, `ok`, `silent`, or what it did: `fork`, `rollback`, `rewrite`.
+    /// `never-seen`, `ok`, `silent`, `unchanged`, or what it did: `fork`, `rollback`, `rewrite`.
     pub state: &'static str,
     pub size: Option<u64>,
     pub root: Option<String>,
@@ -154,7 +168,7 @@ impl Witness {
         dir: &Path,
         logs: Vec<Log>,
         signer: Box<dyn Signer>,
-        silent_after: Duration,
+        limits: Limits,
         alarm: impl Fn(Alarm) + Send + Sync + 'static,
     ) -> Result<Witness, WitnessError> {
         let folder = Folder::open(dir)?;
@@ -165,6 +179,7 @@ impl Witness {
                 seen,
                 heard: Duration::ZERO,
                 silent: false,
+                grew: Duration::ZERO,
                 told: BTreeSet::new(),
                 unproven: None,
                 again: 0,
@@ -174,7 +189,7 @@ impl Witness {
             };
             states.insert(log.origin, Mutex::new(state));
         }
-        Ok(Witness { folder, signer, silent_after, logs: states, alarm: Box::new(alarm) })
+        Ok(Witness { folder, signer, limits, logs: states, alarm: Box::new(alarm) })
     }
 
     /// Answers an `add-checkpoint` request. Waits for the disk.
@@ -203,6 +218,7 @@ impl Witness {
 
     fn accept(&self, state: &mut State, accepted: Accepted, now: Now) -> Reply {
         let seen = Seen::after(state.seen.as_ref(), accepted.head, accepted.note, now.time);
+        let grown = state.seen.as_ref().is_none_or(|before| before.head != seen.head);
         // CRASH: nothing was said yet: the log asks again, whichever of the two the disk has.
         if let Err(error) = self.folder.write(&state.log.origin, &seen) {
             if state.told.insert("cannot-write") {
@@ -229,18 +245,16 @@ impl Witness {
             let silent = now.since_start.saturating_sub(state.heard).as_secs();
             self.tell(state, "back", format!("it is back, after {silent} s"), None, now);
         }
+        if grown {
+            state.grew = now.since_start;
+        }
+        let stands = !grown && state.told.remove(UNCHANGED);
         if !state.told.is_empty() {
-            let proven = state.unproven.take() == Some(accepted.head) && state.told.remove(REWRITE);
-            let was: Vec<&str> = std::mem::take(&mut state.told).into_iter().collect();
-            let mut text = "it sends what fits again".to_owned();
-            if proven {
-                text += "; what was a rewrite was a wrong proof: the same checkpoint came with a right one";
-            }
-            if !was.is_empty() {
-                text += "; that there was this stays true: ";
-                text += &was.join(", ");
-            }
+            let text = over(state, accepted.head);
             self.tell(state, "back", text, None, now);
+        }
+        if stands {
+            state.told.insert(UNCHANGED);
         }
         state.heard = now.since_start;
         Reply::text(200, line.to_string())
@@ -312,19 +326,29 @@ impl Witness {
     pub fn look(&self, now: Now) {
         for state in self.logs.values() {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-            let silent = now.since_start.saturating_sub(state.heard);
+            let since = |then: Duration| now.since_start.saturating_sub(then);
             let Some(seen) = &state.seen else { continue };
-            if state.silent || silent < self.silent_after {
-                continue;
+            let (silent, rested) = (since(state.heard), since(state.grew));
+            let last = time(seen.time);
+            if silent >= self.limits.silent_after {
+                if !std::mem::replace(&mut state.silent, true) {
+                    let text = format!(
+                        "nothing that fits has come from it for {} s: it, its machine or the way here is stopped. Its \
+                         newest checkpoint was cosigned at {last}",
+                        silent.as_secs()
+                    );
+                    self.tell(&state, "silent", text, None, now);
+                }
+            } else if self.limits.unchanged_after.is_some_and(|limit| rested >= limit)
+                && state.told.insert(UNCHANGED)
+            {
+                let text = format!(
+                    "its checkpoint has been the same for {} s: it stands still, or is stopped and somebody sends its last \
+                     one again",
+                    rested.as_secs()
+                );
+                self.tell(&state, UNCHANGED, text, None, now);
             }
-            let text = format!(
-                "nothing that fits has come from it for {} s: it, its machine or the way here is stopped. Its newest \
-                 checkpoint was cosigned at {}",
-                silent.as_secs(),
-                time(seen.time)
-            );
-            state.silent = true;
-            self.tell(&state, "silent", text, None, now);
         }
     }
 
@@ -344,14 +368,14 @@ impl Witness {
         StatusView {
             witness: self.signer.verifier().to_string(),
             time: time(now.time),
-            silent_after_s: self.silent_after.as_secs(),
+            silent_after_s: self.limits.silent_after.as_secs(),
             logs: logs.collect(),
         }
     }
 
     fn view(&self, state: &State, now: Now) -> LogView {
         let seen = state.seen.as_ref();
-        let signs = ["fork", REWRITE, "rollback"];
+        let signs = ["fork", REWRITE, "rollback", UNCHANGED];
         let found = signs.into_iter().find(|sign| state.told.contains(sign));
         let rest = if state.silent { "silent" } else { "ok" };
         LogView {
@@ -369,6 +393,22 @@ impl Witness {
             checkpoint: seen.map(|seen| self.cosigned(seen).to_string()),
         }
     }
+}
+
+/// What was told of a log is over: it sends what fits, and this is its head.
+fn over(state: &mut State, head: Head) -> String {
+    let proven = state.unproven.take() == Some(head) && state.told.remove(REWRITE);
+    let grows = state.told.remove(UNCHANGED);
+    let was: Vec<&str> = std::mem::take(&mut state.told).into_iter().collect();
+    let mut text = if grows { "it grows again" } else { "it sends what fits again" }.to_owned();
+    if proven {
+        text += "; what was a rewrite was a wrong proof: the same checkpoint came with a right one";
+    }
+    if !was.is_empty() {
+        text += "; that there was this stays true: ";
+        text += &was.join(", ");
+    }
+    text
 }
 
 /// A word for what a request was refused for that shows nothing of the log.

@@ -10,6 +10,8 @@ use muster_ledger::{Checkpoint, Hash, Head};
 
 use super::*;
 
+const LIMITS: Limits =
+    Limits { silent_after: Duration::from_secs(30), unchanged_after: Some(Duration::from_secs(60)) };
 const ORIGIN: &str = "example.com/log";
 
 /// A history of single hashes: leaf `n` is of `own` from `own_from` on.
@@ -68,8 +70,7 @@ impl Rig {
         let log = Log { origin: ORIGIN.to_owned(), keys: vec![log_key().verifier().clone()] };
         let key = Key::new("witness.example", KeyKind::Witness, &[2; 32]).unwrap();
         let alarm = move |alarm| drop(sender.send(alarm));
-        let witness =
-            Witness::open(self.dir.path(), vec![log], Box::new(key), Duration::from_secs(30), alarm).unwrap();
+        let witness = Witness::open(self.dir.path(), vec![log], Box::new(key), LIMITS, alarm).unwrap();
         self.witness = Some(Arc::new(witness));
     }
 
@@ -127,7 +128,7 @@ fn what_was_cosigned_is_remembered() {
 fn two_witnesses_never_share_a_memory() {
     let rig = Rig::new();
     let key = Key::new("witness.example", KeyKind::Witness, &[2; 32]).unwrap();
-    let second = Witness::open(rig.dir.path(), Vec::new(), Box::new(key), Duration::ZERO, |_| {});
+    let second = Witness::open(rig.dir.path(), Vec::new(), Box::new(key), LIMITS, |_| {});
     assert!(matches!(second, Err(WitnessError::Locked { .. })));
 }
 
@@ -143,7 +144,7 @@ fn a_damaged_memory_is_not_begun_anew() {
     std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
     let log = Log { origin: ORIGIN.to_owned(), keys: Vec::new() };
     let key = Key::new("witness.example", KeyKind::Witness, &[2; 32]).unwrap();
-    let opened = Witness::open(&dir, vec![log], Box::new(key), Duration::ZERO, |_| {});
+    let opened = Witness::open(&dir, vec![log], Box::new(key), LIMITS, |_| {});
     assert!(matches!(opened, Err(WitnessError::Damaged { .. })));
 }
 
@@ -257,6 +258,34 @@ fn silence_is_told_once_and_its_end_too() {
     rig.told(&[]);
     rig.witness().look(at(30));
     rig.told(&["silent"]);
+}
+
+/// A log that was stopped, and whose last checkpoint somebody keeps sending.
+#[test]
+fn the_last_checkpoint_again_and_again_is_no_life() {
+    let mut rig = Rig::new();
+    rig.add(OURS, 0, 5, 1, 200);
+    for second in 2..61 {
+        rig.add(OURS, 5, 5, second, 200);
+        rig.witness().look(at(second));
+    }
+    rig.told(&[]);
+    for second in 61..80 {
+        rig.add(OURS, 5, 5, second, 200);
+        rig.witness().look(at(second));
+    }
+    assert!(rig.told(&["unchanged"])[0].text.contains("60 s"));
+    assert_eq!(rig.state(80), "unchanged");
+    rig.add(OURS, 5, 6, 81, 200);
+    assert!(rig.told(&["back"])[0].text.contains("grows again"));
+    assert_eq!(rig.state(81), "ok");
+    // Who is silent altogether is called that.
+    rig.witness().look(at(200));
+    rig.told(&["silent"]);
+    rig.restart();
+    rig.add(OURS, 6, 6, 1, 200);
+    rig.witness().look(at(29));
+    rig.told(&[]);
 }
 
 #[test]
