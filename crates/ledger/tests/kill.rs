@@ -28,7 +28,7 @@ fn keep(through: u64) -> BTreeSet<u64> {
     (0..through).step_by(333).collect()
 }
 
-/// The program that is killed. It says what it was promised. Does nothing where no other test started it.
+/// The program that is killed. It says what it was promised.
 #[test]
 fn child() {
     let Some(dir) = std::env::var_os(FOLDER) else { return };
@@ -159,8 +159,17 @@ fn kills(count: u64) {
     assert!(leaves > 1000, "the child never came to write");
 }
 
-/// `MUSTER_LEDGER_KILLS=1000`: as many, some minutes.
 #[test]
 fn fifty_kills() {
-    kills(std::env::var("MUSTER_LEDGER_KILLS").ok().and_then(|it| it.parse().ok()).unwrap_or(50));
+    kills(50);
+}
+
+/// Takes minutes: only with `MUSTER_LONG=1`.
+#[test]
+fn a_thousand_kills() {
+    if std::env::var_os("MUSTER_LONG").is_none() {
+        eprintln!("skipped: it takes minutes; MUSTER_LONG=1 runs it");
+        return;
+    }
+    kills(1000);
 }
