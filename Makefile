@@ -43,14 +43,15 @@ fuzz: ## every fuzz target for a minute each (SECONDS_EACH=60)
 
 install: build ## the binary to PREFIX/bin (/usr/local/bin) and the systemd unit; starts nothing
 	@$(SUDO) install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/muster
-	@sed 's|/usr/local/bin/|$(PREFIX)/bin/|' systemd/muster.service \
-	  | $(SUDO) install -D -m 0644 /dev/stdin $(DESTDIR)$(UNITDIR)/muster.service
+	@for unit in muster muster-signer; do \
+	  sed 's|/usr/local/bin/|$(PREFIX)/bin/|' systemd/$$unit.service \
+	    | $(SUDO) install -D -m 0644 /dev/stdin $(DESTDIR)$(UNITDIR)/$$unit.service || exit 1; done
 	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || $(SUDO) systemctl daemon-reload
 	@echo "install: $(DESTDIR)$(PREFIX)/bin/muster and $(DESTDIR)$(UNITDIR)/muster.service"
 	@echo "install: start it, now and at every boot: $(SUDO) systemctl enable --now muster"
 
 uninstall: ## stop the service, remove binary and unit; the record in /var/lib/muster stays
-	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || $(SUDO) systemctl disable --now muster 2>/dev/null || true
-	@$(SUDO) rm -f $(DESTDIR)$(PREFIX)/bin/muster $(DESTDIR)$(UNITDIR)/muster.service
+	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || $(SUDO) systemctl disable --now muster muster-signer 2>/dev/null || true
+	@$(SUDO) rm -f $(DESTDIR)$(PREFIX)/bin/muster $(DESTDIR)$(UNITDIR)/muster.service $(DESTDIR)$(UNITDIR)/muster-signer.service
 	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || $(SUDO) systemctl daemon-reload
 	@echo "uninstall: done; the record stays in $(DATA) (remove it yourself: it is evidence)"

@@ -104,7 +104,8 @@ impl KeySource {
     pub fn rotation(&self, by: &Verifier, old: &Verifier, new: &Verifier) -> Result<[u8; 64], String> {
         let signature = match self {
             KeySource::Process(client) => {
-                let request = Request::Rotation { by: by.id(), old: old.clone(), new: new.clone() };
+                let (old, new) = (Box::new(old.clone()), Box::new(new.clone()));
+                let request = Request::Rotation { by: by.id(), old, new };
                 match client.ask(&request)? {
                     Answer::Signature(signature) => signature,
                     other => return Err(client.odd(other)),
@@ -172,7 +173,7 @@ impl Client {
         *again = None;
         let begun = Instant::now();
         let answer = exchange(&self.path, &request.to_bytes());
-        if begun.elapsed() >= ANSWER_MAX {
+        if answer.is_err() && begun.elapsed() >= ANSWER_MAX / 2 {
             *again = Some(Instant::now() + PAUSE);
         }
         let answer = answer.map_err(|error| match error.kind() {

@@ -109,9 +109,11 @@ impl Token {
                 let mut open = None;
                 for (number, question) in asked {
                     let said = answer_one(&place, &mut open, question);
-                    if said.is_err() {
+                    if said.is_err()
+                        && let Some(open) = open.take()
+                    {
                         // Taken out, put in again: begun anew.
-                        open.take().map(Open::end);
+                        open.end();
                     }
                     if answer.send((number, said)).is_err() {
                         return;

@@ -27,7 +27,7 @@ pub enum Request {
     /// Sign this head with this key.
     Head { by: [u8; 4], old: u64, proof: Vec<Hash>, checkpoint: Checkpoint },
     /// Sign with this key that `new` takes the place of `old`.
-    Rotation { by: [u8; 4], old: Verifier, new: Verifier },
+    Rotation { by: [u8; 4], old: Box<Verifier>, new: Box<Verifier> },
     /// Make a new key, which signs beside the present one from now on.
     Rotate,
     /// Forget the key before the present one.
@@ -68,7 +68,7 @@ impl Request {
                 let (Some(by), Some(old), Some(new), None) = (by, old, new, lines.next()) else {
                     return Err(malformed("it does not name three keys"));
                 };
-                return Ok(Request::Rotation { by, old: key(old)?, new: key(new)? });
+                return Ok(Request::Rotation { by, old: Box::new(key(old)?), new: Box::new(key(new)?) });
             }
             _ => return Err(malformed("it asks for what is not known")),
         };
@@ -282,7 +282,7 @@ mod tests {
             Request::Keys,
             Request::Rotate,
             Request::Retire,
-            Request::Rotation { by: [1, 2, 3, 4], old: key(1), new: key(2) },
+            Request::Rotation { by: [1, 2, 3, 4], old: Box::new(key(1)), new: Box::new(key(2)) },
             Request::Head { by: [0, 0, 0, 9], old: 0, proof: Vec::new(), checkpoint: checkpoint.clone() },
             Request::Head {
                 by: key(1).id(),

@@ -137,7 +137,10 @@ fn nothing_but_what_continues_is_signed() {
     let mine = muster_ledger::note::Key::new(name, muster_ledger::note::KeyKind::Log, &[1; 32]).unwrap();
     let mine = muster_ledger::note::Signer::verifier(&mine).clone();
     let by = signer.key.id();
-    Process::refuses(&signer.ask(&Request::Rotation { by, old: signer.key.clone(), new: mine }), "only for");
+    Process::refuses(
+        &signer.ask(&Request::Rotation { by, old: Box::new(signer.key.clone()), new: Box::new(mine) }),
+        "only for",
+    );
     // It remembers, however it ends; one at a time.
     let folder = signer.kill();
     let signer = Process::start(folder, &[]);
@@ -304,6 +307,20 @@ fn a_log_goes_from_a_file_to_a_process() {
     daemon.wait("end of the old key", || daemon.said().contains("signs no more").then_some(()));
     daemon.wait("signature by the new one alone", || (verify(&data, &old) == 3).then_some(()));
     assert_eq!(verify(&data, &signer.key), 0);
+    // A rotation while no daemon runs is cross-signed all the same.
+    let kept = daemon.stop();
+    let rotated = Command::new(MUSTER).args(["key", "rotate", "--data"]).arg(kept.path()).output().unwrap();
+    let new: Verifier = String::from_utf8(rotated.stdout).unwrap().trim_end().parse().unwrap();
+    let daemon = Daemon::start_in(kept, &["--signer", &signer.place()]).unwrap();
+    assert!(daemon.said().contains(&format!("signed by a new key: {new}")), "{}", daemon.said());
+    let data = daemon.data.path();
+    assert_eq!((verify(data, &signer.key), verify(data, &new)), (0, 0));
+    // And back to a file, which nobody signs for: the log goes on, and says so.
+    let kept = daemon.stop();
+    drop(signer);
+    let daemon = Daemon::start_in(kept, &[]).unwrap();
+    assert!(daemon.said().contains("the old one did not sign for it"), "{}", daemon.said());
+    assert_eq!(verify(daemon.data.path(), &new), 3);
 }
 
 /// A daemon, stopped with the value, started here because its token is named by the environment.
