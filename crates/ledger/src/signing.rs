@@ -19,7 +19,6 @@ const REASON_MAX: usize = 1024;
 const FORMAT: &str = "muster-signer/1";
 
 /// One on each connection, up to its end.
-#[expect(clippy::large_enum_variant, reason = "one at a time is in memory")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Which keys are there, and how large is the tree that was signed last?
