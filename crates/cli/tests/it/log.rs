@@ -165,6 +165,8 @@ fn evidence_leaves_the_machine() {
 fn a_log_that_was_tampered_with() {
     let Some(daemon) = Daemon::start() else { return };
     let found = tampers(&daemon);
+    // A whole tile, on a quiet machine too.
+    enrolled(&daemon, "for i in $(seq 200); do /bin/true; done");
     let key = key(&daemon);
     let id = text(&found, "agent");
     let dir = tempfile::tempdir().unwrap();
