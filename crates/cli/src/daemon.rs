@@ -490,6 +490,9 @@ impl Daemon {
     fn enrol(&mut self, peer: Peer, request: EnrolRequest) -> Result<Enrolled, String> {
         let process = process_key(peer.pid).ok_or_else(|| format!("no process {}", peer.pid))?;
         self.may_enrol(process)?;
+        // What it did before it asked, its execution above all, comes first: where it stands is known from that.
+        let batch = self.source.poll(Duration::ZERO);
+        self.take_batch(batch);
         let principal = request.principal.unwrap_or_else(|| principal(peer.uid));
         // Without cgroup v2 the lineage is followed by its ancestry alone.
         let cgroup = Cgroup::make(process)

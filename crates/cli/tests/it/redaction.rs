@@ -33,7 +33,7 @@ fn reveal(arguments: &[&str], data: &Path, value: &str) -> Output {
 }
 
 /// Files that hold the bytes, anywhere below.
-fn holding(folder: &Path, bytes: &str) -> Vec<String> {
+pub fn holding(folder: &Path, bytes: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
