@@ -267,7 +267,7 @@ fn a_signer_that_hangs_holds_nothing_up() {
     let pid = rustix::process::Pid::from_raw(signer.child.id() as i32).unwrap();
     let signal = |signal| rustix::process::kill_process(pid, signal).unwrap();
     signal(rustix::process::Signal::STOP);
-    daemon.wait("notice", || notice(&daemon).contains("does not answer").then_some(()));
+    daemon.wait("notice", || notice(&daemon).contains("NOT SIGNED").then_some(()));
     let label = format!("hung-{}", std::process::id());
     for _ in 0..3 {
         let mut run = Command::new(MUSTER);
