@@ -280,7 +280,8 @@ impl Daemon {
 
     fn take_news(&mut self, news: News) {
         let News { who, what, text } = news;
-        let text = if text.contains(&who) { text } else { format!("{}: {text}", muster_event::sanitize(&who)) };
+        let text =
+            if text.contains(&who) { text } else { format!("{}: {text}", muster_event::sanitize(&who)) };
         eprintln!("watch: {text}");
         let log = Log::Outside {
             time_ns: now_ns(),
