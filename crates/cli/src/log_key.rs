@@ -24,11 +24,6 @@ pub const ELSEWHERE: &str = "log.signer";
 const FILE_MAX: u64 = 1024;
 const HARM: &str = "with it, what no witness has seen of the log can be forged";
 
-/// What each of two keys signs when one follows the other.
-pub fn rotation_message(old: &str, new: &str) -> Vec<u8> {
-    format!("muster log key rotation v1\n{old}\n{new}\n").into_bytes()
-}
-
 /// Reads a key. `None`: there is none.
 pub fn load(path: &Path) -> Result<Option<Key>> {
     let Some(bytes) = secret_file::read(path, FILE_MAX, HARM)? else { return Ok(None) };
@@ -187,7 +182,8 @@ fn hand_over(
     now_ns: Nanos,
 ) -> Result<String> {
     let Some(new) = keys.first() else { return Err(usage("there is no key")) };
-    let (path, message) = (data.join(LOG_KEY), rotation_message(&old.to_string(), &new.to_string()));
+    let (path, message) =
+        (data.join(LOG_KEY), muster_server::log::rotation_message(&old.to_string(), &new.to_string()));
     let in_file = load(&path)?.filter(|key| key.verifier() == old);
     let by_old = match &in_file {
         Some(key) => Some(key.sign(&message).map_err(usage)?),
@@ -277,7 +273,7 @@ pub fn look(data: &Path, store: &mut Store, now_ns: Nanos) -> Result<Option<Stri
         if old.verifier().name() != new.verifier().name() {
             return Err(usage(format!("`{}` is the key of another log", next.display())));
         }
-        let message = rotation_message(&old_key, &new_key);
+        let message = muster_server::log::rotation_message(&old_key, &new_key);
         let sign = |key: &Key| key.sign(&message).map(|signature| STANDARD.encode(signature));
         let (by_old, by_new) = (sign(&old).map_err(usage)?, sign(&new).map_err(usage)?);
         // In the log first: a crash from here on leaves a key that it names.

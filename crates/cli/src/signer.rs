@@ -16,8 +16,6 @@ use muster_ledger::signing::{Answer, MESSAGE_MAX, Request};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-use crate::log_key::rotation_message;
-
 /// Longest that one question may take: the daemon's loop waits for it.
 pub const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// How long a signer that did not answer in that time is not asked again, so that the loop does little else but wait.
@@ -113,10 +111,10 @@ impl KeySource {
             }
             #[cfg(feature = "pkcs11")]
             KeySource::Token(token) => {
-                token.sign(by, &rotation_message(&old.to_string(), &new.to_string()))?
+                token.sign(by, &muster_server::log::rotation_message(&old.to_string(), &new.to_string()))?
             }
         };
-        let message = rotation_message(&old.to_string(), &new.to_string());
+        let message = muster_server::log::rotation_message(&old.to_string(), &new.to_string());
         if by.verify(&message, &signature) {
             Ok(signature)
         } else {

@@ -4,10 +4,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use muster_ledger::note::Verifier;
 use muster_ledger::{Reader, VerifyError};
 
 use crate::case::{Signed, Tampering, Trust, keys_beside, signed};
-use crate::entry::{self, Decoded, Entry, Kept, Pruned};
+use crate::entry::{self, Decoded, Entry, Kept, Log, Pruned};
 use crate::store::WITNESSED;
 use crate::{StoreError, leaf};
 
@@ -59,6 +62,18 @@ impl From<VerifyError> for LogError {
     }
 }
 
+/// What each of two keys signs when one follows the other.
+pub fn rotation_message(old: &str, new: &str) -> Vec<u8> {
+    format!("muster log key rotation v1\n{old}\n{new}\n").into_bytes()
+}
+
+/// Whether a signature that a rotation names is by that key. None at all is no forgery: the log says that nobody signed.
+fn signed_by(key: &str, message: &[u8], signature: &str) -> bool {
+    let bytes = STANDARD.decode(signature).ok().and_then(|bytes| bytes.try_into().ok());
+    signature.is_empty()
+        || key.parse::<Verifier>().is_ok_and(|key| bytes.is_some_and(|bytes| key.verify(message, &bytes)))
+}
+
 /// Checks the log in this folder. `progress` is told how many leaves are done, and of how many.
 pub fn verify(
     dir: &Path,
@@ -84,6 +99,7 @@ pub fn verify(
 
     let dropped: Mutex<Option<(u64, Pruned)>> = Mutex::default();
     let unknown = AtomicU64::new(0);
+    let forged = AtomicU64::new(u64::MAX);
     let visit = |index: u64, bytes: &[u8]| {
         // Only whole ones: what was dropped is said in a few thousand bytes at most, or in parts (below).
         if !bytes.starts_with(b"{\"v\":1,\"kept\":{\"dropped\"") && entry::event_head(bytes).is_some() {
@@ -98,6 +114,14 @@ pub fn verify(
                     }
                 }
             }
+            Ok(Decoded::Known(Entry::Log(log))) => {
+                if let Log::Rotated { old, new, by_old, by_new, .. } = *log {
+                    let message = rotation_message(&old, &new);
+                    if !signed_by(&old, &message, &by_old) || !signed_by(&new, &message, &by_new) {
+                        forged.fetch_min(index, Ordering::Relaxed);
+                    }
+                }
+            }
             Ok(Decoded::Unknown { .. }) => {
                 unknown.fetch_add(1, Ordering::Relaxed);
             }
@@ -106,6 +130,12 @@ pub fn verify(
     };
     // What may be missing is known when everything was seen: the leaf that says so is among the last.
     let report = muster_ledger::verify(dir, head, &|_| true, &visit, &|done| progress(done, head.size))?;
+    let forged = forged.into_inner();
+    if forged != u64::MAX {
+        let what =
+            format!("leaf {forged} says that one key follows another, and their signatures do not fit");
+        return Err(LogError::Tampered { what, leaf: Some(forged) });
+    }
     let mut newest_drop = dropped.into_inner().unwrap_or_else(PoisonError::into_inner);
     long_drops(&reader, head.size, &mut newest_drop)?;
     if let Some(first) = first_unsaid(&report.missing, newest_drop.as_ref().map(|(_, pruned)| pruned)) {
@@ -209,6 +239,19 @@ fn first_unsaid(missing: &[(u64, u64)], said: Option<&Pruned>) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::Dropped;
+
+    #[test]
+    fn a_rotation_is_signed_by_both_or_by_none() {
+        use muster_ledger::note::{Key, KeyKind, Signer};
+        let key = |seed| Key::new("example.com/log", KeyKind::Log, &[seed; 32]).unwrap();
+        let (old, new) = (key(1), key(2));
+        let names = (old.verifier().to_string(), new.verifier().to_string());
+        let message = rotation_message(&names.0, &names.1);
+        let signature = STANDARD.encode(old.sign(&message).unwrap());
+        assert!(signed_by(&names.0, &message, &signature) && signed_by(&names.0, &message, ""));
+        assert!(!signed_by(&names.1, &message, &signature) && !signed_by(&names.0, b"other", &signature));
+        assert!(!signed_by(&names.0, &message, "AAAA") && !signed_by("no key", &message, &signature));
+    }
 
     #[test]
     fn what_is_missing_must_be_said() {

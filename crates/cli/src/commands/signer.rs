@@ -17,7 +17,7 @@ use rustix::net::sockopt::socket_peercred;
 
 use super::watch::listen_unix;
 use crate::exit::{Exit, usage};
-use crate::log_key::{self, rotation_message};
+use crate::log_key;
 use crate::secret_file;
 use crate::signer::{ANSWER_MAX, read_all};
 
@@ -226,7 +226,7 @@ impl Keys {
         if old.name() != new.name() || new != present || !(own == present || own == old) {
             return Err("only for the key that signs now does one of these keys make room".to_owned());
         }
-        key.sign(&rotation_message(&old.to_string(), &new.to_string()))
+        key.sign(&muster_server::log::rotation_message(&old.to_string(), &new.to_string()))
     }
 
     fn rotate(&mut self) -> Result<(), String> {
