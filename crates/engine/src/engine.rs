@@ -106,6 +106,8 @@ impl Engine {
                 self.recorded = Some(source);
             }
             Input::Opinion(opinions) => self.on_opinions(opinions),
+            Input::ArtefactRead(_) => {}
+            Input::Containment(step) => self.on_containment(&step),
             Input::Tick { time_ns, .. } => self.on_tick(time_ns),
             Input::ClockStep { time_ns, by_ns } => {
                 let own_ns = self.timeline.step(time_ns, by_ns);
@@ -148,6 +150,18 @@ impl Engine {
         let crate::process::Role::Action(index) = member.role else { return false };
         let action = self.agents.get(&member.agent).and_then(|agent| agent.actions.get(&index));
         action.is_none_or(|action| action.helper.is_none() || action.uncovered)
+    }
+
+    /// The roll says how far an agent was mustered out.
+    fn on_containment(&mut self, step: &crate::Containment) {
+        self.time_ns = self.time_ns.max(step.time_ns);
+        let Some(agent) = self.agents.get_mut(&step.agent) else { return };
+        agent.state.containment = match (step.step.as_str(), step.state.as_str()) {
+            ("thaw", "done") => None,
+            (name, "done") => Some(format!("{name} ({})", step.id)),
+            _ => return,
+        };
+        self.publish_now(&step.agent);
     }
 
     fn on_start(&mut self, start: Start) {

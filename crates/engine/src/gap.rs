@@ -304,7 +304,9 @@ impl Engine {
             | Input::Configured { .. }
             | Input::Imported(_)
             | Input::Recorded { .. }
-            | Input::Opinion(_) => {}
+            | Input::Opinion(_)
+            | Input::ArtefactRead(_)
+            | Input::Containment(_) => {}
         }
     }
 

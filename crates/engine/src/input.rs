@@ -4,7 +4,7 @@ use muster_account::Item;
 use muster_event::{Event, Lost, Nanos, ProbeState, ProcessKey, Snapshot};
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, Before, Opinions};
+use crate::{AgentId, ArtefactRead, Before, Containment, Opinions};
 
 /// The ledger stores the names of variants and fields: they are never changed (`docs/ledger.md`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,6 +75,10 @@ pub enum Input {
     },
     /// A language model was asked about an agent, and this is left of its answer after the checks.
     Opinion(Opinions),
+    /// What a planted file starts.
+    ArtefactRead(ArtefactRead),
+    /// A step of mustering out.
+    Containment(Box<Containment>),
 }
 
 impl Input {
@@ -88,6 +92,8 @@ impl Input {
             Input::Account(record) => Some(record.time_ns),
             Input::Imported(imported) => Some(imported.time_ns),
             Input::Opinion(opinions) => Some(opinions.time_ns),
+            Input::ArtefactRead(read) => Some(read.time_ns),
+            Input::Containment(step) => Some(step.time_ns),
             Input::Probe { time_ns, .. }
             | Input::AccountState { time_ns, .. }
             | Input::Tick { time_ns, .. }

@@ -7,6 +7,7 @@ mod agent;
 mod chain;
 pub mod claims;
 mod denial;
+mod descent;
 mod effects;
 mod engine;
 mod finding;
@@ -34,6 +35,7 @@ mod survivor;
 mod timeline;
 
 pub use claims::{Claim, Verdict};
+pub use descent::{Artefact, ArtefactRead, Certainty, Containment, Descent, Via};
 pub use engine::Engine;
 pub use finding::{Code, Evidence, Finding, Severity, Stage};
 pub use gap::{Before, Gap, GapCause, Interval};

@@ -3,7 +3,7 @@
 use muster_event::{Attribution, Nanos, ProcessKey};
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, Claim, Finding, Gap, Interval, Opinions, Stage};
+use crate::{AgentId, Artefact, Claim, Descent, Finding, Gap, Interval, Opinions, Stage};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
@@ -58,6 +58,16 @@ pub enum Output {
     Opinion(Box<Opinions>),
     /// Something could not be seen; it comes again when it grows or ends.
     Gap(Box<Gap>),
+    /// A process belongs to the lineage, or may, though no fork connects it.
+    Descent(Box<Descent>),
+    /// A file of the lineage makes others run something; it comes again when it changes.
+    Artefact(Box<Artefact>),
+    /// Read what this file of the lineage starts, and answer with `Input::ArtefactRead`.
+    ReadArtefact {
+        agent: AgentId,
+        path: String,
+        mechanism: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +141,9 @@ pub struct AgentState {
     pub calls_joined: u64,
     /// What it does now, in words: the latest tool call or execution.
     pub doing: String,
+    /// How far it was mustered out: the last step that was done, and in which mustering out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub containment: Option<String>,
     pub coverage: Coverage,
 }
 

@@ -72,6 +72,7 @@ impl Engine {
             calls: 0,
             calls_joined: 0,
             doing: String::new(),
+            containment: None,
             coverage: Coverage::default(),
         };
         let mut agent = Agent::new(state);
@@ -448,6 +449,7 @@ impl Engine {
             calls: 0,
             calls_joined: 0,
             doing: String::new(),
+            containment: None,
             coverage: Coverage {
                 record_from_ns: self.record_from_ns.map(|from| from.max(process.time_ns)),
                 began_unseen,

@@ -77,6 +77,8 @@ impl Timeline {
                 }
             }
             Input::Opinion(opinions) => own(&mut opinions.time_ns),
+            Input::ArtefactRead(read) => own(&mut read.time_ns),
+            Input::Containment(step) => own(&mut step.time_ns),
             Input::Probe { time_ns, .. }
             | Input::AccountState { time_ns, .. }
             | Input::Tick { time_ns, .. }
@@ -110,11 +112,14 @@ impl Timeline {
                 Output::Finding(finding) => wall(&mut finding.time_ns),
                 Output::Claim(claim) => wall(&mut claim.time_ns),
                 Output::Opinion(opinions) => wall(&mut opinions.time_ns),
+                Output::Descent(descent) => wall(&mut descent.time_ns),
+                Output::Artefact(artefact) => wall(&mut artefact.time_ns),
                 Output::FollowAccount { since_ns, .. } => wall(since_ns),
                 Output::Identify { .. }
                 | Output::Follow { .. }
                 | Output::Harness { .. }
                 | Output::ReadConfiguration { .. }
+                | Output::ReadArtefact { .. }
                 | Output::Forget { .. }
                 | Output::Member(_)
                 | Output::Join(_)

@@ -80,6 +80,12 @@ pub enum Attribution {
     Ancestry,
     /// Its command text is the text of one of the agent's tool calls.
     Text,
+    /// A file of the agent's made another program start it.
+    Artefact,
+    /// A service started it because the agent asked.
+    Request,
+    /// It runs a file that the agent wrote.
+    Content,
 }
 
 /// The sensor's queues. Each has its own loss counter.

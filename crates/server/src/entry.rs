@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use muster_account::Item;
-use muster_engine::{AccountRecord, AgentState, Claim, Finding, Gap, Input, Join, Member, Opinions, Start};
+use muster_engine::{
+    AccountRecord, AgentState, Artefact, Claim, Descent, Finding, Gap, Input, Join, Member, Opinions, Start,
+};
 use muster_event::{Event, Nanos, ProbeState, Snapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -80,6 +82,8 @@ pub enum StoredOutput {
     Claim(Box<Claim>),
     Opinion(Box<Opinions>),
     Gap(Box<Gap>),
+    Descent(Box<Descent>),
+    Artefact(Box<Artefact>),
 }
 
 /// What is written again when the segment that had it is removed (agents and findings are written as they were).

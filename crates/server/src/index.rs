@@ -98,6 +98,9 @@ pub(crate) fn attribution(name: &str) -> Attribution {
         "cgroup" => Attribution::Cgroup,
         "marker" => Attribution::Marker,
         "text" => Attribution::Text,
+        "artefact" => Attribution::Artefact,
+        "request" => Attribution::Request,
+        "content" => Attribution::Content,
         _ => Attribution::Ancestry,
     }
 }
@@ -368,7 +371,9 @@ impl Index {
             | Input::Configured { .. }
             | Input::Imported(_)
             | Input::Recorded { .. }
-            | Input::Opinion(_) => {}
+            | Input::Opinion(_)
+            | Input::ArtefactRead(_)
+            | Input::Containment(_) => {}
         }
         Ok(())
     }
@@ -490,6 +495,7 @@ impl Index {
             StoredOutput::Claim(claim) => self.claim(at, claim),
             StoredOutput::Opinion(opinions) => self.opinions(at, opinions),
             StoredOutput::Gap(gap) => self.gap(at, gap),
+            StoredOutput::Descent(_) | StoredOutput::Artefact(_) => Ok(()),
         }
     }
 

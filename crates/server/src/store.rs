@@ -239,6 +239,8 @@ impl Store {
             Output::Claim(claim) => self.put(&StoredOutput::Claim(claim.clone())),
             Output::Opinion(opinions) => self.put(&StoredOutput::Opinion(opinions.clone())),
             Output::Gap(gap) => self.put(&StoredOutput::Gap(gap.clone())),
+            Output::Descent(descent) => self.put(&StoredOutput::Descent(descent.clone())),
+            Output::Artefact(artefact) => self.put(&StoredOutput::Artefact(artefact.clone())),
             Output::Finding(finding) => {
                 // What it points to may still be held back. Where that fails, the finding goes on without the copy.
                 let _ = self.ledger.commit(false);
@@ -247,6 +249,7 @@ impl Store {
             }
             Output::Identify { .. }
             | Output::Follow { .. }
+            | Output::ReadArtefact { .. }
             | Output::Harness { .. }
             | Output::FollowAccount { .. }
             | Output::Forget { .. }

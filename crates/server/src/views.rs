@@ -719,6 +719,9 @@ pub fn attribution_name(by: Attribution) -> &'static str {
         Attribution::Marker => "marker",
         Attribution::Ancestry => "ancestry",
         Attribution::Text => "text",
+        Attribution::Artefact => "artefact",
+        Attribution::Request => "request",
+        Attribution::Content => "content",
     }
 }
 

@@ -78,6 +78,7 @@ fn state(agent: &str, pid: u32) -> AgentState {
         calls: 0,
         calls_joined: 0,
         doing: HOSTILE.to_owned(),
+        containment: None,
         coverage: Coverage::default(),
     }
 }

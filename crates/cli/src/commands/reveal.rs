@@ -252,6 +252,8 @@ fn place(input: &Input) -> String {
         Input::Snapshot(snapshot) => format!("process {}, there before Muster", snapshot.process.pid),
         Input::Configured { source, .. } => format!("configuration {source}"),
         Input::Opinion(_) => "opinion of a model".to_owned(),
+        Input::ArtefactRead(read) => format!("what {} starts", read.path),
+        Input::Containment(step) => format!("step {} of {}", step.step, step.id),
         Input::Start(_)
         | Input::Lost(_)
         | Input::Probe { .. }

@@ -257,6 +257,7 @@ impl<'a> Drive<'a> {
                     | Output::Follow { .. }
                     | Output::Harness { .. }
                     | Output::FollowAccount { .. }
+                    | Output::ReadArtefact { .. }
                     | Output::Opinion(_)
                     | Output::Forget { .. } => {}
                     Output::Finding(finding) => {
@@ -267,6 +268,8 @@ impl<'a> Drive<'a> {
                     | Output::Member(_)
                     | Output::Join(_)
                     | Output::Claim(_)
+                    | Output::Descent(_)
+                    | Output::Artefact(_)
                     | Output::Gap(_)) => {
                         self.work.store.apply(&output)?;
                     }

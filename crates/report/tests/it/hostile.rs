@@ -52,6 +52,7 @@ fn agent() -> AgentState {
         calls: 1,
         calls_joined: 1,
         doing: text(),
+        containment: Some(text()),
         coverage: Coverage { blind: vec![text()], unreadable: vec![text()], lost: 1, ..Coverage::default() },
     }
 }

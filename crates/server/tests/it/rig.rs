@@ -165,6 +165,7 @@ pub fn state() -> AgentState {
         calls: 1,
         calls_joined: 0,
         doing: HOSTILE.to_owned(),
+        containment: None,
         coverage: Coverage { record_from_ns: Some(T0), ..Coverage::default() },
     }
 }

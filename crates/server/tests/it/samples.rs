@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use muster_account::{Actor, Body, Class as Tool, Decision, Item, Origin, Status};
 use muster_engine::claims::{Class as Topic, Source};
 use muster_engine::{
-    AccountFile, AccountRecord, AgentState, Before, Cited, Claim, Code, Coverage, Enrol, Evidence, Finding,
-    Gap, GapCause, Identified, Imported, Input, Interval, Join, Label, Member, Opinion, Opinions, Severity,
-    Stage, Start, State, Strength, Verdict,
+    AccountFile, AccountRecord, AgentState, Artefact, ArtefactRead, Before, Certainty, Cited, Claim, Code,
+    Containment, Coverage, Descent, Enrol, Evidence, Finding, Gap, GapCause, Identified, Imported, Input,
+    Interval, Join, Label, Member, Opinion, Opinions, Severity, Stage, Start, State, Strength, Verdict, Via,
 };
 use muster_event::{
     Access, Address, Attribution, Event, Identity, Kind, Lost, MemoryOp, ProbeState, ProcessKey, Queue,
@@ -226,6 +226,7 @@ fn agent() -> AgentState {
         calls: 3,
         calls_joined: 4,
         doing: odd(),
+        containment: None,
         coverage: Coverage {
             record_from_ns: Some(T0),
             began_unseen: true,
@@ -435,7 +436,58 @@ fn later() -> Vec<Entry> {
     later.extend(inputs.chain(outputs.into_iter().map(Entry::Output)));
     let outside = Log::Outside { time_ns: T0, who: odd(), what: "back".to_owned(), text: odd() };
     later.push(Entry::Log(Box::new(outside)));
+    later.extend(descents());
     later
+}
+
+fn descents() -> Vec<Entry> {
+    let inputs = [
+        Input::ArtefactRead(ArtefactRead {
+            agent: "one".to_owned(),
+            path: odd(),
+            time_ns: T0,
+            commands: vec![vec![odd()]],
+            unit: None,
+            error: Some(odd()),
+        }),
+        Input::Containment(Box::new(Containment {
+            id: "out-1".to_owned(),
+            agent: "one".to_owned(),
+            time_ns: T0,
+            step: "freeze".to_owned(),
+            state: "done".to_owned(),
+            text: odd(),
+            by: odd(),
+        })),
+    ];
+    let outputs = [
+        StoredOutput::Descent(Box::new(Descent {
+            agent: "one".to_owned(),
+            process: key(8),
+            from_seq: 3,
+            via: Via::Artefact { path: odd(), mechanism: "cron".to_owned() },
+            certainty: Certainty::Certain,
+            time_ns: T0,
+            summary: odd(),
+            evidence: vec![Evidence::Event { seq: 3 }],
+        })),
+        StoredOutput::Artefact(Box::new(Artefact {
+            id: "p-1".to_owned(),
+            agent: "one".to_owned(),
+            path: odd(),
+            mechanism: "systemd-unit".to_owned(),
+            certainty: Certainty::Likely,
+            time_ns: T0,
+            process: key(7),
+            seq: 3,
+            commands: vec![vec![odd(), odd()]],
+            unit: Some(odd()),
+            gone: true,
+        })),
+        StoredOutput::Agent(Box::new(AgentState { containment: Some(odd()), ..agent() })),
+    ];
+    let inputs = inputs.into_iter().map(|input| Entry::Input(Box::new(input)));
+    inputs.chain(outputs.into_iter().map(Entry::Output)).collect()
 }
 
 /// The words of the enums that are words alone.
@@ -445,6 +497,7 @@ pub fn words() -> Vec<(&'static str, Vec<String>)> {
         words_of::<GapCause>("`cause` of a gap"),
         words_of::<Attribution>("`by` of a member"),
         words_of::<Strength>("`strength` of a join"),
+        words_of::<Certainty>("`certainty`"),
         words_of::<State>("`state` of an agent"),
         words_of::<Stage>("`stage`"),
         words_of::<Severity>("`severity`"),
