@@ -22,6 +22,7 @@ mod identify;
 mod judge;
 mod log_key;
 mod outside;
+mod pulse;
 mod questions;
 mod recorded;
 mod redaction;

@@ -22,6 +22,7 @@ use muster_server::case::WITNESS_KEYS;
 use muster_server::{
     EnrolRequest, Enrolled, Http, Log, Peer, Retention, StopRequest, Store, StoreReader, Told,
 };
+use muster_server::{STANDS_STILL, Update};
 
 use crate::cgroup::Cgroup;
 use crate::daemon::{Daemon, Message};
@@ -30,7 +31,7 @@ use crate::identify::Identifier;
 use crate::judge::JudgeOptions;
 use crate::outside::{Callbacks, Outside, OutsideOptions, Plan};
 use crate::signer::{KeySource, Place};
-use crate::{Global, client, data_files, judge, log_key, redaction, tail};
+use crate::{Global, client, data_files, judge, log_key, pulse, redaction, tail};
 
 const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
 /// Those who are watched must not be able to starve the loop by their numbers: it needs little, but it needs it soon.
@@ -133,6 +134,11 @@ impl Watch {
             eprintln!("watch: no kernel record, only who is there (from /proc): {error}");
         }
         let publisher = Arc::clone(&http);
+        let pulse = pulse::start(move |text| {
+            eprintln!("watch: {}", text.as_deref().unwrap_or("it goes on"));
+            publisher.publish(Update::Notice { about: STANDS_STILL.to_owned(), text });
+        })?;
+        let publisher = Arc::clone(&http);
         let mut daemon = Daemon {
             data: data.clone(),
             engine: Engine::new(products.clone()),
@@ -151,6 +157,7 @@ impl Watch {
             log: Default::default(),
             outside,
             keys,
+            pulse,
         };
         begin(&mut daemon, data)?;
         daemon.sign();
