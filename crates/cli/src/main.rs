@@ -26,6 +26,7 @@ mod pulse;
 mod questions;
 mod recorded;
 mod redaction;
+mod scope;
 mod screen;
 mod secret_file;
 mod select;

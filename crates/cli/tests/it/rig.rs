@@ -68,6 +68,8 @@ impl Daemon {
             .args(["watch", "--listen", "127.0.0.1:0", "--data"])
             .arg(data.path())
             .args(more)
+            // Other tests run beside this one.
+            .args(["--only-under", &std::process::id().to_string()])
             .stdout(Stdio::piped())
             .stderr(errors.reopen().unwrap())
             .spawn()
