@@ -26,6 +26,7 @@ const SECOND: Nanos = 1_000_000_000;
 const TIMER_NS: Nanos = 24 * 3_600 * SECOND;
 
 /// Something that a lineage asked of a service.
+#[derive(Clone)]
 pub(crate) struct Ask {
     service: String,
     asker: ProcessKey,
@@ -39,6 +40,8 @@ pub(crate) struct Ask {
     commands: Vec<Vec<String>>,
     /// Something is started for it whatever was named: the next process that the server starts.
     opens: bool,
+    /// Which that may have been. It is told when nothing came that was named.
+    guess: Option<Box<Descent>>,
 }
 
 /// What a command line asks for.
@@ -75,7 +78,7 @@ impl Engine {
         }
         for agent in agents {
             for ask in &asks {
-                self.keep_ask(&agent, ask.clone_for());
+                self.keep_ask(&agent, ask.clone());
             }
         }
     }
@@ -146,7 +149,8 @@ impl Engine {
                         break;
                     }
                     let direct = self.below_server(&above, ask) == Some(0);
-                    if ask.opens && direct && event.time_ns.saturating_sub(ask.time_ns) <= OPEN_NS {
+                    let soon = event.time_ns.saturating_sub(ask.time_ns) <= OPEN_NS;
+                    if ask.opens && direct && soon && !self.is_helper(process, ask) {
                         best = best.or(Some((at, false)));
                     }
                 }
@@ -164,6 +168,13 @@ impl Engine {
         above.iter().take(service.depth).position(|ancestor| {
             service.is_server(ancestor.key.pid, ancestor.uid, ask.uid, &ancestor.path, &ancestor.argv)
         })
+    }
+
+    fn is_helper(&self, process: &Process, ask: &Ask) -> bool {
+        self.products
+            .services()
+            .iter()
+            .any(|service| service.name == ask.service && service.has_helper(&process.path))
     }
 
     fn answered(&mut self, event: &Event, agent: &str, at: usize, exact: bool) {
@@ -194,10 +205,7 @@ impl Engine {
         };
         let evidence =
             vec![Evidence::Event { seq: event.seq }, crate::engine::event_evidence(ask.seq, ask.asker)];
-        if exact {
-            ask.opens = false;
-        }
-        self.descend(Descent {
+        let descent = Descent {
             agent: agent.to_owned(),
             process: event.process,
             from_seq: event.seq,
@@ -206,12 +214,30 @@ impl Engine {
             time_ns: event.time_ns,
             summary,
             evidence,
-        });
+        };
+        if exact {
+            ask.opens = false;
+            ask.guess = None;
+            self.descend(descent);
+        } else {
+            ask.guess = Some(Box::new(descent));
+        }
     }
 
-    /// Asks that are over.
+    /// Asks that are over, and guesses that nothing better came for.
     pub(crate) fn forget_asks(&mut self) {
         let now = self.time_ns;
+        let mut guesses = Vec::new();
+        for ask in self.asks.values_mut().flatten() {
+            if now.saturating_sub(ask.time_ns) > OPEN_NS {
+                guesses.extend(ask.guess.take());
+            }
+        }
+        for guess in guesses {
+            if !self.belongs(guess.process, &guess.agent) {
+                self.descend(*guess);
+            }
+        }
         for asks in self.asks.values_mut() {
             asks.retain(|ask| ask.until_ns >= now);
         }
@@ -235,23 +261,15 @@ fn ask(
         uid: process.uid,
         seq: event.seq,
         time_ns: event.time_ns,
-        until_ns: event.time_ns.saturating_add(window_ns),
+        until_ns: event.time_ns.saturating_add(window_ns.max(OPEN_NS + SECOND)),
         words: asked.words,
         commands: asked.commands,
         opens,
+        guess: None,
     }
 }
 
 impl Ask {
-    fn clone_for(&self) -> Ask {
-        Ask {
-            service: self.service.clone(),
-            words: self.words.clone(),
-            commands: self.commands.clone(),
-            ..*self
-        }
-    }
-
     /// Is what this process runs what was asked for, word for word?
     fn names(&self, process: &Process) -> bool {
         variants(process).any(|argv| {
@@ -412,6 +430,7 @@ mod tests {
             words: asked.words,
             commands: asked.commands,
             opens: false,
+            guess: None,
         });
         let run = words(run);
         let found = ask.is_some_and(|ask| {

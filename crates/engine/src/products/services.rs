@@ -43,6 +43,8 @@ pub(crate) struct Service {
     #[serde(default)]
     pub batch: bool,
     #[serde(default)]
+    helper: Vec<String>,
+    #[serde(default)]
     socket: Vec<String>,
     #[serde(default)]
     pub request: Vec<Request>,
@@ -92,6 +94,12 @@ impl Service {
                 .argv
                 .as_ref()
                 .is_none_or(|patterns| argv_matches(patterns, argv.get(1..).unwrap_or_default()))
+    }
+
+    /// The server runs this for itself.
+    pub fn has_helper(&self, path: &str) -> bool {
+        let name = crate::roll::name_of(path);
+        self.helper.iter().any(|helper| helper == name)
     }
 
     pub fn has_socket(&self, path: &str) -> bool {
