@@ -14,8 +14,9 @@ use crate::{AgentId, AgentState, Certainty, Descent, Output, State, Via};
 const ALSO_MAX: usize = 7;
 /// Descents told of per agent and certainty: a person reads them. What is certain joins beyond that, and is counted.
 const DESCENTS_MAX: usize = 1_024;
-/// Agents that ended and are forgotten, but whose files may still be run: a row of the roll each.
-const DORMANT_MAX: usize = 4_096;
+/// Agents that ended and are forgotten, but whose files may still be run: each with its row of the roll, and at most 200 KB of
+/// what was told.
+const DORMANT_MAX: usize = 1_024;
 
 /// Which descents of an agent were told.
 #[derive(Default)]
@@ -66,15 +67,15 @@ impl Descents {
 /// Agents that are forgotten but for their row: what runs a file of theirs brings them back onto the roll.
 #[derive(Default)]
 pub(crate) struct Dormant {
-    rows: BTreeMap<AgentId, AgentState>,
+    rows: BTreeMap<AgentId, (AgentState, Descents)>,
     order: VecDeque<AgentId>,
 }
 
 impl Dormant {
     /// Gives the agent that has to go for it.
-    pub fn keep(&mut self, state: AgentState) -> Option<AgentId> {
+    fn keep(&mut self, state: AgentState, told: Descents) -> Option<AgentId> {
         let id = state.agent.clone();
-        if self.rows.insert(id.clone(), state).is_none() {
+        if self.rows.insert(id.clone(), (state, told)).is_none() {
             self.order.push_back(id);
         }
         if self.order.len() <= DORMANT_MAX {
@@ -85,10 +86,10 @@ impl Dormant {
         Some(old)
     }
 
-    fn take(&mut self, id: &str) -> Option<AgentState> {
-        let state = self.rows.remove(id)?;
+    fn take(&mut self, id: &str) -> Option<(AgentState, Descents)> {
+        let row = self.rows.remove(id)?;
         self.order.retain(|of| of != id);
-        Some(state)
+        Some(row)
     }
 }
 
@@ -111,6 +112,10 @@ impl Engine {
             };
             let key = descent.process;
             self.join_also(key, &id, by, descent.from_seq);
+            // It belongs to too many already, which was counted.
+            if !self.belongs(key, &id) {
+                return;
+            }
             // What it started before this was known.
             for child in self.processes.descendants(key) {
                 if self.processes.get(child).is_some_and(|process| !process.ended) {
@@ -209,21 +214,24 @@ impl Engine {
 
     /// The agent is forgotten, all but what its files may bring back.
     pub(crate) fn put_to_sleep(&mut self, id: &str) {
-        let Some(agent) = self.agents.get(id) else { return };
-        if self.files.any_of(id)
-            && let Some(old) = self.dormant.keep(agent.state.clone())
-        {
-            self.files.forget(&old);
+        if !self.files.any_of(id) && !self.asks.contains_key(id) {
+            return;
         }
-        self.asks.remove(id);
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        let told = std::mem::take(&mut agent.descents);
+        if let Some(old) = self.dormant.keep(agent.state.clone(), told) {
+            self.files.forget(&old);
+            self.asks.remove(&old);
+        }
     }
 
     fn wake(&mut self, id: &str) {
         if self.agents.contains_key(id) {
             return;
         }
-        if let Some(state) = self.dormant.take(id) {
+        if let Some((state, told)) = self.dormant.take(id) {
             let mut agent = Agent::new(state);
+            agent.descents = told;
             agent.woken = true;
             self.agents.insert(id.to_owned(), agent);
         }

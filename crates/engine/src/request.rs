@@ -1,7 +1,7 @@
 //! Asked of a service: a lineage has a program started by somebody else (`systemd-run`, `tmux`, `docker`), and no fork tells.
 //! What was asked is remembered for a while; who executes exactly that, started by that service's server, belongs to it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use muster_event::{Address, Event, Kind, Nanos, ProcessKey};
 
@@ -44,7 +44,7 @@ pub(crate) struct Ask {
     guess: Option<Box<Descent>>,
 }
 
-/// What a command line asks for.
+/// What a command line asks for, in words.
 #[derive(Default)]
 pub(crate) struct Asked {
     pub words: Vec<String>,
@@ -133,24 +133,27 @@ impl Engine {
         {
             let Some(process) = self.processes.get(key) else { return };
             let above: Vec<&Process> = self.processes.ancestors(key).take(8).collect();
+            // How far below each service's server: most asks are of the same few.
+            let mut below: BTreeMap<(&str, u32), Option<usize>> = BTreeMap::new();
             for (agent, asks) in &self.asks {
                 if self.belongs(key, agent) {
                     continue;
                 }
-                let open = asks.iter().enumerate().filter(|(_, ask)| {
-                    (ask.time_ns..=ask.until_ns).contains(&event.time_ns)
-                        && ask.seq < event.seq
-                        && self.below_server(&above, ask).is_some()
-                });
                 let mut best: Option<(usize, bool)> = None;
-                for (at, ask) in open {
+                for (at, ask) in asks.iter().enumerate() {
+                    if !(ask.time_ns..=ask.until_ns).contains(&event.time_ns) || ask.seq >= event.seq {
+                        continue;
+                    }
+                    let depth = *below
+                        .entry((ask.service.as_str(), ask.uid))
+                        .or_insert_with(|| self.below_server(&above, ask));
+                    let Some(depth) = depth else { continue };
                     if ask.names(process) {
                         best = Some((at, true));
                         break;
                     }
-                    let direct = self.below_server(&above, ask) == Some(0);
                     let soon = event.time_ns.saturating_sub(ask.time_ns) <= OPEN_NS;
-                    if ask.opens && direct && soon && !self.is_helper(process, ask) {
+                    if ask.opens && depth == 0 && soon && !self.is_helper(process, ask) {
                         best = best.or(Some((at, false)));
                     }
                 }
@@ -245,7 +248,7 @@ impl Engine {
     }
 }
 
-pub(crate) type Asks = std::collections::BTreeMap<AgentId, VecDeque<Ask>>;
+pub(crate) type Asks = BTreeMap<AgentId, VecDeque<Ask>>;
 
 fn ask(
     event: &Event,
@@ -286,9 +289,9 @@ impl Ask {
             && (self.words.iter().any(|word| word.trim() == text)
                 || (0..self.words.len()).any(|at| {
                     let rest = self.words.get(at..).unwrap_or_default();
-                    // Joined only where it can be: the work grows with the words else.
-                    rest.first().is_some_and(|first| text.starts_with(first.as_str()))
-                        && rest.join(" ").trim() == text
+                    // Joined only where it can be: the work would grow with the square of the words.
+                    let length: usize = rest.iter().map(|word| word.len() + 1).sum();
+                    length == text.len() + 1 && rest.join(" ") == text
                 }))
     }
 }
@@ -395,6 +398,28 @@ fn commands<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<Vec<String>> {
         .filter(|words| !words.is_empty())
         .take(COMMANDS_MAX)
         .collect()
+}
+
+/// Any command line: what it asks for is bounded, and is answered by what follows the verb. For the fuzzing.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn check_request_line(services: &[Service], argv: &[String]) {
+    for request in services.iter().flat_map(|service| &service.request) {
+        let path = argv.first().map_or("", String::as_str);
+        let Some(words) = request.asks(path, argv, "host") else { continue };
+        assert!(argv.ends_with(words));
+        let job = argv.join(" ");
+        for asked in [Asked::command(words), Asked::keys(words), Asked::job(&job, name_of(path))] {
+            let bytes: usize = asked.words.iter().map(String::len).sum();
+            assert!(asked.words.len() <= WORDS_MAX + 1 && bytes <= BYTES_MAX + WORDS_MAX);
+            assert!(
+                asked.commands.len() <= COMMANDS_MAX && asked.commands.iter().all(|words| !words.is_empty())
+            );
+        }
+        let asked = Asked::command(words);
+        if asked.words.len() == words.len() && !words.is_empty() {
+            assert!(ends_with(&asked.words, words), "{words:?}");
+        }
+    }
 }
 
 #[cfg(test)]
