@@ -40,6 +40,9 @@ pub(crate) struct Ask {
     commands: Vec<Vec<String>>,
     /// Something is started for it whatever was named: the next process that the server starts.
     opens: bool,
+    /// It comes again and again: a timer, a loop that was typed into a shell.
+    again: bool,
+    window_ns: Nanos,
     /// Which that may have been. It is told when nothing came that was named.
     guess: Option<Box<Descent>>,
 }
@@ -49,6 +52,8 @@ pub(crate) struct Ask {
 pub(crate) struct Asked {
     pub words: Vec<String>,
     pub commands: Vec<Vec<String>>,
+    /// A loop is among them.
+    pub again: bool,
 }
 
 impl Engine {
@@ -109,7 +114,9 @@ impl Engine {
         };
         let window =
             if request.is_timed(&process.argv) { TIMER_NS } else { service.window.saturating_mul(SECOND) };
-        Some(ask(event, process, service, asked, request.opens, window))
+        let mut ask = ask(event, process, service, asked, request.opens, window);
+        ask.again |= request.is_timed(&process.argv);
+        Some(ask)
     }
 
     fn keep_ask(&mut self, agent: &str, ask: Ask) {
@@ -219,8 +226,7 @@ impl Engine {
             evidence,
         };
         if exact {
-            ask.opens = false;
-            ask.guess = None;
+            ask.answered_by(process, event.time_ns);
             self.descend(descent);
         } else {
             ask.guess = Some(Box::new(descent));
@@ -265,6 +271,8 @@ fn ask(
         seq: event.seq,
         time_ns: event.time_ns,
         until_ns: event.time_ns.saturating_add(window_ns.max(OPEN_NS + SECOND)),
+        window_ns,
+        again: asked.again,
         words: asked.words,
         commands: asked.commands,
         opens,
@@ -273,13 +281,35 @@ fn ask(
 }
 
 impl Ask {
+    /// What was asked once is not asked again: the next who runs it may be anybody.
+    fn answered_by(&mut self, process: &Process, time_ns: Nanos) {
+        self.opens = false;
+        self.guess = None;
+        if self.again {
+            self.until_ns = self.until_ns.max(time_ns.saturating_add(self.window_ns));
+            return;
+        }
+        let whole = variants(process).any(|argv| self.is_whole(argv));
+        if whole {
+            self.words.clear();
+            self.commands.clear();
+        } else if let Some(at) =
+            self.commands.iter().position(|command| variants(process).any(|argv| same(command, argv)))
+        {
+            self.commands.remove(at);
+        }
+    }
+
+    /// All that was asked: its arguments, or its text for a shell.
+    fn is_whole(&self, argv: &[String]) -> bool {
+        ends_with(&self.words, argv)
+            || crate::action::shell_string(argv).is_some_and(|text| self.has_text(text))
+    }
+
     /// Is what this process runs what was asked for, word for word?
     fn names(&self, process: &Process) -> bool {
-        variants(process).any(|argv| {
-            ends_with(&self.words, argv)
-                || self.commands.iter().any(|command| same(command, argv))
-                || crate::action::shell_string(argv).is_some_and(|text| self.has_text(text))
-        })
+        variants(process)
+            .any(|argv| self.is_whole(argv) || self.commands.iter().any(|command| same(command, argv)))
     }
 
     /// A text for a shell: one of the words, or the last of them with blanks between.
@@ -332,7 +362,8 @@ impl Asked {
         let words = bounded(words);
         let texts = words.iter().filter(|word| word.contains([' ', ';', '&', '|', '\n']));
         let commands = commands(texts.map(String::as_str));
-        Self { words, commands }
+        // A loop runs in a shell that is started for it.
+        Self { words, commands, again: false }
     }
 
     /// Keys typed into a shell: each argument is text or the name of a key.
@@ -353,7 +384,10 @@ impl Asked {
         }
         lines.push(line);
         let commands = commands(lines.iter().map(String::as_str));
-        Self { words: lines.into_iter().filter(|line| !line.trim().is_empty()).collect(), commands }
+        let again = lines.iter().any(|line| {
+            line.split([' ', ';', '\n', '\t']).any(|word| matches!(word, "while" | "for" | "until"))
+        });
+        Self { words: lines.into_iter().filter(|line| !line.trim().is_empty()).collect(), commands, again }
     }
 
     /// `echo COMMAND | at now`, `at now <<E`: the text of the shell that runs it.
@@ -371,7 +405,7 @@ impl Asked {
             }
         }
         let commands = commands(texts.iter().map(String::as_str));
-        Self { words: Vec::new(), commands }
+        Self { words: Vec::new(), commands, again: false }
     }
 }
 
@@ -456,6 +490,8 @@ mod tests {
             commands: asked.commands,
             opens: false,
             guess: None,
+            again: false,
+            window_ns: 0,
         });
         let run = words(run);
         let found = ask.is_some_and(|ask| {

@@ -170,8 +170,13 @@ fn files_keep_their_lineage_and_who_runs_them_decides() {
     daemon.wait("what it started", || {
         commands(&daemon, &one).iter().any(|line| line == "sleep 0.2").then_some(())
     });
-    let found = daemon.roll().into_iter().find(|agent| text(agent, "agent") == one).unwrap();
-    assert_eq!(found["state"], "ended");
+    daemon.wait("its end", || {
+        daemon
+            .roll()
+            .iter()
+            .any(|agent| text(agent, "agent") == one && agent["state"] == "ended")
+            .then_some(())
+    });
     assert_eq!(daemon.codes(&one), [""; 0]);
     let answer = daemon.get(&format!("/api/v1/agents/{one}/lineage"));
     assert!(answer.contains("\"via\":\"content\""), "{answer}");

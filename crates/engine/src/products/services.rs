@@ -83,13 +83,13 @@ pub(crate) enum What {
 }
 
 impl Service {
-    /// Is this process the service's server? `asker`: the uid of who asks.
+    /// Is this process the service's server? `asker`: the uid of who asks; root may ask anybody's.
     pub fn is_server(&self, pid: u32, uid: u32, asker: u32, path: &str, argv: &[String]) -> bool {
         let name = crate::roll::name_of(path);
         self.program.iter().any(|program| program == name)
             && SYSTEM.iter().any(|folder| path.starts_with(folder))
             && self.pid.is_none_or(|own| own == pid)
-            && (uid == 0 || self.uid == Uid::Own && uid == asker)
+            && (uid == 0 || self.uid == Uid::Own && (uid == asker || asker == 0))
             && self
                 .argv
                 .as_ref()

@@ -190,6 +190,42 @@ fn tmux_is_asked() {
 }
 
 #[test]
+fn what_was_asked_once_is_answered_once() {
+    // The user types the same a little later.
+    check_members(
+        "fork 40 41
+        exec 41 path=/usr/bin/bash argv=-bash
+        fork 101 110
+        exec 110 path=/usr/bin/tmux argv=tmux|send-keys|-t|0|make~test|Enter
+        fork 41 200
+        exec 200 path=/usr/bin/make argv=make|test
+        fork 41 201
+        exec 201 path=/usr/bin/make argv=make|test",
+        "certain 200 of 100 asked tmux",
+        &[110, 200],
+    );
+    // A loop goes on for as long as it is answered.
+    check_members(
+        "fork 40 41
+        exec 41 path=/usr/bin/bash argv=-bash
+        fork 101 110
+        exec 110 path=/usr/bin/tmux argv=tmux|send-keys|-t|0|while~true;~do~./x~1;~done|Enter
+        fork 41 200
+        exec 200 path=/tmp/x argv=./x|1
+        wait 20
+        fork 41 201
+        exec 201 path=/tmp/x argv=./x|1
+        wait 20
+        fork 41 202
+        exec 202 path=/tmp/x argv=./x|1",
+        "certain 200 of 100 asked tmux
+        certain 201 of 100 asked tmux
+        certain 202 of 100 asked tmux",
+        &[110, 200, 201, 202],
+    );
+}
+
+#[test]
 fn the_users_own_tmux_is_the_users() {
     // A window that the user opens, a command that the user types, the agent only looks, and what comes too late.
     check_members(
