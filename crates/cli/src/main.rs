@@ -71,6 +71,8 @@ enum Command {
     Explain(commands::explain::Explain),
     /// List what an agent claimed of its work, each with the verdict of the record.
     Claims(commands::claims::Claims),
+    /// Show all that belongs to an agent: its processes, what others started for it, and what may bring it back.
+    Lineage(commands::lineage::Lineage),
     /// List events of the record.
     Events(commands::events::Events),
     /// List the intervals in which something could not be seen, and why.
@@ -121,6 +123,7 @@ fn main() -> ExitCode {
         Command::Findings(command) => command.run(&cli.global),
         Command::Explain(command) => command.run(&cli.global),
         Command::Claims(command) => command.run(&cli.global),
+        Command::Lineage(command) => command.run(&cli.global),
         Command::Events(command) => command.run(&cli.global),
         Command::Gaps(command) => command.run(&cli.global),
         Command::Import(command) => command.run(&cli.global),

@@ -102,6 +102,10 @@ pub(crate) struct Agent {
     pub impacts: Impacts,
     /// Findings that models raised.
     pub opinions_raised: usize,
+    /// Descents that were told.
+    pub descents: crate::lineage::Descents,
+    /// It was forgotten, and a file of its brought it back: nothing else is known of it.
+    pub woken: bool,
 }
 
 pub(crate) struct Call {
@@ -301,6 +305,8 @@ impl Agent {
             denials: Denials::default(),
             impacts: Impacts::default(),
             opinions_raised: 0,
+            descents: Default::default(),
+            woken: false,
         }
     }
 

@@ -50,6 +50,10 @@ pub struct Engine {
     /// The record is one that others kept: where it is from.
     pub(crate) recorded: Option<String>,
     pub(crate) gaps: Gaps,
+    /// Which files lineages wrote; what they asked of services; agents that only their files may bring back.
+    pub(crate) files: crate::content::Files,
+    pub(crate) asks: crate::request::Asks,
+    pub(crate) dormant: crate::lineage::Dormant,
     pub(crate) timeline: Timeline,
     pub(crate) out: Vec<Output>,
 }
@@ -73,6 +77,9 @@ impl Engine {
             harnesses: Vec::new(),
             recorded: None,
             gaps: Gaps::default(),
+            files: Default::default(),
+            asks: Default::default(),
+            dormant: Default::default(),
             timeline: Timeline::default(),
             out: Vec::new(),
         }
@@ -210,6 +217,10 @@ impl Engine {
         if time_ns >= self.settle_ns {
             let ids: Vec<AgentId> = self.agents.keys().cloned().collect();
             for id in ids {
+                // Of an agent that was forgotten only its row came back.
+                if self.agents.get(&id).is_some_and(|agent| agent.woken) {
+                    continue;
+                }
                 // A write may be told of later than the account has it.
                 self.match_writes(&id);
                 self.reconcile(&id);
@@ -225,6 +236,7 @@ impl Engine {
                 self.check_omissions(&id);
             }
         }
+        self.forget_asks();
         self.publish(false);
         self.forget_ended();
     }
@@ -247,6 +259,7 @@ impl Engine {
             .collect();
         for id in old {
             self.publish_now(&id);
+            self.put_to_sleep(&id);
             self.forget_gaps_of(&id);
             self.agents.remove(&id);
             self.cgroups.retain(|_, of| *of != id);

@@ -12,8 +12,8 @@ use muster_event::{
 };
 
 use crate::{
-    AccountFile, AccountRecord, Before, Cited, Code, Engine, Enrol, Evidence, Identified, Imported, Input,
-    Label, Opinion, Opinions, Output, Products, Severity, Start, glob,
+    AccountFile, AccountRecord, Before, Certainty, Cited, Code, Engine, Enrol, Evidence, Identified,
+    Imported, Input, Label, Opinion, Opinions, Output, Products, Severity, Start, glob,
 };
 
 static PRODUCTS: LazyLock<Products> = LazyLock::new(|| Products::built_in().unwrap());
@@ -27,7 +27,7 @@ const OUTPUTS_MAX: usize = 4096;
 pub fn engine_step(bytes: &[u8]) {
     let (mut one, mut two) = (Engine::new(PRODUCTS.clone()), Engine::new(PRODUCTS.clone()));
     let mut choices = Choices { bytes, agents: Vec::new() };
-    let mut findings = BTreeSet::new();
+    let (mut findings, mut members) = (BTreeSet::new(), BTreeSet::new());
     for _ in 0..INPUTS_MAX {
         if choices.bytes.is_empty() {
             break;
@@ -51,6 +51,11 @@ pub fn engine_step(bytes: &[u8]) {
                     assert!(findings.insert(finding.id.clone()), "raised twice: {finding:?}");
                     assert!(finding.overreach <= 3 && finding.deception <= 3 && !finding.summary.is_empty());
                 }
+                Output::Member(member) => drop(members.insert((member.process, member.agent.clone()))),
+                // What is certain has joined before it is told.
+                Output::Descent(descent) if descent.certainty == Certainty::Certain => {
+                    assert!(members.contains(&(descent.process, descent.agent.clone())), "{descent:?}");
+                }
                 _ => {}
             }
         }
@@ -67,9 +72,25 @@ pub fn product_data(bytes: &[u8]) {
         }
         let _ = (PRODUCTS.is_model_request(pattern, subject), PRODUCTS.is_provider(subject));
     }
-    for file in ["fuzzed.toml", "providers.toml", "daemons.toml"] {
+    for file in ["fuzzed.toml", "providers.toml", "daemons.toml", "services.toml"] {
         if let Err(error) = Products::with(&[(file.to_owned(), text.clone().into_owned())]) {
             assert!(error.to_string().contains(file), "an error that names no file: {error}");
+        }
+    }
+}
+
+/// Any command line, an argument a line: what it asks of a service is bounded and answered by itself; the script of an
+/// interpreter is one of its arguments; a path that was made whole stays so.
+pub fn request_line(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let argv: Vec<String> = text.split('\n').map(str::to_owned).collect();
+    crate::request::check_request_line(PRODUCTS.services(), &argv);
+    let path = argv.first().map_or("", String::as_str);
+    if let Some(script) = crate::content::script_argument(path, &argv) {
+        assert!(argv.iter().skip(1).any(|argument| argument == script));
+        if let Some(whole) = crate::content::resolve("/w/a", script) {
+            assert!(whole.starts_with('/') && !whole.split('/').any(|part| part == ".." || part == "."));
+            assert_eq!(crate::content::resolve("/elsewhere", &whole).as_deref(), Some(whole.as_str()));
         }
     }
 }
@@ -97,6 +118,10 @@ const TEXTS: &[&str] = &[
     "echo hi > a",
     "rm -rf /var/lib/muster",
     "s1",
+    "new-window",
+    "send-keys",
+    "Enter",
+    "start",
     "/w/a",
     "All done.",
     "nohup ./worker &",
@@ -119,6 +144,9 @@ const PATHS: &[&str] = &[
     "/usr/bin/curl",
     "/w/a",
     "/usr/bin/tmux",
+    "/usr/sbin/cron",
+    "/usr/lib/systemd/systemd",
+    "/usr/bin/systemd-run",
     "/var/lib/muster/ledger/00000000000000000000.log",
     "/home/u/.claude/projects/-w/01234567-89ab-cdef-0123-456789abcdef.jsonl",
     "/home/u/.codex/sessions/2026/01/02/rollout-2026-01-02T03-04-05-01234567-89ab-cdef-0123-456789abcdef.jsonl",
@@ -345,7 +373,7 @@ impl Choices<'_> {
 
     fn kind(&mut self) -> Kind {
         let address = Address::Unix { path: self.path() };
-        match self.byte() % 17 {
+        match self.byte() % 19 {
             0 | 1 => Kind::Fork { child: self.key() },
             2 | 3 => Kind::Exec {
                 path: self.path(),
@@ -398,6 +426,8 @@ impl Choices<'_> {
                 whole: self.flag(),
                 hashes: vec![u32::from(self.byte())],
             },
+            16 => Kind::Link { from: self.path(), to: self.path(), result: 0 },
+            17 => Kind::Symlink { target: self.path(), path: self.path(), result: 0 },
             14 => Kind::Bpf { command: u32::from(self.byte()), result: 0 },
             _ => Kind::Truncate { path: self.path(), length: self.number(), result: 0 },
         }
@@ -473,6 +503,15 @@ mod tests {
         ) {
             claim_text(text.as_bytes());
             claim_text(&bytes);
+        }
+
+        #[test]
+        fn any_request_line(
+            text in "(tmux|ssh|docker|at|systemd-run|/usr/bin/python3|bash|screen)(\n(new|run|-t|--|send-keys|stuff|Enter|localhost|./x|../a//b|-c|-|echo 'a b' \\| at now|a; b && c|\\PC{0,3})){0,12}",
+            bytes: Vec<u8>,
+        ) {
+            request_line(text.as_bytes());
+            request_line(&bytes);
         }
 
         #[test]

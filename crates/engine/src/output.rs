@@ -187,6 +187,13 @@ pub struct Coverage {
     pub gaps: Vec<Interval>,
     #[serde(default)]
     pub gaps_more: u64,
+    /// Files that it wrote, requests and descents that are no longer remembered: what runs them later is not tied to it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lineage_forgotten: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What a record that others kept does not show, other than the network and what only concerns single command lines.

@@ -36,6 +36,15 @@ pub(crate) struct Process {
     /// It forked and has not executed a file of its own: it still runs its parent's program.
     pub forked: bool,
     pub member: Option<Membership>,
+    /// Other lineages that it belongs to as well, though no fork of theirs led to it.
+    pub also: Vec<Membership>,
+}
+
+impl Process {
+    /// The first is the one whose acts its acts are.
+    pub fn memberships(&self) -> impl Iterator<Item = &Membership> {
+        self.member.iter().chain(&self.also)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -110,6 +119,7 @@ impl Processes {
             harness: false,
             forked: true,
             member: None,
+            also: Vec::new(),
         });
     }
 

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 mod pattern;
+mod services;
 
 use pattern::argv_matches;
 pub use pattern::glob;
+pub(crate) use services::{Service, What};
 
 /// The data that is built in. A user's folder may add files, or replace one by its name.
 const BUILT_IN: &[(&str, &str)] = &[
@@ -20,6 +22,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("daemons.toml", include_str!("../products/daemons.toml")),
     ("helpers.toml", include_str!("../products/helpers.toml")),
     ("others.toml", include_str!("../products/others.toml")),
+    ("services.toml", include_str!("../products/services.toml")),
 ];
 
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +45,7 @@ pub struct Products {
     providers: Providers,
     daemons: Vec<Daemon>,
     wrappers: Vec<Named>,
+    services: Vec<Service>,
 }
 
 /// One agent product.
@@ -290,6 +294,7 @@ impl Products {
             providers: Providers::default(),
             daemons: Vec::new(),
             wrappers: Vec::new(),
+            services: Vec::new(),
         };
         let mut sets: Vec<Set> = Vec::new();
         for (file, text) in all {
@@ -297,6 +302,9 @@ impl Products {
             match file {
                 "providers.toml" => out.providers = toml::from_str(text).map_err(failed)?,
                 "daemons.toml" => out.daemons = toml::from_str::<DaemonsFile>(text).map_err(failed)?.daemon,
+                "services.toml" => {
+                    out.services = toml::from_str::<services::ServicesFile>(text).map_err(failed)?.service;
+                }
                 "others.toml" => {
                     let others: OthersFile = toml::from_str(text).map_err(failed)?;
                     out.products.extend(others.other.into_iter().map(|p| (p.product.name.clone(), p)));
@@ -323,6 +331,10 @@ impl Products {
             }
         }
         Ok(out)
+    }
+
+    pub(crate) fn services(&self) -> &[Service] {
+        &self.services
     }
 
     pub fn built_in_files() -> &'static [(&'static str, &'static str)] {

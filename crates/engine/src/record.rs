@@ -5,7 +5,7 @@ use muster_event::{Attribution, Event, Kind, ProcessKey, SignalTarget, Snapshot}
 use crate::agent::{Exit, Write, Written};
 use crate::engine::{Engine, event_evidence, finding_id};
 use crate::process::{Membership, Process, Role};
-use crate::{AgentId, Code, Finding, Output, Severity, Stage, State};
+use crate::{AgentId, Code, Finding, Output, Severity, Stage};
 
 impl Engine {
     pub(crate) fn on_snapshot(&mut self, snapshot: Snapshot) {
@@ -30,6 +30,7 @@ impl Engine {
             harness: false,
             forked: false,
             member: None,
+            also: Vec::new(),
         });
         self.attribute(key, 0);
         self.out.push(Output::Identify {
@@ -50,6 +51,7 @@ impl Engine {
         self.processes.ensure(key, event.uid, &event.comm, event.cgroup, event.time_ns);
         self.count(&event);
         self.note_effect(&event);
+        self.note_files(&event);
         // A program that begins is known only after it.
         if !matches!(event.kind, Kind::Exec { .. }) {
             self.note_act(&event);
@@ -102,6 +104,7 @@ impl Engine {
                 }
                 self.note_disturbance(event.process, *target);
             }
+            Kind::Connect { .. } => self.note_request(&event),
             Kind::Ptrace { target, .. } => self.on_act_against_daemon(&event, *target, "traced"),
             Kind::ProcessMemory { target, .. } => {
                 self.on_act_against_daemon(&event, *target, "reached into the memory of");
@@ -115,7 +118,6 @@ impl Engine {
             | Kind::Chmod { .. }
             | Kind::Chown { .. }
             | Kind::Truncate { .. }
-            | Kind::Connect { .. }
             | Kind::Bind { .. }
             | Kind::Listen { .. }
             | Kind::Accept { .. }
@@ -148,11 +150,13 @@ impl Engine {
     }
 
     fn count(&mut self, event: &Event) {
-        let Some(member) = self.processes.get(event.process).and_then(|p| p.member.as_ref()) else { return };
-        if let Some(agent) = self.agents.get_mut(&member.agent) {
-            agent.state.events += 1;
-            agent.state.last_ns = agent.state.last_ns.max(event.time_ns);
-            agent.dirty = true;
+        let Some(process) = self.processes.get(event.process) else { return };
+        for member in process.memberships() {
+            if let Some(agent) = self.agents.get_mut(&member.agent) {
+                agent.state.events += 1;
+                agent.state.last_ns = agent.state.last_ns.max(event.time_ns);
+                agent.dirty = true;
+            }
         }
     }
 
@@ -166,8 +170,10 @@ impl Engine {
         process.forked = true;
         process.harness = false;
         process.member = None;
+        process.also.clear();
         self.processes.insert(process);
         self.attribute(child, event.seq);
+        self.inherit_also(event.process, child, event.seq);
     }
 
     fn on_exec(&mut self, event: &Event) {
@@ -207,6 +213,9 @@ impl Engine {
             crate::process::trim(&mut process.argv);
         }
         self.note_act(event);
+        self.check_request(event);
+        self.check_content(event);
+        self.note_request(event);
         self.out.push(Output::Identify {
             process: key,
             path: path.clone(),
@@ -221,12 +230,13 @@ impl Engine {
         let key = event.process;
         let Some(process) = self.processes.get(key) else { return };
         let member = process.member.clone();
+        let also: Vec<AgentId> = process.also.iter().map(|member| member.agent.clone()).collect();
         self.processes.end(key);
+        for id in also {
+            self.leave(key, &id, event.time_ns);
+        }
         let Some(Membership { agent: id, role, .. }) = member else { return };
         let Some(agent) = self.agents.get_mut(&id) else { return };
-        agent.live.remove(&key);
-        agent.state.processes = agent.live.len() as u64;
-        agent.dirty = true;
         if let Role::Action(index) = role
             && let Some(action) = agent.actions.get_mut(&index)
         {
@@ -243,12 +253,7 @@ impl Engine {
         if agent.state.root == key {
             agent.root_ended_ns = Some(event.time_ns);
         }
-        if agent.live.is_empty() {
-            agent.state.state = State::Ended;
-            agent.state.ended_ns = Some(event.time_ns);
-            agent.state.doing.clear();
-            self.publish_now(&id);
-        }
+        self.leave(key, &id, event.time_ns);
     }
 
     /// A file was opened for writing, or took its final name.
@@ -390,6 +395,7 @@ impl Engine {
         }
         let new = process.member.as_ref().is_none_or(|m| m.agent != id);
         let old = process.member.replace(Membership { agent: id.to_owned(), by, role });
+        process.also.retain(|member| member.agent != id);
         let ended = process.ended;
         // A child that has not executed anything yet goes on as its parent does.
         if role == Role::Harness && !process.forked && !ended {

@@ -549,7 +549,7 @@ fn is_script(process: &Process) -> bool {
     process.script.is_some() || process.argv.len() > 1 && is_interpreter(&process.path)
 }
 
-fn is_shell(path: &str) -> bool {
+pub(crate) fn is_shell(path: &str) -> bool {
     matches!(name_of(path), "sh" | "bash" | "dash" | "zsh" | "fish" | "ksh" | "busybox" | "ash" | "mksh")
 }
 

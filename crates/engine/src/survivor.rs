@@ -28,7 +28,8 @@ impl Engine {
         let all = agent.live.iter().chain(&agent.outlived);
         for &key in all.filter(|key| !agent.survivors_decided.contains(key)) {
             let Some(process) = self.processes.get(key) else { continue };
-            let Some(Role::Action(index)) = process.member.as_ref().map(|m| m.role) else { continue };
+            let Some(member) = process.member.as_ref().filter(|member| member.agent == id) else { continue };
+            let Role::Action(index) = member.role else { continue };
             let Some(action) = agent.actions.get(&index) else { continue };
             // The action itself may go on in the background by the product's own means; what it left behind is looked at.
             let Some(call) = action.call.and_then(|index| agent.calls.get(&index)) else { continue };

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use muster_engine::{
-    AccountRecord, AgentState, Claim, Evidence, Finding, Gap, Input, Join, Member, Opinions, Start,
+    AccountRecord, AgentState, Artefact, Claim, Descent, Evidence, Finding, Gap, Input, Join, Member,
+    Opinions, Start,
 };
 use muster_event::{Attribution, Nanos, ProbeState, ProcessKey, Snapshot};
 use muster_ledger::Reader;
@@ -20,7 +21,7 @@ use crate::error::Result;
 use crate::{StoreError, leaf, views};
 
 pub(crate) const FILE: &str = "index.db";
-pub(crate) const SCHEMA_VERSION: i64 = 6;
+pub(crate) const SCHEMA_VERSION: i64 = 7;
 const SCHEMA: &str = include_str!("schema.sql");
 
 /// Entries that are held in memory because findings mostly point to what was just done, in bytes.
@@ -29,6 +30,8 @@ const RECENT_BYTES: usize = 4 * 1024 * 1024;
 const ENDED_MAX: usize = 65_536;
 /// Live members that are known at once: pids end at 4 million, a machine's memory long before.
 const MEMBERS_MAX: usize = 1_000_000;
+/// Agents of one process: as many as the engine lets it belong to.
+const OWNERS_MAX: usize = 8;
 /// Pieces of evidence that are copied per finding.
 const EVIDENCE_MAX: usize = 256;
 /// Entries that are projected in one transaction when the index is made anew.
@@ -59,7 +62,8 @@ pub(crate) struct Index {
     block_dirty: bool,
     /// What agents did in the current block.
     ranges: HashMap<Arc<str>, Range>,
-    members: HashMap<ProcessKey, (Arc<str>, u64)>,
+    /// Whose each process is.
+    members: HashMap<ProcessKey, Vec<Owner>>,
     ended: VecDeque<ProcessKey>,
     /// Sequence number, ledger index and bytes.
     recent: VecDeque<(u64, u64, Box<[u8]>)>,
@@ -71,6 +75,16 @@ pub(crate) struct Block {
     pub seqs: Option<(u64, u64)>,
     pub times: Option<(Nanos, Nanos)>,
     pub events: u64,
+}
+
+/// An agent that a process belongs to.
+#[derive(Clone)]
+struct Owner {
+    agent: Arc<str>,
+    /// Where it was told: the later one wins.
+    made: u64,
+    /// It belongs to it besides: takes the process from nobody.
+    also: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -102,6 +116,27 @@ pub(crate) fn attribution(name: &str) -> Attribution {
         "request" => Attribution::Request,
         "content" => Attribution::Content,
         _ => Attribution::Ancestry,
+    }
+}
+
+/// Besides whose child it is: a process that others started for a lineage stays with who has it already.
+pub(crate) fn is_also(by: Attribution) -> bool {
+    match by {
+        Attribution::Artefact | Attribution::Request | Attribution::Content => true,
+        Attribution::Cgroup | Attribution::Marker | Attribution::Ancestry | Attribution::Text => false,
+    }
+}
+
+/// Adds an owner. Of those whose lineage leads to it the latest has the process alone.
+fn own(owners: &mut Vec<Owner>, new: Owner) {
+    if !new.also {
+        if owners.iter().any(|owner| !owner.also && owner.made > new.made) {
+            return;
+        }
+        owners.retain(|owner| owner.also && owner.agent != new.agent);
+        owners.insert(0, new);
+    } else if owners.len() < OWNERS_MAX && !owners.iter().any(|owner| owner.agent == new.agent) {
+        owners.push(new);
     }
 }
 
@@ -181,7 +216,8 @@ impl Index {
         self.members.clear();
         self.ended.clear();
         let mut statement = self.conn.prepare(
-            "SELECT pid, start_ns, agent, made FROM members WHERE ended_seq IS NULL AND until_seq IS NULL ORDER BY made",
+            "SELECT pid, start_ns, agent, made, by FROM members
+             WHERE ended_seq IS NULL AND until_seq IS NULL ORDER BY made",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -189,8 +225,13 @@ impl Index {
                 break;
             }
             let key = ProcessKey { pid: row.get(0)?, start_ns: uint(row.get(1)?) };
-            let agent: String = row.get(2)?;
-            self.members.insert(key, (self.ranges_key(&agent), uint(row.get(3)?)));
+            let (agent, by): (String, String) = (row.get(2)?, row.get(4)?);
+            let owner = Owner {
+                agent: self.ranges_key(&agent),
+                made: uint(row.get(3)?),
+                also: is_also(attribution(&by)),
+            };
+            own(self.members.entry(key).or_default(), owner);
         }
         self.recent.clear();
         self.recent_bytes = 0;
@@ -301,15 +342,17 @@ impl Index {
         let block = self.blocks.entry(self.block).or_default();
         block.events += 1;
         widen(&mut block.seqs, seq);
-        if let Some((agent, _)) = self.members.get(&process) {
-            match self.ranges.get_mut(agent) {
-                Some(range) => {
-                    range.min = range.min.min(seq);
-                    range.max = range.max.max(seq);
-                    range.dirty = true;
-                }
-                None => {
-                    self.ranges.insert(agent.clone(), Range { min: seq, max: seq, dirty: true });
+        if let Some(owners) = self.members.get(&process) {
+            for Owner { agent, .. } in owners {
+                match self.ranges.get_mut(agent) {
+                    Some(range) => {
+                        range.min = range.min.min(seq);
+                        range.max = range.max.max(seq);
+                        range.dirty = true;
+                    }
+                    None => {
+                        self.ranges.insert(agent.clone(), Range { min: seq, max: seq, dirty: true });
+                    }
                 }
             }
             if exit {
@@ -495,7 +538,8 @@ impl Index {
             StoredOutput::Claim(claim) => self.claim(at, claim),
             StoredOutput::Opinion(opinions) => self.opinions(at, opinions),
             StoredOutput::Gap(gap) => self.gap(at, gap),
-            StoredOutput::Descent(_) | StoredOutput::Artefact(_) => Ok(()),
+            StoredOutput::Descent(descent) => self.descent(at, descent),
+            StoredOutput::Artefact(artefact) => self.artefact(at, artefact),
         }
     }
 
@@ -564,6 +608,8 @@ impl Index {
             "joins",
             "claims",
             "opinions",
+            "descents",
+            "artefacts",
             "accounts",
             "losses",
             "gaps",
@@ -641,11 +687,10 @@ impl Index {
             ])?;
         if ended_seq.is_none()
             && until_seq.is_none()
-            && self.members.get(process).is_none_or(|(_, other)| other <= made)
             && (self.members.len() < MEMBERS_MAX || self.members.contains_key(process))
         {
-            let key = self.ranges_key(agent);
-            self.members.insert(*process, (key, *made));
+            let owner = Owner { agent: self.ranges_key(agent), made: *made, also: is_also(*by) };
+            own(self.members.entry(*process).or_default(), owner);
         }
         if made < &at && !self.catching_up {
             // Written again: the ranges are there.
@@ -765,6 +810,40 @@ impl Index {
                 int(at),
                 int(opinions.time_ns),
                 serde_json::to_string(opinions)?,
+            ])?;
+        Ok(())
+    }
+
+    fn descent(&mut self, at: u64, descent: &Descent) -> Result<()> {
+        self.conn
+            .prepare_cached(
+                "INSERT OR REPLACE INTO descents (agent, pid, start_ns, via, at, time_ns, json)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![
+                descent.agent,
+                descent.process.pid,
+                int(descent.process.start_ns),
+                serde_json::to_string(&descent.via)?,
+                int(at),
+                int(descent.time_ns),
+                serde_json::to_string(descent)?,
+            ])?;
+        Ok(())
+    }
+
+    fn artefact(&mut self, at: u64, artefact: &Artefact) -> Result<()> {
+        self.conn
+            .prepare_cached(
+                "INSERT OR REPLACE INTO artefacts (id, at, agent, gone, time_ns, json) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                artefact.id,
+                int(at),
+                artefact.agent,
+                artefact.gone,
+                int(artefact.time_ns),
+                serde_json::to_string(artefact)?,
             ])?;
         Ok(())
     }
@@ -1009,6 +1088,8 @@ pub(crate) fn differences(conn: &Connection, other: &Path) -> Result<Vec<String>
         ("evidence", "finding, position, copy, leaf"),
         ("claims", "id, at, agent, verdict, time_ns, json"),
         ("opinions", "agent, skeleton, model, at, time_ns, json"),
+        ("descents", "agent, pid, start_ns, via, at, time_ns, json"),
+        ("artefacts", "id, at, agent, gone, time_ns, json"),
         ("accounts", "at, agent, path, offset, len, sha256, time_ns, min_ns, max_ns"),
         ("losses", "at, json"),
         ("probes", "probe, at, time_ns, error"),

@@ -29,8 +29,8 @@ pub use http::{
     ToldClaim, Update,
 };
 pub use reader::{
-    AccountItem, AttributedEvent, EventFilter, FindingDetail, FindingFilter, Health, LAST_MAX, StoreReader,
-    TimeRange,
+    AccountItem, AttributedEvent, EventFilter, FindingDetail, FindingFilter, Health, LAST_MAX, Lineage,
+    StoreReader, TimeRange,
 };
 pub use replay::Step;
 pub use store::{LOG_KEY, LOG_KEY_BEFORE, LOG_KEY_PUBLIC, LogKeys, Published, Reindexed, Retention, Store};

@@ -8,8 +8,8 @@ use std::rc::Rc;
 
 use muster_account::Item;
 use muster_engine::{
-    AccountRecord, AgentId, AgentState, Claim, Code, Finding, Gap, Input, Join, Opinions, Severity, Start,
-    Verdict,
+    AccountRecord, AgentId, AgentState, Artefact, Claim, Code, Descent, Finding, Gap, Input, Join, Member,
+    Opinions, Severity, Start, Verdict,
 };
 use muster_event::{Attribution, Event, Lost, Nanos, ProbeState, ProcessKey};
 use muster_ledger::Reader;
@@ -35,6 +35,25 @@ pub struct StoreReader {
     conn: Connection,
     ledger: Reader,
     warnings: Vec<String>,
+}
+
+/// Processes of a lineage that are read at once: as many as the kernel follows.
+const PROCESSES_MAX: i64 = 65_536;
+/// Descents and artefacts of one agent: more than the engine tells of.
+const DESCENTS_MAX: i64 = 10_000;
+
+/// All that belongs to an agent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lineage {
+    pub state: AgentState,
+    /// Agents that were started from within it.
+    pub agents: Vec<AgentId>,
+    /// Processes that were not seen to end, the oldest first.
+    pub processes: Vec<Member>,
+    /// … and how many were.
+    pub ended: u64,
+    pub descents: Vec<Descent>,
+    pub artefacts: Vec<Artefact>,
 }
 
 /// Which findings; the newest come first.
@@ -192,6 +211,61 @@ impl StoreReader {
 
     pub fn agent(&self, id: &str) -> Result<Option<AgentState>> {
         Ok(self.rows("SELECT json FROM agents WHERE id = ?1", [id])?.pop())
+    }
+
+    /// All that belongs to an agent, as far as it is known.
+    pub fn lineage(&self, id: &str) -> Result<Option<Lineage>> {
+        // One moment of the index, for all questions.
+        let moment = self.conn.unchecked_transaction()?;
+        let Some(state) = self.agent(id)? else { return Ok(None) };
+        let mut statement = self.conn.prepare_cached(
+            "SELECT id FROM agents WHERE json_extract(json, '$.parent') = ?1 ORDER BY started_ns, id",
+        )?;
+        let agents = statement.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        let ended: i64 = self.conn.query_row(
+            "SELECT COUNT(DISTINCT pid || ' ' || start_ns) FROM members
+             WHERE agent = ?1 AND (ended_seq IS NOT NULL OR until_seq IS NOT NULL)",
+            [id],
+            |row| row.get(0),
+        )?;
+        let lineage = Lineage {
+            state,
+            agents,
+            processes: self.processes(id)?,
+            ended: uint(ended),
+            descents: self.rows(
+                "SELECT json FROM descents WHERE agent = ?1 ORDER BY time_ns, at LIMIT ?2",
+                params![id, DESCENTS_MAX],
+            )?,
+            artefacts: self.rows(
+                "SELECT json FROM artefacts WHERE agent = ?1 ORDER BY time_ns, at LIMIT ?2",
+                params![id, DESCENTS_MAX],
+            )?,
+        };
+        drop(moment);
+        Ok(Some(lineage))
+    }
+
+    /// Its processes that were not seen to end, and that no other agent has taken over since.
+    fn processes(&self, id: &str) -> Result<Vec<Member>> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT pid, start_ns, MIN(from_seq), by FROM members AS own
+             WHERE agent = ?1 AND ended_seq IS NULL AND until_seq IS NULL
+                AND (by IN ('artefact', 'request', 'content') OR NOT EXISTS (
+                    SELECT 1 FROM members WHERE pid = own.pid AND start_ns = own.start_ns AND made > own.made
+                        AND agent != ?1 AND by NOT IN ('artefact', 'request', 'content')))
+             GROUP BY pid, start_ns ORDER BY 3, pid LIMIT ?2",
+        )?;
+        let rows = statement.query_map(params![id, PROCESSES_MAX], |row| {
+            let by: String = row.get(3)?;
+            Ok(Member {
+                agent: id.to_owned(),
+                process: ProcessKey { pid: row.get(0)?, start_ns: uint(row.get(1)?) },
+                from_seq: uint(row.get(2)?),
+                by: index::attribution(&by),
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     /// Number of findings of each agent that has one.
@@ -587,7 +661,14 @@ impl Scan<'_> {
             }
         };
         let holds = |m: &&Membership| m.from_seq <= seq && m.until_seq.is_none_or(|until| seq <= until);
-        Ok(memberships.iter().rev().find(holds).map(|m| (m.agent.clone(), m.by)))
+        let held = || memberships.iter().rev().filter(holds);
+        // Whose child it is comes before for whom others started it.
+        let first = held().find(|m| !index::is_also(m.by)).or_else(|| held().next());
+        let asked = self.filter.agent.as_deref();
+        let also = held().find(|m| index::is_also(m.by) && Some(m.agent.as_str()) == asked);
+        let is_first = first.is_some_and(|m| asked.is_none_or(|asked| asked == m.agent));
+        let owner = if is_first { first } else { also.or(first) };
+        Ok(owner.map(|m| (m.agent.clone(), m.by)))
     }
 
     fn memberships(&self, process: ProcessKey) -> Result<Rc<[Membership]>> {

@@ -60,6 +60,30 @@ pub const TABLES: &[(&str, &str, &[Field], usize)] = &[
         views::CLAIM_FIELDS.len(),
     ),
     (
+        "lineage",
+        "All that belongs to an agent: `muster lineage --json`.",
+        views::LINEAGE_FIELDS,
+        views::LINEAGE_FIELDS.len(),
+    ),
+    (
+        "lineage.process",
+        "A process of it.",
+        views::LINEAGE_PROCESS_FIELDS,
+        views::LINEAGE_PROCESS_FIELDS.len(),
+    ),
+    (
+        "lineage.descent",
+        "A process that belongs to it, or may, though no fork connects them.",
+        views::DESCENT_FIELDS,
+        views::DESCENT_FIELDS.len(),
+    ),
+    (
+        "lineage.artefact",
+        "A file of it that makes others run something.",
+        views::ARTEFACT_FIELDS,
+        views::ARTEFACT_FIELDS.len(),
+    ),
+    (
         "opinions",
         "What a language model answered that was asked about an agent (`watch --judge`): no evidence.",
         views::OPINIONS_FIELDS,
@@ -173,6 +197,13 @@ pub(crate) const PATHS: &[(&str, &str, &str, &[Field], &str)] = &[
         "What the agent claimed of its work, and what the record says to it, oldest first.",
         &[("verdict", "string", "only with this verdict"), LIMIT],
         "array of claims",
+    ),
+    (
+        "/api/v1/agents/{agent}/lineage",
+        "get",
+        "All that belongs to the agent: its processes, what joined it without a fork, and what may bring it back.",
+        &[],
+        "object lineage",
     ),
     (
         "/api/v1/agents/{agent}/opinions",

@@ -50,6 +50,18 @@ CREATE TABLE opinions (
     json TEXT NOT NULL, PRIMARY KEY (agent, skeleton, model)
 ) WITHOUT ROWID;
 CREATE INDEX opinions_at ON opinions (at);
+-- What belongs to a lineage though no fork connects it.
+CREATE TABLE descents (
+    agent TEXT NOT NULL, pid INTEGER NOT NULL, start_ns INTEGER NOT NULL, via TEXT NOT NULL, at INTEGER NOT NULL,
+    time_ns INTEGER NOT NULL, json TEXT NOT NULL, PRIMARY KEY (agent, pid, start_ns, via)
+) WITHOUT ROWID;
+CREATE INDEX descents_at ON descents (at);
+CREATE TABLE artefacts (
+    id TEXT PRIMARY KEY, at INTEGER NOT NULL, agent TEXT NOT NULL, gone INTEGER NOT NULL, time_ns INTEGER NOT NULL,
+    json TEXT NOT NULL
+);
+CREATE INDEX artefacts_agent ON artefacts (agent, time_ns);
+CREATE INDEX artefacts_at ON artefacts (at);
 CREATE TABLE accounts (
     at INTEGER PRIMARY KEY, agent TEXT NOT NULL, path TEXT NOT NULL, offset INTEGER NOT NULL, len INTEGER NOT NULL,
     sha256 BLOB NOT NULL, time_ns INTEGER NOT NULL, min_ns INTEGER NOT NULL, max_ns INTEGER NOT NULL

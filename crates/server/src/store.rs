@@ -566,6 +566,7 @@ impl Store {
                 ended_ns IS NULL
                 OR EXISTS (SELECT 1 FROM findings WHERE agent = agents.id)
                 OR EXISTS (SELECT 1 FROM ranges WHERE agent = agents.id AND max_seq >= ?2)
+                OR EXISTS (SELECT 1 FROM artefacts WHERE agent = agents.id AND gone = 0)
              ) ORDER BY at, id",
         )?;
         let mut rows = agents.query(params![cut, int(min_seq)])?;
@@ -599,6 +600,34 @@ impl Store {
         while let Some(row) = rows.next()? {
             let json: String = row.get(0)?;
             keep.outputs.push(StoredOutput::Opinion(serde_json::from_str(&json)?));
+        }
+        // What may bring it back stays known as long as it is there; what joined it, as long as the agent.
+        let mut artefacts = conn.prepare(
+            "SELECT json FROM artefacts WHERE at <= ?1 AND (gone = 0
+                OR EXISTS (SELECT 1 FROM agents WHERE id = artefacts.agent AND (at > ?1
+                    OR ended_ns IS NULL
+                    OR EXISTS (SELECT 1 FROM findings WHERE agent = artefacts.agent)
+                    OR EXISTS (SELECT 1 FROM ranges WHERE agent = artefacts.agent AND max_seq >= ?2))))
+             ORDER BY at, id",
+        )?;
+        let mut rows = artefacts.query(params![cut, int(min_seq)])?;
+        while let Some(row) = rows.next()? {
+            let json: String = row.get(0)?;
+            keep.outputs.push(StoredOutput::Artefact(serde_json::from_str(&json)?));
+        }
+        let mut descents = conn.prepare(
+            "SELECT json FROM descents WHERE at <= ?1
+                AND EXISTS (SELECT 1 FROM agents WHERE id = descents.agent AND (at > ?1
+                    OR ended_ns IS NULL
+                    OR EXISTS (SELECT 1 FROM findings WHERE agent = descents.agent)
+                    OR EXISTS (SELECT 1 FROM artefacts WHERE agent = descents.agent AND gone = 0)
+                    OR EXISTS (SELECT 1 FROM ranges WHERE agent = descents.agent AND max_seq >= ?2)))
+             ORDER BY at, pid, start_ns, via",
+        )?;
+        let mut rows = descents.query(params![cut, int(min_seq)])?;
+        while let Some(row) = rows.next()? {
+            let json: String = row.get(0)?;
+            keep.outputs.push(StoredOutput::Descent(serde_json::from_str(&json)?));
         }
         // What could not be seen stays known, of whatever time.
         let mut gaps =

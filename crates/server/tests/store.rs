@@ -284,6 +284,7 @@ fn answers(dir: &Path) -> String {
         text += &format!("{:#?}\n", reader.joins(&agent).unwrap());
         text += &format!("{:#?}\n", reader.claims(&agent, None, None).unwrap());
         text += &format!("{:#?}\n", reader.opinions(&agent, None).unwrap());
+        text += &format!("{:#?}\n", reader.lineage(&agent).unwrap());
         text += &format!("{:#?}\n", reader.account_items(&agent, TimeRange::default(), None).unwrap());
     }
     text
@@ -293,6 +294,44 @@ fn remove_index(dir: &Path) {
     for file in ["index.db", "index.db-wal", "index.db-shm"] {
         let _ = std::fs::remove_file(dir.join(file));
     }
+}
+
+fn member_by(agent: &str, pid: u32, from_seq: u64, by: Attribution) -> Output {
+    Output::Member(Member { agent: agent.to_owned(), process: key(pid), from_seq, by })
+}
+
+/// Two lineages on one process: both have what it does from then on, and neither loses it. So it is after a new start.
+#[test]
+fn a_process_of_two_lineages_is_in_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path(), Retention::UNLIMITED).unwrap();
+    store.append(&start("boot")).unwrap();
+    store.apply(&Output::Agent(Box::new(state("one", 10)))).unwrap();
+    store.apply(&Output::Agent(Box::new(state("two", 20)))).unwrap();
+    store.apply(&member("one", 10, 1)).unwrap();
+    store.apply(&member("one", 11, 1)).unwrap();
+    store.append(&Input::Event(event(1, 11, open_kind("/a")))).unwrap();
+    store.apply(&member_by("two", 11, 2, Attribution::Request)).unwrap();
+    store.append(&Input::Event(event(2, 11, open_kind("/b")))).unwrap();
+    // Nobody's but by what others started for it.
+    store.apply(&member_by("two", 30, 3, Attribution::Content)).unwrap();
+    store.append(&Input::Event(event(3, 30, open_kind("/c")))).unwrap();
+    store.commit(true).unwrap();
+    drop(store);
+    let (mut store, _) = Store::open(dir.path(), Retention::UNLIMITED).unwrap();
+    store.append(&Input::Event(event(4, 11, open_kind("/d")))).unwrap();
+    store.append(&Input::Event(event(5, 11, Kind::Exit { code: Some(0), signal: None }))).unwrap();
+    store.commit(true).unwrap();
+    let reader = StoreReader::open(dir.path()).unwrap();
+    assert_eq!(seqs(&reader, &of("one")), [1, 2, 4, 5]);
+    assert_eq!(seqs(&reader, &of("two")), [2, 3, 4, 5]);
+    assert_eq!(reader.event(4).unwrap().unwrap().agent, Some(("one".to_owned(), Attribution::Ancestry)));
+    assert_eq!(reader.event(3).unwrap().unwrap().agent, Some(("two".to_owned(), Attribution::Content)));
+    let lineage = reader.lineage("two").unwrap().unwrap();
+    assert_eq!(lineage.processes.iter().map(|m| m.process).collect::<Vec<_>>(), [key(30)]);
+    assert_eq!(lineage.ended, 1);
+    assert_eq!(reader.lineage("one").unwrap().unwrap().processes[0].process, key(10));
+    assert_eq!(reader.lineage("nobody").unwrap(), None);
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod gaps;
 pub mod hook;
 pub mod import;
 pub mod key;
+pub mod lineage;
 pub mod products;
 pub mod reference;
 pub mod reindex;

@@ -19,6 +19,7 @@ mod hook;
 mod hostile;
 mod judge;
 mod library;
+mod lineage;
 mod log;
 mod nobodys;
 mod record;

@@ -11,6 +11,7 @@
 
 mod claims;
 mod deception;
+mod descent;
 mod gaps;
 mod opinion;
 mod reconcile;

@@ -35,6 +35,10 @@
 //! stall 8                                                    the same, in which only the daemon stood still
 //! set -3600                                                  the wall clock is set by so many seconds
 //! sees sys_exit                                              a probe that was blind sees again
+//! append 100 /w/a.txt                                        opened to write behind what is there
+//! hardlink 100 /w/a /w/b
+//! symlink 100 /w/a /w/b
+//! socket 100 /run/docker.sock                                connected to it
 //! unreadable 100 /h/x.jsonl no~room                          an account cannot be read
 //! readable 100 /h/x.jsonl
 //! ```
@@ -325,6 +329,23 @@ impl Rig {
             ),
             "rename" => {
                 self.event(pid(1), Kind::Rename { from: words[2].into(), to: words[3].into(), result: 0 })
+            }
+            "hardlink" => {
+                self.event(pid(1), Kind::Link { from: words[2].into(), to: words[3].into(), result: 0 })
+            }
+            "symlink" => self
+                .event(pid(1), Kind::Symlink { target: words[2].into(), path: words[3].into(), result: 0 }),
+            "append" => self.event(
+                pid(1),
+                Kind::Open {
+                    path: rest(2),
+                    access: Access { read: false, write: true, create: true, truncate: false, append: true },
+                    result: 3,
+                },
+            ),
+            "socket" => {
+                let address = Address::Unix { path: words[2].into() };
+                self.event(pid(1), Kind::Connect { address, result: 0 });
             }
             "unlink" => {
                 self.event(pid(1), Kind::Unlink { path: words[2].into(), directory: false, result: 0 })
@@ -635,6 +656,55 @@ impl Rig {
             }
         }
         out
+    }
+
+    /// All descents, a line each: certainty, pid, whose (by the pid of its root), what connects them, why.
+    pub fn descents(&self) -> String {
+        let mut roots = BTreeMap::new();
+        let mut out = String::new();
+        for output in &self.outputs {
+            match output {
+                Output::Agent(state) => drop(roots.insert(state.agent.clone(), state.root.pid)),
+                Output::Descent(descent) => {
+                    let via = match &descent.via {
+                        muster_engine::Via::Artefact { path, mechanism } => format!("{mechanism} {path}"),
+                        muster_engine::Via::Request { service } => format!("asked {service}"),
+                        muster_engine::Via::Content { path } => format!("runs {path}"),
+                    };
+                    let sure = match descent.certainty {
+                        muster_engine::Certainty::Certain => "certain",
+                        muster_engine::Certainty::Likely => "likely",
+                    };
+                    assert!(!descent.evidence.is_empty());
+                    let why = descent.summary.rsplit(": ").next().unwrap();
+                    let why = if descent.summary.contains(": ") { format!(": {why}") } else { String::new() };
+                    out.push_str(&format!(
+                        "{sure} {} of {} {via}{why}\n",
+                        descent.process.pid, roots[&descent.agent]
+                    ));
+                }
+                _ => {}
+            }
+        }
+        out
+    }
+
+    /// Pids of the processes that were told to be members of the agent with this root, without itself.
+    pub fn members(&self, root: u32) -> Vec<u32> {
+        let id = &self.roots[&root];
+        let mut pids: Vec<u32> = self
+            .outputs
+            .iter()
+            .filter_map(|output| match output {
+                Output::Member(member) if member.agent == *id && member.process.pid != root => {
+                    Some(member.process.pid)
+                }
+                _ => None,
+            })
+            .collect();
+        pids.sort_unstable();
+        pids.dedup();
+        pids
     }
 
     /// The roll at the end: product, root pid, state, members.

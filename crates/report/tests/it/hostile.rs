@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use muster_account::{Actor, Body, Class, Decision, Item, Origin, Status};
 use muster_engine::claims::{Class as Claimed, Source};
 use muster_engine::{
-    AgentState, Claim, Code, Coverage, Evidence, Finding, Gap, GapCause, Join, Severity, Stage, State,
-    Strength, Verdict,
+    AgentState, Artefact, Certainty, Claim, Code, Coverage, Descent, Evidence, Finding, Gap, GapCause, Join,
+    Member, Severity, Stage, State, Strength, Verdict, Via,
 };
-use muster_event::{Access, Address, Event, Identity, Kind, ProcessKey};
-use muster_report::{Explain, Said, Show, Style};
+use muster_event::{Access, Address, Attribution, Event, Identity, Kind, ProcessKey};
+use muster_report::{Explain, Lineage, Said, Show, Style};
 
 /// Clears the screen, sets the title, turns the direction, hides, breaks the line, and forges one of our own.
 const HOSTILE: &str = "a\u{1b}[2J\u{1b}]0;x\u{7}\u{9b}31m\u{202e}b\u{2066}\u{200b}\u{ad}\u{feff}\r\nno findings\r\n\u{0}\u{7f}<script>";
@@ -54,6 +54,49 @@ fn agent() -> AgentState {
         doing: text(),
         containment: Some(text()),
         coverage: Coverage { blind: vec![text()], unreadable: vec![text()], lost: 1, ..Coverage::default() },
+    }
+}
+
+fn lineage(agents: Vec<Lineage>) -> Lineage {
+    let evidence = vec![Evidence::Account { path: text(), offset: 1, sha256: [0; 32] }];
+    let descents = [
+        Via::Artefact { path: text(), mechanism: text() },
+        Via::Request { service: text() },
+        Via::Content { path: text() },
+    ]
+    .map(|via| Descent {
+        agent: text(),
+        process: key(11),
+        from_seq: 1,
+        via,
+        certainty: Certainty::Likely,
+        time_ns: T0,
+        summary: text(),
+        evidence: evidence.clone(),
+    });
+    let artefact = Artefact {
+        id: text(),
+        agent: text(),
+        path: text(),
+        mechanism: text(),
+        certainty: Certainty::Certain,
+        time_ns: T0,
+        process: key(10),
+        seq: 1,
+        commands: vec![vec![text(); 2]],
+        unit: Some(text()),
+        gone: true,
+    };
+    let mut state = agent();
+    state.coverage.lineage_forgotten = 7;
+    let member = Member { agent: text(), process: key(10), from_seq: 1, by: Attribution::Content };
+    Lineage {
+        state,
+        processes: vec![member],
+        ended: 1,
+        descents: descents.into(),
+        artefacts: vec![artefact],
+        agents,
     }
 }
 
@@ -219,6 +262,7 @@ fn hostile_text_cannot_command_the_terminal() {
             check(&muster_report::claims(std::slice::from_ref(&claim), &style), colour);
             check(&muster_report::finding(&finding, &events, &style), colour);
             check(&muster_report::gaps(&[gap()], &style), colour);
+            check(&muster_report::lineage(&lineage(vec![lineage(Vec::new())]), &style), colour);
             let items: Vec<Item> = said.iter().map(|(_, item)| item.clone()).collect();
             for (claim, items) in [(Some(&claim), &items[..]), (None, &items[..]), (None, &[][..])] {
                 let said = Said { path: HOSTILE, offset: 1, items, raw: HOSTILE };

@@ -140,6 +140,8 @@ impl StoreReader {
             ("SELECT at FROM members WHERE agent = ?1", "a process of the agent"),
             ("SELECT at FROM joins WHERE agent = ?1", "a call and what came of it"),
             ("SELECT at FROM opinions WHERE agent = ?1", "what a model thinks of it"),
+            ("SELECT at FROM descents WHERE agent = ?1", "what joined the agent"),
+            ("SELECT at FROM artefacts WHERE agent = ?1", "what may bring the agent back"),
         ] {
             self.want_rows(sql, id, why, wanted)?;
         }

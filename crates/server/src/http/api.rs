@@ -20,7 +20,9 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
 
 use super::{App, Caller, EnrolRequest, StopRequest, Update};
-use crate::views::{self, ClaimView, EventView, FindingCounts, FindingView, OpinionsView, RollView};
+use crate::views::{
+    self, ClaimView, EventView, FindingCounts, FindingView, LineageView, OpinionsView, RollView,
+};
 use crate::{AccountItem, EventFilter, ExplanationView, FindingFilter, StoreError, TimeRange};
 
 /// Lines of a list that come without a `limit`, and at most.
@@ -35,6 +37,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/api/v1/agents/{agent}", get(agent))
         .route("/api/v1/agents/{agent}/account", get(account))
         .route("/api/v1/agents/{agent}/claims", get(claims))
+        .route("/api/v1/agents/{agent}/lineage", get(lineage))
         .route("/api/v1/agents/{agent}/opinions", get(opinions))
         .route("/api/v1/events", get(events))
         .route("/api/v1/findings", get(findings))
@@ -216,6 +219,14 @@ async fn claims(
     let limit = asked.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
     let claims = app.ask(move |store| store.claims(&id, verdict, Some(limit))).await?;
     Ok(Json(claims.iter().map(ClaimView::from).collect()))
+}
+
+async fn lineage(State(app): State<App>, Path(id): Path<String>) -> Answer<LineageView> {
+    let asked = id.clone();
+    let found = app.ask(move |store| store.lineage(&asked)).await?;
+    found
+        .map(|lineage| Json(LineageView::from(&lineage)))
+        .ok_or_else(|| ApiError::not_found("agent", &id, "GET /api/v1/roll lists them"))
 }
 
 #[derive(Deserialize)]

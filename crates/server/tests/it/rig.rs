@@ -301,5 +301,7 @@ fn story(store: &mut Store) {
     store.apply(&Output::Finding(Box::new(finding()))).unwrap();
     store.apply(&Output::Claim(Box::new(claim()))).unwrap();
     store.apply(&Output::Opinion(Box::new(opinions()))).unwrap();
+    store.apply(&Output::Descent(Box::new(crate::samples::descent()))).unwrap();
+    store.apply(&Output::Artefact(Box::new(crate::samples::artefact()))).unwrap();
     store.commit(true).unwrap();
 }

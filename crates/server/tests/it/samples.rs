@@ -20,6 +20,35 @@ use crate::leaves::words_of;
 const T0: u64 = 1_764_060_000_123_456_789;
 const ODD: &str = "a\"b\\c\u{0}\u{202e}\n\u{1f916}";
 
+pub fn descent() -> Descent {
+    Descent {
+        agent: "one".to_owned(),
+        process: key(8),
+        from_seq: 3,
+        via: Via::Artefact { path: odd(), mechanism: "cron".to_owned() },
+        certainty: Certainty::Certain,
+        time_ns: T0,
+        summary: odd(),
+        evidence: vec![Evidence::Event { seq: 3 }],
+    }
+}
+
+pub fn artefact() -> Artefact {
+    Artefact {
+        id: "p-1".to_owned(),
+        agent: "one".to_owned(),
+        path: odd(),
+        mechanism: "systemd-unit".to_owned(),
+        certainty: Certainty::Likely,
+        time_ns: T0,
+        process: key(7),
+        seq: 3,
+        commands: vec![vec![odd(), odd()]],
+        unit: Some(odd()),
+        gone: true,
+    }
+}
+
 fn odd() -> String {
     ODD.to_owned()
 }
@@ -236,6 +265,7 @@ fn agent() -> AgentState {
             unreadable: vec![odd()],
             gaps: Vec::new(),
             gaps_more: 0,
+            lineage_forgotten: 0,
         },
     }
 }
@@ -461,29 +491,8 @@ fn descents() -> Vec<Entry> {
         })),
     ];
     let outputs = [
-        StoredOutput::Descent(Box::new(Descent {
-            agent: "one".to_owned(),
-            process: key(8),
-            from_seq: 3,
-            via: Via::Artefact { path: odd(), mechanism: "cron".to_owned() },
-            certainty: Certainty::Certain,
-            time_ns: T0,
-            summary: odd(),
-            evidence: vec![Evidence::Event { seq: 3 }],
-        })),
-        StoredOutput::Artefact(Box::new(Artefact {
-            id: "p-1".to_owned(),
-            agent: "one".to_owned(),
-            path: odd(),
-            mechanism: "systemd-unit".to_owned(),
-            certainty: Certainty::Likely,
-            time_ns: T0,
-            process: key(7),
-            seq: 3,
-            commands: vec![vec![odd(), odd()]],
-            unit: Some(odd()),
-            gone: true,
-        })),
+        StoredOutput::Descent(Box::new(descent())),
+        StoredOutput::Artefact(Box::new(artefact())),
         StoredOutput::Agent(Box::new(AgentState { containment: Some(odd()), ..agent() })),
     ];
     let inputs = inputs.into_iter().map(|input| Entry::Input(Box::new(input)));
