@@ -50,6 +50,7 @@ pub struct Engine {
     /// The record is one that others kept: where it is from.
     pub(crate) recorded: Option<String>,
     pub(crate) gaps: Gaps,
+    pub(crate) artefacts: crate::artefact::Artefacts,
     pub(crate) timeline: Timeline,
     pub(crate) out: Vec<Output>,
 }
@@ -73,6 +74,7 @@ impl Engine {
             harnesses: Vec::new(),
             recorded: None,
             gaps: Gaps::default(),
+            artefacts: Default::default(),
             timeline: Timeline::default(),
             out: Vec::new(),
         }
@@ -106,7 +108,7 @@ impl Engine {
                 self.recorded = Some(source);
             }
             Input::Opinion(opinions) => self.on_opinions(opinions),
-            Input::ArtefactRead(_) => {}
+            Input::ArtefactRead(read) => self.on_artefact_read(read),
             Input::Containment(step) => self.on_containment(&step),
             Input::Tick { time_ns, .. } => self.on_tick(time_ns),
             Input::ClockStep { time_ns, by_ns } => {
@@ -225,6 +227,7 @@ impl Engine {
                 self.check_omissions(&id);
             }
         }
+        self.settle_artefacts();
         self.publish(false);
         self.forget_ended();
     }
@@ -248,6 +251,7 @@ impl Engine {
         for id in old {
             self.publish_now(&id);
             self.forget_gaps_of(&id);
+            self.artefacts.agent_forgotten(&id);
             self.agents.remove(&id);
             self.cgroups.retain(|_, of| *of != id);
             self.sessions.retain(|_, of| *of != id);

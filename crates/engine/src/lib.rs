@@ -4,6 +4,7 @@
 
 mod action;
 mod agent;
+mod artefact;
 mod chain;
 pub mod claims;
 mod denial;

@@ -59,9 +59,6 @@ pub struct Mechanism {
     /// Ordinary work in a project that the agent works in.
     #[serde(default)]
     pub quiet: bool,
-    /// Read before anybody changes it.
-    #[serde(default)]
-    pub before: bool,
 }
 
 impl Mechanism {
@@ -196,9 +193,10 @@ impl Persistence {
         })
     }
 
-    /// Folders and files that are read before anybody changes them: paths without `*`, or with one for the last name.
+    /// Globs of the places that are read before any agent changes them.
     pub fn read_before(&self) -> impl Iterator<Item = &str> {
-        self.mechanisms.iter().filter(|m| m.before).flat_map(|m| m.path.iter().map(String::as_str))
+        let read = self.mechanisms.iter().filter(|m| m.reach <= Reach::Session);
+        read.flat_map(|m| m.path.iter().map(String::as_str))
     }
 
     /// What a file at this place starts.

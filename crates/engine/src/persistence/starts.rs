@@ -21,6 +21,8 @@ const COMMANDS_MAX: usize = 128;
 /// Words of one command, and bytes of one word.
 const WORDS_MAX: usize = 64;
 const WORD_MAX: usize = 4096;
+/// Texts of one file that are given to the parser of shells: a makefile may be all lines.
+const PARSES_MAX: usize = 256;
 /// Bytes of all commands of one file: they are leaves of the ledger.
 const BYTES_MAX: usize = 32 * 1024;
 
@@ -125,6 +127,7 @@ impl Reader {
 pub(crate) struct Commands {
     list: Vec<Vec<String>>,
     bytes: usize,
+    parses: usize,
 }
 
 impl Commands {

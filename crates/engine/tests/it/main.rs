@@ -13,6 +13,7 @@ mod claims;
 mod deception;
 mod gaps;
 mod opinion;
+mod persistence;
 mod reconcile;
 mod recorded;
 mod replay;

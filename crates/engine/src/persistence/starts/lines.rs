@@ -160,16 +160,15 @@ pub(super) fn modprobe(text: &str, out: &mut Commands) {
     for line in each(text) {
         let mut parts = line.splitn(3, [' ', '\t']);
         match (parts.next(), parts.next(), parts.next()) {
-            (Some("install" | "remove"), Some(_), Some(command)) => {
-                if !matches!(command.trim(), "/bin/true" | "/bin/false" | "/usr/bin/true" | "/usr/bin/false")
-                {
-                    out.text(command);
-                }
-            }
+            (Some("install" | "remove"), Some(_), Some(command)) if !is_nothing(command) => out.text(command),
             (Some(module), None, None) => out.add(["modprobe", module]),
             _ => {}
         }
     }
+}
+
+fn is_nothing(command: &str) -> bool {
+    matches!(command.trim(), "/bin/true" | "/bin/false" | "/usr/bin/true" | "/usr/bin/false")
 }
 
 /// `:name:type:offset:magic:mask:interpreter:flags`, with any sign between.

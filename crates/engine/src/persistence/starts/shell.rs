@@ -99,10 +99,17 @@ pub(super) fn at_job(text: &str, out: &mut Commands) {
 
 /// The programs that a text runs, each with its arguments.
 pub(super) fn simple(text: &str, out: &mut Commands) {
+    out.parses += 1;
+    if out.parses > super::PARSES_MAX || out.list.len() >= super::COMMANDS_MAX {
+        return;
+    }
     for simple in crate::shell::simple_commands(text).unwrap_or_default() {
         let words: Vec<String> = simple.words.into_iter().filter(|word| !word.is_empty()).collect();
         let Some(program) = words.first() else { continue };
-        if simple.wraps && !name_of(program).ends_with("sh") || BUILTINS.contains(&program.as_str()) {
+        if simple.wraps && !name_of(program).ends_with("sh")
+            || program.starts_with("$(")
+            || BUILTINS.contains(&program.as_str())
+        {
             continue;
         }
         out.add(words);

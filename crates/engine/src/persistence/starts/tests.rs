@@ -202,3 +202,34 @@ fn small_formats() {
         &[&["sh", "-c", "/tmp/t x"], &["/tmp/t", "x"]],
     );
 }
+
+/// As much as is read, of what a reader might go over again and again.
+#[test]
+fn hostile_text_takes_no_longer_than_other_text() {
+    let all = crate::Persistence::built_in();
+    let pieces = [
+        "\t\"a\" b\n",
+        "os.system('",
+        "\"",
+        "\\\n",
+        "postrotate\n",
+        "$(",
+        "a=b;",
+        "[a]x=1\n",
+        "{\"a\":",
+        "Invoke\"",
+        "* * * * * x\n",
+        "trap '",
+    ];
+    let begun = std::time::Instant::now();
+    for piece in pieces {
+        let text = piece.repeat(super::TEXT_MAX / piece.len());
+        for mechanism in all.all() {
+            for path in mechanism.path.iter().take(1) {
+                mechanism.starts.read(path, &text);
+            }
+        }
+    }
+    // Some 700 files.
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+}
