@@ -77,19 +77,21 @@ impl Life {
     }
 
     fn descents(&self) -> Vec<&Descent> {
-        let of = |output| match output {
+        let all = self.rig.outputs.iter();
+        all.filter_map(|output| match output {
             Output::Descent(descent) => Some(&**descent),
             _ => None,
-        };
-        self.rig.outputs.iter().filter_map(of).collect()
+        })
+        .collect()
     }
 
     fn artefacts(&self) -> BTreeSet<&str> {
-        let of = |output| match output {
+        let all = self.rig.outputs.iter();
+        all.filter_map(|output| match output {
             Output::Artefact(artefact) if !artefact.gone => Some(artefact.mechanism.as_str()),
             _ => None,
-        };
-        self.rig.outputs.iter().filter_map(of).collect()
+        })
+        .collect()
     }
 
     fn joined(&self, pid: u32) -> bool {
