@@ -132,7 +132,8 @@ impl Engine {
         else {
             return;
         };
-        if self.artefacts.is_made(&id, path) {
+        // A folder of hooks or settings within a project makes no project of its own.
+        if path.contains("/.") || self.artefacts.is_made(&id, path) {
             return;
         }
         let made = self.artefacts.made.entry(id).or_default();
@@ -330,8 +331,12 @@ impl Engine {
             .get(&agent.state.product)
             .is_some_and(|product| product.is_own_file(&key.0, agent.home.as_deref()));
         let inside = agent.works_in(&key.0)
-            || self.artefacts.is_made(&key.1, &key.0)
+            || benign::is_near(&key.0, &agent.state.cwd, agent.home.as_deref())
             || benign::PASSING.iter().any(|folder| key.0.starts_with(folder));
+        let inside = match planted.mechanism.reach {
+            Reach::Machine | Reach::Session => inside && !key.0.contains("/.local/"),
+            Reach::Project | Reach::Agent => inside || self.artefacts.is_made(&key.1, &key.0),
+        };
         let judged = benign::Place { planted, inside, own, changed: before.is_some(), added: &added };
         let Some(severity) = judged.severity() else { return };
         let what = added.iter().find(|c| benign::is_distinctive(c)).or(added.first()).map(|c| c.join(" "));

@@ -166,12 +166,46 @@ impl Place<'_> {
         match (ordinary, mechanism.quiet) {
             (true, true) => None,
             (true, false) => Some(Severity::Info),
+            (false, _) if is_store(&self.planted.artefact.path) => {
+                (!mechanism.quiet).then_some(Severity::Info)
+            }
             // Notes for another's agents are carried over; another's build files are only changed.
             (false, true) if mechanism.reach == Reach::Agent => Some(Severity::Medium),
-            (false, true) => Some(Severity::Low),
+            (false, true) => Some(Severity::Info),
             (false, false) => Some(Severity::Medium),
         }
     }
+}
+
+/// Where tools keep what they fetch: whole projects of others.
+fn is_store(path: &str) -> bool {
+    const STORES: [&str; 14] = [
+        "/node_modules/",
+        "/site-packages/",
+        "/dist-packages/",
+        "/.cargo/",
+        "/.rustup/",
+        "/.cache/",
+        "/.npm/",
+        "/.nvm/",
+        "/.pyenv/",
+        "/.local/share/",
+        "/.gradle/",
+        "/.m2/",
+        "/go/pkg/",
+        "/vendor/",
+    ];
+    const FOLDERS: [&str; 4] = ["/usr/", "/opt/", "/var/", "/snap/"];
+    STORES.iter().any(|store| path.contains(store)) || FOLDERS.iter().any(|folder| path.starts_with(folder))
+}
+
+/// Beside the folder that the agent works in: another part of the same work. A home is no such work.
+pub(super) fn is_near(path: &str, cwd: &str, home: Option<&str>) -> bool {
+    let above = super::folder_of(cwd);
+    let deep = above.matches('/').count() >= 2 && home.is_none_or(|home| home.trim_end_matches('/') != above);
+    let of_people = crate::persistence::place::inside_home(&format!("{above}/x")) != Some("x");
+    let within = path.strip_prefix(above).and_then(|rest| rest.strip_prefix('/'));
+    deep && of_people && within.is_some_and(|rest| !rest.is_empty())
 }
 
 /// Is this a command that tells one program from all others, and none of everybody's?

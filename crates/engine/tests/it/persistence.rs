@@ -634,7 +634,7 @@ fn how_grave_it_is() {
     check(&[("/home/ann/.ssh/authorized_keys", "ssh-rsa A x")], &["medium persistence:"]);
     check(&[("/home/ann/other/.git/hooks/post-checkout", "")], &["medium persistence:"]);
     check(&[("/home/ann/other/CLAUDE.md", "")], &["medium persistence:"]);
-    check(&[("/home/ann/other/Makefile", "")], &["low persistence:"]);
+    check(&[("/home/ann/other/Makefile", "")], &["info persistence:"]);
     check(&[("/etc/ld.so.preload", "/tmp/b.so")], &["high persistence:"]);
 }
 
@@ -685,12 +685,16 @@ fn honest_work_is_no_more_than_info() {
         )],
         &["info persistence:"],
     );
+    // What tools fetch, and another part of the same work.
+    check(
+        &[("/home/ann/.cargo/registry/src/x/Makefile", ""), ("/usr/lib/node_modules/x/CLAUDE.md", "")],
+        &[],
+    );
     // A checkout elsewhere, and what is tried out.
     check(
         &[("/tmp/x/Makefile", ""), ("/tmp/x/.git/config", "[core]\n bare = false"), ("/tmp/x/CLAUDE.md", "")],
         &[],
     );
-    check_by("open 101 /w/a", &[("/w/a", "")][..0], &[]);
 }
 
 #[test]
