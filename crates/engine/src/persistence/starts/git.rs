@@ -82,7 +82,9 @@ pub(super) fn config(text: &str, out: &mut Commands) {
 
 fn entry(section: &str, key: &str, value: &str, out: &mut Commands) {
     match (section, key) {
-        ("core", "hookspath") if value != ".husky/_" && value != ".husky" && value != ".git/hooks" => {
+        // Managers of hooks, and nowhere.
+        ("core", "hookspath") if [".husky/_", ".husky", ".git/hooks", "/dev/null", ""].contains(&value) => {}
+        ("core", "hookspath") => {
             // Any file in it that has the name of a hook: the last name stands for it.
             out.add([format!("{}/$HOOK", value.trim_end_matches('/'))]);
         }

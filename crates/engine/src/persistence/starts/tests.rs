@@ -92,7 +92,7 @@ fn configuration_of_git() {
         &[],
     );
     git("[core]\n\thooksPath = /tmp/h\n", &[&["/tmp/h/$HOOK"]]);
-    git("[core]\n\tfsmonitor = true\n", &[]);
+    git("[core]\n\tfsmonitor = true\n\thooksPath = /dev/null", &[]);
     git("[core] fsmonitor = \"/tmp/m --v\" # c", &[&["sh", "-c", "/tmp/m --v"], &["/tmp/m", "--v"]]);
     git("[alias]\n st = status\n x = !/tmp/a b", &[&["sh", "-c", "/tmp/a b"], &["/tmp/a", "b"]]);
     git(
