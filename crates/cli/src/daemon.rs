@@ -13,6 +13,7 @@ use muster_ledger::note::Note;
 use muster_sensor::{Batch, Clocks, Source, now_ns, process_key};
 use muster_server::{EnrolRequest, Enrolled, Log, Peer, StopRequest, Store, StoreError, Told, Update};
 
+use crate::artefacts::Artefacts;
 use crate::cgroup::Cgroup;
 use crate::identify::Identifier;
 use crate::outside::{News, Outside, What};
@@ -65,6 +66,7 @@ pub struct Daemon {
     pub identifier: Identifier,
     pub messages: Receiver<Message>,
     pub tail: Sender<tail::Request>,
+    pub artefacts: Artefacts,
     pub publish: Box<dyn Fn(Update)>,
     pub trouble: Trouble,
     pub cgroups: BTreeMap<AgentId, Cgroup>,
@@ -412,6 +414,9 @@ impl Daemon {
             Output::Harness { process } => self.source.harness(process),
             Output::FollowAccount { agent, path, format, cwd, since_ns } => {
                 drop(self.tail.send(tail::Request::Follow { agent, path, format, cwd, since_ns }));
+            }
+            Output::ReadArtefact { agent, path, mechanism } => {
+                return self.artefacts.ask(agent, path, mechanism);
             }
             Output::Forget { agent } => drop(self.tail.send(tail::Request::Forget { agent })),
             Output::ReadConfiguration { agent, product, home, cwd, argv } => {

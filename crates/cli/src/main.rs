@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 mod abilities;
+mod artefacts;
 mod cgroup;
 mod client;
 mod commands;

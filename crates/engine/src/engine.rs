@@ -54,6 +54,7 @@ pub struct Engine {
     pub(crate) files: crate::content::Files,
     pub(crate) asks: crate::request::Asks,
     pub(crate) dormant: crate::lineage::Dormant,
+    pub(crate) artefacts: crate::artefact::Artefacts,
     pub(crate) timeline: Timeline,
     pub(crate) out: Vec<Output>,
 }
@@ -80,6 +81,7 @@ impl Engine {
             files: Default::default(),
             asks: Default::default(),
             dormant: Default::default(),
+            artefacts: Default::default(),
             timeline: Timeline::default(),
             out: Vec::new(),
         }
@@ -113,7 +115,7 @@ impl Engine {
                 self.recorded = Some(source);
             }
             Input::Opinion(opinions) => self.on_opinions(opinions),
-            Input::ArtefactRead(_) => {}
+            Input::ArtefactRead(read) => self.on_artefact_read(read),
             Input::Containment(step) => self.on_containment(&step),
             Input::Tick { time_ns, .. } => self.on_tick(time_ns),
             Input::ClockStep { time_ns, by_ns } => {
@@ -237,6 +239,7 @@ impl Engine {
             }
         }
         self.forget_asks();
+        self.settle_artefacts();
         self.publish(false);
         self.forget_ended();
     }
@@ -261,6 +264,7 @@ impl Engine {
             self.publish_now(&id);
             self.put_to_sleep(&id);
             self.forget_gaps_of(&id);
+            self.artefacts.agent_forgotten(&id);
             self.agents.remove(&id);
             self.cgroups.retain(|_, of| *of != id);
             self.sessions.retain(|_, of| *of != id);

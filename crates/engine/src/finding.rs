@@ -48,10 +48,11 @@ pub enum Code {
     DisguisedRetry,
     Omission,
     ModelOpinion,
+    Persistence,
 }
 
 impl Code {
-    pub const ALL: [Code; 16] = [
+    pub const ALL: [Code; 17] = [
         Code::UnmandatedAgent,
         Code::UnreportedAction,
         Code::PhantomAction,
@@ -68,6 +69,7 @@ impl Code {
         Code::DisguisedRetry,
         Code::Omission,
         Code::ModelOpinion,
+        Code::Persistence,
     ];
 
     pub fn name(self) -> &'static str {
@@ -88,6 +90,7 @@ impl Code {
             Code::DisguisedRetry => "disguised-retry",
             Code::Omission => "omission",
             Code::ModelOpinion => "model-opinion",
+            Code::Persistence => "persistence",
         }
     }
 
@@ -106,7 +109,7 @@ impl Code {
             | Code::ResultMismatch
             | Code::Omission
             | Code::ModelOpinion => "ASI09",
-            Code::MonitorTampering | Code::DeniedAction | Code::DisguisedRetry => "ASI10",
+            Code::MonitorTampering | Code::DeniedAction | Code::DisguisedRetry | Code::Persistence => "ASI10",
         }
     }
 
@@ -128,6 +131,7 @@ impl Code {
             Code::MonitorTampering => Some("T1562.001"),
             Code::DeniedAction => Some("T1548"),
             Code::DisguisedRetry => Some("T1027"),
+            Code::Persistence => Some("T1546"),
         }
     }
 }

@@ -12,7 +12,7 @@ use muster_event::{
 };
 
 use crate::{
-    AccountFile, AccountRecord, Before, Certainty, Cited, Code, Engine, Enrol, Evidence, Identified,
+    AccountFile, AccountRecord, ArtefactRead, Before, Certainty, Cited, Code, Engine, Enrol, Evidence, Identified,
     Imported, Input, Label, Opinion, Opinions, Output, Products, Severity, Start, glob,
 };
 
@@ -60,6 +60,29 @@ pub fn engine_step(bytes: &[u8]) {
             }
         }
     }
+}
+
+/// What a planted file starts: any text at any place, within bounds, and the same again.
+pub fn planted_file(bytes: &[u8]) {
+    let Some((&choice, text)) = bytes.split_first() else { return };
+    let text = String::from_utf8_lossy(text);
+    let all = crate::Persistence::built_in();
+    let Some(mechanism) = all.all().get(usize::from(choice) % all.all().len().max(1)) else { return };
+    for path in mechanism.path.iter().take(2) {
+        let read = all.read(path, &mechanism.name, &text);
+        assert_eq!(read, all.read(path, &mechanism.name, &text));
+        let size: usize = read.commands.iter().flatten().map(String::len).sum();
+        assert!(
+            read.commands.len() <= 128 && size <= 32 * 1024,
+            "{} commands of {size}",
+            read.commands.len()
+        );
+        assert!(read.commands.iter().all(|command| command.first().is_some_and(|first| !first.is_empty())));
+        assert!(read.unit.is_none_or(|unit| unit.len() <= 1024));
+    }
+    let place = text.lines().next().unwrap_or_default();
+    let known = all.at(place, &["/data/ann"]);
+    assert!(known.is_none() || place.starts_with('/'));
 }
 
 /// Product data that a user edits: any text is read or refused, and patterns match or do not.
@@ -152,6 +175,9 @@ const PATHS: &[&str] = &[
     "/home/u/.codex/sessions/2026/01/02/rollout-2026-01-02T03-04-05-01234567-89ab-cdef-0123-456789abcdef.jsonl",
     "/home/u/.local/share/opencode/opencode.db",
     "/etc/systemd/system/x.service",
+    "/etc/cron.d/x",
+    "/w/.git/hooks/pre-commit",
+    "/usr/sbin/cron",
     "",
 ];
 const MARKERS: &[&str] = &[
@@ -234,7 +260,15 @@ impl Choices<'_> {
     }
 
     fn input(&mut self) -> Input {
-        match self.byte() % 20 {
+        match self.byte() % 22 {
+            20 | 21 => Input::ArtefactRead(ArtefactRead {
+                agent: if self.flag() { self.agent() } else { String::new() },
+                path: self.path(),
+                time_ns: self.time(),
+                commands: (0..self.byte() % 4).map(|_| self.argv()).collect(),
+                unit: self.option(Self::text),
+                error: self.option(Self::text),
+            }),
             0 => Input::Start(Start {
                 time_ns: self.time(),
                 host: "host".to_owned(),
@@ -512,6 +546,18 @@ mod tests {
         ) {
             request_line(text.as_bytes());
             request_line(&bytes);
+        }
+
+        #[test]
+        fn any_planted_file(
+            choice: u8,
+            text in "(\\* |@reboot |[a-z]+|=|\"|'|\n|\t|\\[|\\]|\\{|\\}|:|,|;|#|%|\\\\|/|\\$|`|\\[Service\\]\n|ExecStart=|Exec=|RUN\\+=|command|postrotate\n|endscript\n|scripts|os\\.system\\(|\\PC){0,60}",
+            bytes: Vec<u8>,
+        ) {
+            let mut all = vec![choice];
+            all.extend(text.as_bytes());
+            planted_file(&all);
+            planted_file(&bytes);
         }
 
         #[test]

@@ -4,6 +4,7 @@
 
 mod action;
 mod agent;
+mod artefact;
 mod chain;
 pub mod claims;
 mod content;
@@ -23,6 +24,7 @@ mod omission;
 mod opinion;
 mod orphan;
 mod output;
+mod persistence;
 mod process;
 mod products;
 mod reconcile;
@@ -45,6 +47,7 @@ pub use gap::{Before, Gap, GapCause, Interval};
 pub use input::{AccountFile, AccountRecord, Enrol, Identified, Imported, Input, Start};
 pub use opinion::{Cited, Label, Opinion, Opinions};
 pub use output::{AgentState, Coverage, Join, Member, Output, State, Strength};
+pub use persistence::{Mechanism, Persistence, Reach, Reader, Starts};
 pub use products::{Marker, Package, Product, Products, ProductsError, glob};
 
 /// Name of one agent, unique over hosts and boots: product and a hash of boot id, pid and start time,

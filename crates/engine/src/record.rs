@@ -52,6 +52,7 @@ impl Engine {
         self.count(&event);
         self.note_effect(&event);
         self.note_files(&event);
+        self.note_artefact(&event);
         // A program that begins is known only after it.
         if !matches!(event.kind, Kind::Exec { .. }) {
             self.note_act(&event);
@@ -207,6 +208,7 @@ impl Engine {
             agent.state.cwd.clone_from(cwd);
         }
         self.attribute(key, event.seq);
+        self.note_artefact_run(crate::artefact::Ran { process: key, seq: event.seq });
         self.on_executed(key, event.seq);
         // What a call names is the whole text: the account has it too.
         if let Some(process) = self.processes.get_mut(key) {

@@ -235,7 +235,8 @@ fn concerns(input: &Input, agent: &str, members: &BTreeSet<ProcessKey>) -> bool 
         Input::Account(record) => record.agent == agent,
         Input::AccountState { agent: of, .. } | Input::Configured { agent: of, .. } => of == agent,
         Input::Opinion(opinions) => opinions.agent == agent,
-        Input::ArtefactRead(read) => read.agent == agent,
+        // Of no agent: what stood in such places before.
+        Input::ArtefactRead(read) => read.agent == agent || read.agent.is_empty(),
         Input::Containment(step) => step.agent == agent,
         Input::Imported(_) => false,
     }

@@ -24,6 +24,7 @@ use muster_server::{
 };
 use muster_server::{STANDS_STILL, Update};
 
+use crate::artefacts::Artefacts;
 use crate::cgroup::Cgroup;
 use crate::daemon::{Daemon, Message};
 use crate::exit::{Exit, usage};
@@ -126,6 +127,12 @@ impl Watch {
             tail::run(&requests, &move |input| drop(for_tail.send(Message::Input(input))));
         })?;
 
+        let for_artefacts = sender.clone();
+        // Without the kernel's record no agent is seen to write.
+        let artefacts = Artefacts::start(!self.no_kernel, move |input| {
+            drop(for_artefacts.send(Message::Input(input)));
+        })?;
+
         let for_judge = sender.clone();
         let judge = judge
             .map(|judge| judge::start(judge, data, move |input| drop(for_judge.send(Message::Input(input)))))
@@ -157,6 +164,7 @@ impl Watch {
             identifier: Identifier::default(),
             messages,
             tail: follow,
+            artefacts,
             publish: Box::new(move |update| publisher.publish(update)),
             trouble: Default::default(),
             cgroups: Default::default(),

@@ -22,6 +22,7 @@ mod library;
 mod lineage;
 mod log;
 mod nobodys;
+mod persistence;
 mod record;
 mod redaction;
 mod results;

@@ -14,6 +14,7 @@ mod deception;
 mod descent;
 mod gaps;
 mod opinion;
+mod persistence;
 mod reconcile;
 mod recorded;
 mod replay;

@@ -91,7 +91,8 @@ fn what_it_changed_or_read_makes_it_one() {
          exit 103 0
          say 100 Listed.",
         "medium unreported-action: ran `helper` (it changed `/etc/cron.d/x`), which no tool call in its account explains
-         high unreported-action: ran `helper 2` (it read `/root/.ssh/id_rsa`), which no tool call in its account explains",
+         high unreported-action: ran `helper 2` (it read `/root/.ssh/id_rsa`), which no tool call in its account explains
+         high persistence: wrote `/etc/cron.d/x`: cron runs its lines at their times, as the users that they name (cron-system, T1053.003)",
     );
 }
 

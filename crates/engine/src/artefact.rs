@@ -1,0 +1,542 @@
+//! Files of a lineage in places from which others run something: which it planted, what they start, and the finding. Who then runs
+//! one of them is in `artefact/run.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use muster_event::{Event, Kind, Nanos, ProcessKey};
+
+use crate::engine::{Engine, event_evidence, finding_id};
+use crate::persistence::{Mechanism, Persistence, Reach, Reader};
+use crate::process::Role;
+use crate::reconcile::shorten;
+use crate::roll::name_of;
+use crate::{AgentId, Artefact, ArtefactRead, Certainty, Code, Finding, Output, Severity, Stage};
+
+mod benign;
+mod join;
+mod run;
+
+/// A file is read when nothing was written to it for so long: the program that writes it has closed it, or soon will.
+const SETTLE_NS: Nanos = 400_000_000;
+/// … and once more after this, for who writes slowly. Without an answer until then there will be none (a record that others
+/// kept).
+const AGAIN_NS: Nanos = 3_000_000_000;
+/// Files that are asked for at one tick: a checkout has many, and the daemon has other work.
+const READS_MAX: usize = 16;
+/// Files remembered per agent that are ordinary work, and others. A large checkout has some hundred of the former.
+const QUIET_MAX: usize = 1_024;
+const LOUD_MAX: usize = 1_024;
+/// … and of all agents: 32 MB at some 2 KB each.
+const ALL_MAX: usize = 16_384;
+/// Commands remembered of one file, over all that it has said.
+const COMMANDS_MAX: usize = 256;
+/// What stood in such places before any agent changed it: files of one machine.
+const BEFORE_MAX: usize = 4_096;
+/// Folders that a lineage made, remembered per agent: projects that it set up.
+const FOLDERS_MAX: usize = 256;
+/// Findings of one agent that name a file each; what follows is one for its kind of place.
+const NAMED_MAX: usize = 24;
+
+type Key = (String, AgentId);
+
+#[derive(Default)]
+pub(crate) struct Artefacts {
+    planted: BTreeMap<Key, Planted>,
+    counts: BTreeMap<AgentId, Counts>,
+    /// Files to be read or told of, by the time at which they are due.
+    due: BTreeSet<(Nanos, Key)>,
+    /// Texts for shells, and names of programs, that files start.
+    by_text: BTreeMap<String, BTreeSet<Key>>,
+    by_program: BTreeMap<String, BTreeSet<Key>>,
+    /// Where links lead.
+    by_target: BTreeMap<String, BTreeSet<Key>>,
+    /// Folders from which git's hooks were made to come.
+    by_folder: BTreeMap<String, BTreeSet<Key>>,
+    before: BTreeMap<String, BTreeSet<Vec<String>>>,
+    /// Homes that were looked into before.
+    looked: BTreeSet<String>,
+    /// Folders that lineages made.
+    made: BTreeMap<AgentId, BTreeSet<String>>,
+}
+
+#[derive(Default)]
+struct Counts {
+    quiet: usize,
+    loud: usize,
+    named: usize,
+    likely: usize,
+    /// Too many to remember.
+    dropped: u64,
+}
+
+/// One file.
+struct Planted {
+    artefact: Artefact,
+    mechanism: &'static Mechanism,
+    /// Where a link leads.
+    target: Option<String>,
+    /// All that it was ever seen to start.
+    all: BTreeSet<Vec<String>>,
+    /// By a package manager, with what it fetched.
+    packaged: bool,
+    /// By the agent's own program.
+    by_harness: bool,
+    first_ns: Nanos,
+    stage: Step,
+    /// What it starts was read.
+    read: bool,
+    /// When it is looked at again.
+    due_ns: Option<Nanos>,
+    told: bool,
+    likely: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Waits until it is quiet.
+    Written,
+    /// Was asked for, and is asked for once more.
+    Asked,
+    /// Was asked for the last time.
+    Last,
+    Done,
+}
+
+impl Engine {
+    /// Looks whether an act of a lineage makes, changes or removes a file in such a place.
+    pub(crate) fn note_artefact(&mut self, event: &Event) {
+        match &event.kind {
+            Kind::Open { path, access, result } if access.write && *result >= 0 => {
+                self.plant(event, path, None)
+            }
+            Kind::Rename { from, to, result } if *result >= 0 => {
+                self.uproot(event, from);
+                self.plant(event, to, None);
+            }
+            Kind::Link { to, result, .. } if *result >= 0 => self.plant(event, to, None),
+            Kind::Symlink { target, path, result } if *result >= 0 => self.plant(event, path, Some(target)),
+            Kind::Truncate { path, result, .. } if *result >= 0 => self.plant(event, path, None),
+            Kind::IoUring { path: Some(path), operation, flags }
+                if operation.starts_with("open") && flags & 0o3 != 0 =>
+            {
+                self.plant(event, path, None);
+            }
+            Kind::Unlink { path, directory: false, result } if *result >= 0 => self.uproot(event, path),
+            Kind::Mkdir { path, result } if *result >= 0 => self.made_folder(event, path),
+            _ => {}
+        }
+    }
+
+    fn made_folder(&mut self, event: &Event, path: &str) {
+        let Some(id) = self.processes.get(event.process).and_then(|p| Some(p.member.as_ref()?.agent.clone()))
+        else {
+            return;
+        };
+        // A folder of hooks or settings within a project makes no project of its own.
+        if path.contains("/.") || self.artefacts.is_made(&id, path) {
+            return;
+        }
+        let made = self.artefacts.made.entry(id).or_default();
+        if made.len() < FOLDERS_MAX {
+            made.insert(path.to_owned());
+        }
+    }
+
+    fn plant(&mut self, event: &Event, path: &str, link: Option<&str>) {
+        let Some(process) = self.processes.get(event.process) else { return };
+        let Some(member) = &process.member else { return };
+        let Some(agent) = self.agents.get(&member.agent) else { return };
+        let homes: Vec<&str> = agent.home.iter().chain(process.env.get("HOME")).map(String::as_str).collect();
+        let Some(mechanism) = Persistence::built_in().at(path, &homes) else { return };
+        let id = agent.state.agent.clone();
+        let by_harness = member.role == Role::Harness;
+        let packaged = self.is_packaged(event.process);
+        let key = (path.to_owned(), id.clone());
+        let target = link.map(|target| resolved(folder_of(path), target));
+        let time_ns = event.time_ns;
+        if !self.artefacts.planted.contains_key(&key) && !self.artefacts.make_room(&id, mechanism.quiet) {
+            return;
+        }
+        let planted = self.artefacts.planted.entry(key.clone()).or_insert_with(|| Planted {
+            artefact: Artefact {
+                id: format!("a-{}", crate::engine::short_hash(&[&id, path])),
+                agent: id,
+                path: path.to_owned(),
+                mechanism: mechanism.name.clone(),
+                certainty: Certainty::Certain,
+                time_ns,
+                process: event.process,
+                seq: event.seq,
+                commands: Vec::new(),
+                unit: None,
+                gone: false,
+            },
+            mechanism,
+            target: None,
+            all: BTreeSet::new(),
+            packaged,
+            by_harness,
+            first_ns: time_ns,
+            stage: Step::Done,
+            read: false,
+            due_ns: None,
+            told: false,
+            likely: 0,
+        });
+        // What anybody but a package manager wrote once is that one's.
+        planted.packaged &= packaged;
+        planted.by_harness &= by_harness;
+        if planted.stage == Step::Done || planted.artefact.gone {
+            planted.first_ns = time_ns;
+        }
+        planted.artefact.gone = false;
+        planted.artefact.time_ns = time_ns;
+        planted.artefact.seq = event.seq;
+        planted.artefact.process = event.process;
+        if let Some(target) = target {
+            if mechanism.starts == Reader::Unit {
+                planted.artefact.unit = Some(name_of(path).to_owned());
+            }
+            planted.target = Some(target.clone());
+            self.artefacts.by_target.entry(target).or_default().insert(key.clone());
+        }
+        let Some(planted) = self.artefacts.planted.get_mut(&key) else { return };
+        planted.stage = Step::Written;
+        // Who never stops writing is read all the same.
+        let due = time_ns.saturating_add(SETTLE_NS).min(planted.first_ns.saturating_add(AGAIN_NS));
+        self.artefacts.schedule(&key, due);
+    }
+
+    /// A lineage removed a file, or moved it away: whose it was, it brings back nothing more.
+    fn uproot(&mut self, event: &Event, path: &str) {
+        let member = self.processes.get(event.process).and_then(|p| p.member.as_ref());
+        if member.is_none() {
+            return;
+        }
+        for planted in self.artefacts.of_path_mut(path) {
+            planted.artefact.gone = true;
+            planted.artefact.time_ns = event.time_ns;
+            planted.artefact.seq = event.seq;
+            planted.artefact.process = event.process;
+            if planted.told {
+                self.out.push(Output::Artefact(Box::new(planted.artefact.clone())));
+            }
+        }
+    }
+
+    /// What is quiet by now is read, and told of.
+    pub(crate) fn settle_artefacts(&mut self) {
+        let now = self.time_ns;
+        for _ in 0..READS_MAX {
+            let Some((due, key)) = self.artefacts.due.first().cloned() else { return };
+            if due > now {
+                return;
+            }
+            self.artefacts.due.remove(&(due, key.clone()));
+            let Some(planted) = self.artefacts.planted.get_mut(&key) else { continue };
+            planted.due_ns = None;
+            if planted.artefact.gone {
+                planted.stage = Step::Done;
+                continue;
+            }
+            let is_read = planted.target.is_none()
+                && !matches!(planted.mechanism.starts, Reader::Itself | Reader::Nothing)
+                && self.agents.contains_key(&key.1);
+            match planted.stage {
+                Step::Written if is_read => {
+                    planted.stage = Step::Asked;
+                    self.artefacts.schedule(&key, now.saturating_add(AGAIN_NS));
+                    self.ask(&key);
+                }
+                Step::Written => {
+                    planted.stage = Step::Done;
+                    self.tell_artefact(&key);
+                }
+                Step::Asked => {
+                    planted.stage = Step::Last;
+                    // Nobody answered: what is only one by what it starts is not told of.
+                    if !planted.told && !planted.mechanism.starts.needs_commands() {
+                        self.tell_artefact(&key);
+                    }
+                    self.ask(&key);
+                }
+                Step::Last | Step::Done => {}
+            }
+        }
+    }
+
+    fn ask(&mut self, key: &Key) {
+        let Some(planted) = self.artefacts.planted.get(key) else { return };
+        self.out.push(Output::ReadArtefact {
+            agent: key.1.clone(),
+            path: key.0.clone(),
+            mechanism: planted.mechanism.name.clone(),
+        });
+    }
+
+    /// What such a file starts; of no agent: what stood there before.
+    pub(crate) fn on_artefact_read(&mut self, read: ArtefactRead) {
+        self.time_ns = self.time_ns.max(read.time_ns);
+        if read.agent.is_empty() {
+            self.artefacts.stood_before(read);
+            return;
+        }
+        let key = (read.path, read.agent);
+        let Some(planted) = self.artefacts.planted.get_mut(&key) else { return };
+        if read.error.is_some() {
+            // It is told of with what its place says.
+            if !planted.told && !planted.mechanism.starts.needs_commands() {
+                self.tell_artefact(&key);
+            }
+            return;
+        }
+        planted.read = true;
+        if planted.told && planted.artefact.commands == read.commands && planted.artefact.unit == read.unit {
+            return;
+        }
+        let commands: Vec<Vec<String>> = read.commands.into_iter().take(COMMANDS_MAX).collect();
+        let emptied = commands.is_empty() && planted.mechanism.starts.needs_commands();
+        if emptied && !planted.told {
+            self.artefacts.forget(&key);
+            return;
+        }
+        planted.artefact.gone |= emptied;
+        planted.artefact.unit = read.unit.or(planted.artefact.unit.take());
+        planted.artefact.commands.clone_from(&commands);
+        for command in commands {
+            self.artefacts.index(&key, command);
+        }
+        self.tell_artefact(&key);
+    }
+
+    /// Tells of the file, and raises its finding the first time.
+    fn tell_artefact(&mut self, key: &Key) {
+        let Some(planted) = self.artefacts.planted.get_mut(key) else { return };
+        planted.artefact.certainty = if planted.packaged { Certainty::Likely } else { Certainty::Certain };
+        let first = !std::mem::replace(&mut planted.told, true);
+        self.out.push(Output::Artefact(Box::new(planted.artefact.clone())));
+        if first {
+            self.judge_planted(key);
+        }
+    }
+
+    fn judge_planted(&mut self, key: &Key) {
+        let Some(planted) = self.artefacts.planted.get(key) else { return };
+        let Some(agent) = self.agents.get(&key.1) else { return };
+        let before = self.artefacts.before.get(&key.0);
+        let is_new = |command: &&Vec<String>| before.is_none_or(|before| !before.contains(*command));
+        let added: Vec<&Vec<String>> = planted.artefact.commands.iter().filter(is_new).collect();
+        let own = self
+            .products
+            .get(&agent.state.product)
+            .is_some_and(|product| product.is_own_file(&key.0, agent.home.as_deref()));
+        let inside = agent.works_in(&key.0)
+            || benign::is_near(&key.0, &agent.state.cwd, agent.home.as_deref())
+            || benign::PASSING.iter().any(|folder| key.0.starts_with(folder));
+        let inside = match planted.mechanism.reach {
+            Reach::Machine | Reach::Session => inside && !key.0.contains("/.local/"),
+            Reach::Project | Reach::Agent => inside || self.artefacts.is_made(&key.1, &key.0),
+        };
+        let judged = benign::Place { planted, inside, own, changed: before.is_some(), added: &added };
+        let Some(severity) = judged.severity() else { return };
+        let what = added.iter().find(|c| benign::is_distinctive(c)).or(added.first()).map(|c| c.join(" "));
+        let named = self.artefacts.counts.get(&key.1).map_or(0, |counts| counts.named);
+        let subject = if severity > Severity::Info && named < NAMED_MAX {
+            key.0.as_str()
+        } else {
+            &planted.mechanism.name
+        };
+        let finding = finding(key, planted, severity, subject, what);
+        self.artefacts.counts.entry(key.1.clone()).or_default().named += 1;
+        self.raise(finding);
+    }
+}
+
+fn finding(
+    key: &Key,
+    planted: &Planted,
+    severity: Severity,
+    subject: &str,
+    starts: Option<String>,
+) -> Finding {
+    let (path, agent) = key;
+    let overreach = match (severity, planted.mechanism.reach) {
+        (Severity::Info | Severity::Low, _) => 1,
+        (_, Reach::Machine) => 3,
+        (_, Reach::Session | Reach::Project | Reach::Agent) => 2,
+    };
+    let starts = starts.map(|text| format!("; it starts `{}`", shorten(&text))).unwrap_or_default();
+    let by = if planted.packaged { " (by the package manager)" } else { "" };
+    Finding {
+        id: finding_id(Code::Persistence, agent, subject),
+        code: Code::Persistence,
+        severity,
+        stage: Stage::Sustain,
+        overreach,
+        deception: 0,
+        agent: agent.clone(),
+        time_ns: planted.artefact.time_ns,
+        summary: format!(
+            "wrote `{}`{by}: {} ({}, {}){starts}",
+            shorten(path),
+            planted.mechanism.place,
+            planted.mechanism.name,
+            planted.mechanism.technique,
+        ),
+        explanation: "What stands there is run, or read, by others: it can bring the agent's work back after the agent has \
+            ended. It would be refuted if a person had asked for exactly this. Where the file was there before, `muster \
+            lineage` shows what it starts now."
+            .to_owned(),
+        evidence: vec![event_evidence(planted.artefact.seq, planted.artefact.process)],
+    }
+}
+
+impl Artefacts {
+    /// Room for one more of this agent.
+    fn make_room(&mut self, id: &str, quiet: bool) -> bool {
+        if self.planted.len() >= ALL_MAX
+            && let Some(key) =
+                self.planted.iter().find(|(_, p)| p.mechanism.quiet).map(|(key, _)| key.clone())
+        {
+            self.forget(&key);
+        }
+        let full = self.planted.len() >= ALL_MAX;
+        let counts = self.counts.entry(id.to_owned()).or_default();
+        let (count, max) = if quiet { (&mut counts.quiet, QUIET_MAX) } else { (&mut counts.loud, LOUD_MAX) };
+        if full || *count >= max {
+            counts.dropped = counts.dropped.saturating_add(1);
+            return false;
+        }
+        *count += 1;
+        true
+    }
+
+    fn forget(&mut self, key: &Key) {
+        let Some(planted) = self.planted.remove(key) else { return };
+        if let Some(counts) = self.counts.get_mut(&key.1) {
+            let count = if planted.mechanism.quiet { &mut counts.quiet } else { &mut counts.loud };
+            *count = count.saturating_sub(1);
+        }
+        if let Some(due) = planted.due_ns {
+            self.due.remove(&(due, key.clone()));
+        }
+        if planted.all.is_empty() && planted.target.is_none() {
+            return;
+        }
+        for map in [&mut self.by_text, &mut self.by_program, &mut self.by_target, &mut self.by_folder] {
+            map.retain(|_, keys| {
+                keys.remove(key);
+                !keys.is_empty()
+            });
+        }
+    }
+
+    fn schedule(&mut self, key: &Key, due_ns: Nanos) {
+        let Some(planted) = self.planted.get_mut(key) else { return };
+        if let Some(old) = planted.due_ns.replace(due_ns) {
+            self.due.remove(&(old, key.clone()));
+        }
+        self.due.insert((due_ns, key.clone()));
+    }
+
+    fn of_path(&self, path: &str) -> impl Iterator<Item = (&Key, &Planted)> {
+        let from = (path.to_owned(), AgentId::new());
+        let path = path.to_owned();
+        self.planted.range(from..).take_while(move |((of, _), _)| *of == path)
+    }
+
+    fn of_path_mut(&mut self, path: &str) -> impl Iterator<Item = &mut Planted> {
+        let from = (path.to_owned(), AgentId::new());
+        let path = path.to_owned();
+        self.planted.range_mut(from..).take_while(move |((of, _), _)| *of == path).map(|(_, planted)| planted)
+    }
+
+    /// Makes a command findable.
+    fn index(&mut self, key: &Key, command: Vec<String>) {
+        let Some(planted) = self.planted.get_mut(key) else { return };
+        if planted.all.len() >= COMMANDS_MAX {
+            return;
+        }
+        match command.as_slice() {
+            [shell, flag, text] if flag == "-c" && crate::persistence::is_shell(name_of(shell)) => {
+                self.by_text.entry(text.clone()).or_default().insert(key.clone());
+            }
+            [program] if program.ends_with("/$HOOK") => {
+                let base = project_of(&key.0);
+                let folder = resolved(base, program.trim_end_matches("/$HOOK"));
+                self.by_folder.entry(folder).or_default().insert(key.clone());
+            }
+            [program, ..] => {
+                self.by_program.entry(name_of(program).to_owned()).or_default().insert(key.clone());
+            }
+            [] => return,
+        }
+        planted.all.insert(command);
+    }
+
+    fn is_made(&self, id: &str, path: &str) -> bool {
+        self.made.get(id).is_some_and(|made| ancestors(path).any(|folder| made.contains(folder)))
+    }
+
+    fn stood_before(&mut self, read: ArtefactRead) {
+        if read.path.is_empty() {
+            self.looked.extend(read.commands.into_iter().flatten().take(BEFORE_MAX));
+            return;
+        }
+        let taken = self.of_path(&read.path).next().is_some();
+        if !taken && (self.before.len() < BEFORE_MAX || self.before.contains_key(&read.path)) {
+            self.before.insert(read.path, read.commands.into_iter().take(COMMANDS_MAX).collect());
+        }
+    }
+
+    /// Was this file there before? `None`: not known.
+    fn stood(&self, planted: &Planted) -> Option<bool> {
+        let path = planted.artefact.path.as_str();
+        if self.before.contains_key(path) {
+            return Some(true);
+        }
+        // Places that may be anywhere are not looked into before.
+        let anywhere = planted.mechanism.path.iter().any(|pattern| pattern.starts_with("**"));
+        (!anywhere && ancestors(path).any(|folder| self.looked.contains(folder))).then_some(false)
+    }
+
+    /// The agent is forgotten: its files stay, the rest goes.
+    pub(crate) fn agent_forgotten(&mut self, id: &str) {
+        self.made.remove(id);
+    }
+}
+
+/// All folders above a path.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').filter_map(|(at, _)| path.get(..at)).filter(|folder| !folder.is_empty())
+}
+
+fn folder_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// The folder in which git runs hooks that a configuration names: that of the project.
+fn project_of(path: &str) -> &str {
+    path.find("/.git/").and_then(|at| path.get(..at)).unwrap_or_else(|| folder_of(path))
+}
+
+/// A path as seen from a folder, without `.` and `..`. Links are not followed: there is no file system here.
+fn resolved(folder: &str, path: &str) -> String {
+    let whole = if path.starts_with('/') { path.to_owned() } else { format!("{folder}/{path}") };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in whole.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// The process that is looked at, for `run.rs`.
+#[derive(Clone, Copy)]
+pub(crate) struct Ran {
+    pub process: ProcessKey,
+    pub seq: u64,
+}
