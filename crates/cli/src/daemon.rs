@@ -352,6 +352,8 @@ impl Daemon {
             if let (Some(judge), Input::Account(record)) = (&mut self.judge, &input) {
                 judge.read(record);
             }
+            // What was done to a lineage is signed soon.
+            self.log.urgent |= matches!(input, Input::Containment(_));
             let answers: Vec<Input> =
                 self.engine.step(input).into_iter().filter_map(|output| self.carry_out(output)).collect();
             // Answers come before whatever was waiting, in their own order.

@@ -115,8 +115,12 @@ impl Finder {
             children.entry(process.parent).or_default().push(process);
             sessions.entry(process.session).or_default().push(process);
         }
-        let said: BTreeSet<ProcessKey> = target.members.union(known).copied().collect();
-        let likely_of_record = |key: &ProcessKey| target.likely.contains(key) && !said.contains(key);
+        // What the root had started before it became the agent is not the agent's, though it descends from it.
+        let is_older = |key: &ProcessKey| key.start_ns < target.began_ns && !target.roots.contains(key);
+        let (older, said): (BTreeSet<ProcessKey>, BTreeSet<ProcessKey>) =
+            target.members.union(known).copied().partition(is_older);
+        let likely_of_record =
+            |key: &ProcessKey| (target.likely.contains(key) || older.contains(key)) && !said.contains(key);
         let begins = |process: &Process| {
             let key = &process.key;
             said.contains(key)
@@ -129,7 +133,7 @@ impl Finder {
         let mut waiting: Vec<&Process> = alive().filter(|process| begins(process)).collect();
         // Sessions whose leader was a member are left by nobody and joined by nobody.
         waiting.extend(self.leaders.iter().filter_map(|leader| sessions.get(leader)).flatten());
-        let (mut certain, mut older) = (BTreeSet::new(), BTreeSet::new());
+        let (mut certain, mut children_before) = (BTreeSet::new(), BTreeSet::new());
         while let Some(process) = waiting.pop() {
             if !certain.insert(process.key) {
                 continue;
@@ -139,10 +143,9 @@ impl Finder {
             }
             let is_root = target.roots.contains(&process.key);
             for child in children.get(&process.key.pid).into_iter().flatten() {
-                // What the root had started before it became the agent is not the agent's.
                 let before = is_root && child.key.start_ns < target.began_ns && !begins(child);
                 if before {
-                    older.insert(child.key);
+                    children_before.insert(child.key);
                 } else {
                     waiting.push(child);
                 }
@@ -164,7 +167,7 @@ impl Finder {
         let mut likely: BTreeSet<ProcessKey> = alive()
             .filter(|process| {
                 likely_of_record(&process.key)
-                    || older.contains(&process.key)
+                    || children_before.contains(&process.key)
                     || groups.contains(&process.session)
                     || groups.contains(&process.group)
             })
@@ -233,8 +236,8 @@ mod tests {
         check(
             &format!("{SHELL}, 101 100 10 101 12"),
             |t, _| t.members.extend([ProcessKey { pid: 101, start_ns: 12 }]),
-            &[100, 101],
-            &[],
+            &[100],
+            &[101],
         );
         // The root is gone; a marker, a control group, and what descends from there.
         check(

@@ -204,7 +204,9 @@ pub(crate) fn quarantine(
         let mut kept = match look(artefact, number) {
             Ok(kept) => kept,
             Err(why) => {
-                if artefact.path.symlink_metadata().is_ok() {
+                let was_done =
+                    done.iter().any(|kept| kept.path == artefact.path && kept.action == Action::Lines);
+                if artefact.path.symlink_metadata().is_ok() && !was_done {
                     stayed.push((artefact.path.clone(), why));
                 }
                 continue;

@@ -258,10 +258,13 @@ pub fn refuse_agents(data: &Path) -> Result<()> {
             return Err(refused(&state.agent));
         }
     }
-    if let Ok(marked) = std::env::var("MUSTER_AGENT")
-        && running.iter().any(|state| state.agent == marked)
-    {
-        return Err(refused(&marked));
+    // What began a moment ago is not in the index yet.
+    if let Ok(marked) = std::env::var("MUSTER_AGENT") {
+        return Err(refused(&sanitize(&marked)));
+    }
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    if groups.lines().any(|line| line.starts_with("0::/muster/")) {
+        return Err(refused("what runs in its control group"));
     }
     Ok(())
 }

@@ -10,6 +10,22 @@ use muster_server::case::{Asked, Case};
 use crate::secret_file;
 
 const FILE: &str = "case.muster";
+/// The daemon signs the latest leaves a moment later.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The same, while a daemon signs what is written.
+pub fn seal_soon(data: &Path, agent: &str, folder: &Path) -> Result<String, String> {
+    let mut sealed = seal(data, agent, folder);
+    for _ in 0..TRIES {
+        if sealed.is_ok() {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+        sealed = seal(data, agent, folder);
+    }
+    sealed
+}
 
 /// An evidence bundle of all that is on record of the agent.
 pub fn seal(data: &Path, agent: &str, folder: &Path) -> Result<String, String> {

@@ -14,8 +14,8 @@ use muster_server::{EventFilter, StoreReader};
 use super::Config;
 use crate::exit::usage;
 
-/// Clocks are read one after the other, and an agent's beginning is floored to a tick of 10 ms.
-const SLACK_NS: Nanos = 100_000_000;
+/// Start times are floored to a tick; clocks are read one after the other.
+const SLACK_NS: Nanos = 2 * ProcessKey::TICK_NS;
 /// Opened files that are looked through for credentials, the latest.
 const OPENED_MAX: usize = 20_000;
 /// Files that many programs share: only the lineage's lines go, whoever wrote the file last (most are replaced as a whole

@@ -193,7 +193,7 @@ impl Outside for Around<'_> {
     }
 
     fn seal(&self, folder: &Path) -> Result<String, String> {
-        seal::seal(&self.shared.data, &self.agent, folder)
+        seal::seal_soon(&self.shared.data, &self.agent, folder)
     }
 }
 

@@ -20,6 +20,7 @@ mod judge;
 mod library;
 mod log;
 mod nobodys;
+mod out;
 mod record;
 mod redaction;
 mod results;
