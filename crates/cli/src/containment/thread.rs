@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use muster_contain::journal::{self, Note};
@@ -25,6 +25,9 @@ const LOOK: Duration = Duration::from_secs(1);
 const STANDING_MAX: usize = 512;
 /// Jobs at once: more of them wait for the processor anyhow.
 const JOBS_MAX: usize = 64;
+/// How long a job waits for another one, or for the index.
+const BUSY_MAX: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(5);
 /// Processes of one lineage that are handed to its job.
 const FEED_MAX: usize = 65_536;
 /// How many lines of a journal are in the ledger.
@@ -287,12 +290,24 @@ struct Asked {
 struct Busy<'a>(&'a Shared, AgentId);
 
 impl<'a> Busy<'a> {
+    /// Waits a while for who is at work.
     fn take(shared: &'a Shared, agent: &str) -> Result<Self> {
-        let mut busy = lock(&shared.busy);
-        if busy.len() >= JOBS_MAX || !busy.insert(agent.to_owned()) {
-            anyhow::bail!("{agent} is being mustered out already, or too many others are");
+        let began = Instant::now();
+        loop {
+            if let Some(busy) = Busy::try_take(shared, agent) {
+                return Ok(busy);
+            }
+            if began.elapsed() > BUSY_MAX {
+                anyhow::bail!("{agent} is being mustered out already, or too many others are");
+            }
+            thread::sleep(PAUSE);
         }
-        Ok(Busy(shared, agent.to_owned()))
+    }
+
+    fn try_take(shared: &'a Shared, agent: &str) -> Option<Self> {
+        let mut busy = lock(&shared.busy);
+        let is_free = busy.len() < JOBS_MAX && busy.insert(agent.to_owned());
+        is_free.then(|| Busy(shared, agent.to_owned()))
     }
 }
 
@@ -306,6 +321,11 @@ fn out(shared: &Shared, asked: &Asked) -> Result<Value> {
     let agent = &asked.agent;
     let _busy = Busy::take(shared, agent)?;
     let reader = StoreReader::open(&shared.data)?;
+    // What a rule stops at its first act is not in the index yet.
+    let began = Instant::now();
+    while reader.agent(agent)?.is_none() && began.elapsed() < BUSY_MAX {
+        thread::sleep(PAUSE);
+    }
     let live = shared.feed.members(agent);
     let planted = shared.feed.artefacts(agent);
     let target = target::build(
