@@ -13,6 +13,9 @@ use crate::exit::usage;
 /// Largest answer taken from the daemon.
 const ANSWER_MAX: u64 = 64 * 1024 * 1024;
 
+/// Longest wait for a lineage to be mustered out.
+const CONTAIN_MAX: Duration = Duration::from_secs(310);
+
 pub fn socket(data: &Path) -> PathBuf {
     data.join("muster.sock")
 }
@@ -48,6 +51,11 @@ pub fn ask_stop(data: &Path, text: &str) -> Result<Vec<(String, String)>> {
     Ok(told.claims.into_iter().map(|claim| (claim.sentence, claim.verdict)).collect())
 }
 
+/// Musters out, or undoes it. It answers when it is done.
+pub fn contain(data: &Path, request: &muster_server::ContainRequest) -> Result<serde_json::Value> {
+    post_within(&socket(data), "/api/v1/out", &serde_json::to_value(request)?, CONTAIN_MAX)
+}
+
 /// Is a daemon there?
 pub fn answers(data: &Path) -> bool {
     UnixStream::connect(socket(data)).is_ok()
@@ -55,13 +63,22 @@ pub fn answers(data: &Path) -> bool {
 
 /// One request, one JSON answer. HTTP/1.1 with `Connection: close`, so the answer ends where the stream ends.
 fn post(socket: &Path, path: &str, body: &serde_json::Value) -> Result<serde_json::Value> {
+    post_within(socket, path, body, Duration::from_secs(10))
+}
+
+fn post_within(
+    socket: &Path,
+    path: &str,
+    body: &serde_json::Value,
+    wait: Duration,
+) -> Result<serde_json::Value> {
     let mut stream = UnixStream::connect(socket).map_err(|error| {
         usage(format!(
             "no daemon answers at `{}`: {error}\nhint: start it with `muster watch`, or name its folder with --data",
             socket.display()
         ))
     })?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(wait))?;
     stream.set_write_timeout(Some(Duration::from_secs(10)))?;
     let body = serde_json::to_vec(body)?;
     write!(

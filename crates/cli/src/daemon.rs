@@ -11,10 +11,14 @@ use muster_engine::{AgentId, Engine, Enrol, Input, Output, Products, Severity, S
 use muster_event::{Lost, ProcessKey, Queue, redact, redact_argv};
 use muster_ledger::note::Note;
 use muster_sensor::{Batch, Clocks, Source, now_ns, process_key};
-use muster_server::{EnrolRequest, Enrolled, Log, Peer, StopRequest, Store, StoreError, Told, Update};
+use muster_server::{
+    ContainRequest, EnrolRequest, Enrolled, Log, Peer, StopRequest, Store, StoreError, Told, Update,
+};
 
 use crate::artefacts::Artefacts;
 use crate::cgroup::Cgroup;
+use crate::containment::oversight::Oversight;
+use crate::containment::{Containments, Job};
 use crate::identify::Identifier;
 use crate::outside::{News, Outside, What};
 use crate::pulse::Pulse;
@@ -53,6 +57,8 @@ pub enum Message {
     Cosigned(Note),
     /// Of a witness, or of a place that checkpoints are sent to.
     News(News),
+    /// An operator musters out, or undoes it.
+    Contain(Peer, ContainRequest, Sender<Result<serde_json::Value, String>>),
     /// The Stop hook of an agent asks about its message.
     Stop(Peer, StopRequest, Sender<Result<Told, String>>),
 }
@@ -81,6 +87,8 @@ pub struct Daemon {
     /// With `--signer`.
     pub keys: Option<KeySource>,
     pub pulse: Pulse,
+    pub containments: Containments,
+    pub oversight: Oversight,
 }
 
 /// When the log was signed, and what keeps it from being so.
@@ -159,6 +167,7 @@ impl Daemon {
                         // The asker may have given up.
                         drop(answer.send(self.enrol(peer, request)));
                     }
+                    Message::Contain(peer, request, answer) => self.contain(peer, request, answer),
                     Message::Stop(peer, request, answer) => match self.asking_agent(peer) {
                         // Its claims are those of the account, which is redacted too.
                         Ok(agent) => self.questions.ask(&agent, &redact(&request.text), answer),
@@ -171,6 +180,7 @@ impl Daemon {
                 ticked = Instant::now();
                 let Clocks { time_ns, boot_ns, asleep_ns } = muster_sensor::clocks();
                 self.take(Input::Tick { time_ns, boot_ns, asleep_ns });
+                self.look_for_lost_oversight();
             }
             self.questions.settle();
             if committed.elapsed() >= COMMIT {
@@ -320,6 +330,7 @@ impl Daemon {
                 }
                 None => eprintln!("watch: probe {} sees again", state.probe),
             }
+            self.oversight.probe(&state.probe, state.error.as_deref());
             let seen_ns = self.source.seen_ns(&state.probe);
             self.take(Input::Probe { time_ns: now_ns(), state, seen_ns });
         }
@@ -346,6 +357,8 @@ impl Daemon {
             if let (Some(judge), Input::Account(record)) = (&mut self.judge, &input) {
                 judge.read(record);
             }
+            // What was done to a lineage is signed soon.
+            self.log.urgent |= matches!(input, Input::Containment(_));
             let answers: Vec<Input> =
                 self.engine.step(input).into_iter().filter_map(|output| self.carry_out(output)).collect();
             // Answers come before whatever was waiting, in their own order.
@@ -433,6 +446,14 @@ impl Daemon {
                     self.begin_trouble(&error);
                 }
                 match output {
+                    Output::Member(member) if !self.containments.is_idle() => {
+                        for agent in self.containments.wanted() {
+                            if self.engine.is_within(&member.agent, &agent) {
+                                self.containments.member(&agent, member.process);
+                            }
+                        }
+                    }
+                    Output::Artefact(artefact) => self.containments.artefact(&artefact),
                     Output::Agent(state) => {
                         if state.state == State::Ended {
                             drop(self.tail.send(tail::Request::Ended { agent: state.agent.clone() }));
@@ -455,6 +476,10 @@ impl Daemon {
                             // Before anybody hears of it, where that is not too often.
                             self.log.urgent = true;
                             self.sign_when_due();
+                        }
+                        if let Some((until, by)) = self.oversight.finding(&self.containments.config, &finding)
+                        {
+                            self.muster_out(&finding.agent, until, by);
                         }
                         (self.publish)(Update::Finding(finding));
                     }
@@ -495,6 +520,80 @@ impl Daemon {
             }
         }
         Ok(())
+    }
+
+    /// Who is on the roll, or was started from there, stops nobody and undoes nothing: an operator does.
+    fn may_contain(&self, peer: Peer) -> Result<(), String> {
+        let process = process_key(peer.pid).ok_or_else(|| format!("no process {}", peer.pid))?;
+        if peer.uid != 0 {
+            return Err("only root may muster out".to_owned());
+        }
+        for ancestor in muster_sensor::ancestry(process) {
+            if let Some((agent, _)) = self.engine.agent_of_process(ancestor) {
+                eprintln!("watch: pid {} of {agent} asked to muster out: refused", process.pid);
+                return Err(format!("it was asked by {agent}, which is on the roll: an agent stops nobody"));
+            }
+        }
+        Ok(())
+    }
+
+    fn contain(
+        &mut self,
+        peer: Peer,
+        request: ContainRequest,
+        answer: Sender<Result<serde_json::Value, String>>,
+    ) {
+        // Who asks may be new: what it did before it asked comes first.
+        let batch = self.source.poll(Duration::ZERO);
+        self.take_batch(batch);
+        if let Err(why) = self.may_contain(peer) {
+            drop(answer.send(Err(why)));
+            return;
+        }
+        let by = principal(peer.uid);
+        let job = match request {
+            ContainRequest::Out { agent, until, include_likely, dry_run } => {
+                let Some(until) = muster_contain::Step::named(until.as_deref().unwrap_or("verify")) else {
+                    drop(answer.send(Err("no such step".to_owned())));
+                    return;
+                };
+                self.tell_of(&agent);
+                let asker = Some(peer.pid);
+                Job::Out { agent, until, include_likely, dry_run, by, asker, answer: Some(answer) }
+            }
+            ContainRequest::Thaw { agent } => {
+                self.oversight.forget(&agent);
+                Job::Thaw { agent, by, answer }
+            }
+            ContainRequest::Restore { id, path } => Job::Restore { id, path, by, answer },
+        };
+        self.containments.give(job);
+    }
+
+    /// What belongs to it now, and from now on what joins it.
+    fn tell_of(&self, agent: &str) {
+        let within = self.engine.agents_within(agent);
+        self.containments.begin(agent, self.engine.live_processes(&within));
+    }
+
+    /// Without a person.
+    fn muster_out(&self, agent: &str, until: muster_contain::Step, by: String) {
+        eprintln!("watch: mustering out {agent} as far as {}, by {by}", until.name());
+        self.tell_of(agent);
+        let agent = agent.to_owned();
+        let job =
+            Job::Out { agent, until, include_likely: false, dry_run: false, by, asker: None, answer: None };
+        self.containments.give(job);
+    }
+
+    fn look_for_lost_oversight(&mut self) {
+        if self.oversight.is_quiet() {
+            return;
+        }
+        let running = self.engine.running().into_iter();
+        for (agent, why) in self.oversight.lost(&self.containments.config, running) {
+            self.muster_out(&agent, muster_contain::Step::Freeze, why);
+        }
     }
 
     fn enrol(&mut self, peer: Peer, request: EnrolRequest) -> Result<Enrolled, String> {

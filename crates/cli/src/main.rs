@@ -14,6 +14,7 @@ mod cgroup;
 mod client;
 mod commands;
 mod configuration;
+mod containment;
 mod daemon;
 mod data_files;
 mod exit;
@@ -82,6 +83,12 @@ enum Command {
     Import(commands::import::Import),
     /// Let an agent's product hand back a message that the record contradicts.
     Hook(commands::hook::Hook),
+    /// Stop an agent with all that descends from it, and put away what would bring it back.
+    Out(commands::out::OutCommand),
+    /// Let an agent go on that was only frozen.
+    Thaw(commands::thaw::Thaw),
+    /// Put files back that mustering out put away.
+    Restore(commands::restore::Restore),
     /// Write an evidence bundle: leaves of the log that others can check without this machine.
     Export(commands::export::Export),
     /// Check an evidence bundle or a log. Needs no daemon, no network and no root.
@@ -129,6 +136,9 @@ fn main() -> ExitCode {
         Command::Gaps(command) => command.run(&cli.global),
         Command::Import(command) => command.run(&cli.global),
         Command::Hook(command) => command.run(&cli.global),
+        Command::Out(command) => command.run(&cli.global),
+        Command::Thaw(command) => command.run(&cli.global),
+        Command::Restore(command) => command.run(&cli.global),
         Command::Export(command) => command.run(&cli.global),
         Command::Verify(command) => command.run(),
         Command::Key(command) => command.run(&cli.global),

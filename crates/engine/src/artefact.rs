@@ -13,7 +13,6 @@ use crate::roll::name_of;
 use crate::{AgentId, Artefact, ArtefactRead, Certainty, Code, Finding, Output, Severity, Stage};
 
 mod benign;
-mod join;
 mod run;
 
 /// A file is read when nothing was written to it for so long: the program that writes it has closed it, or soon will.

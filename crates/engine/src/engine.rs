@@ -153,6 +153,23 @@ impl Engine {
         Some((agent.state.agent.as_str(), agent.state.mandate.is_some()))
     }
 
+    /// The agent, and those that were started from within it.
+    pub fn agents_within(&self, agent: &str) -> Vec<AgentId> {
+        self.agents.keys().filter(|id| self.is_within(id, agent)).cloned().collect()
+    }
+
+    /// Agents that run.
+    pub fn running(&self) -> Vec<AgentId> {
+        let runs = |agent: &&Agent| agent.state.state == State::Running;
+        self.agents.values().filter(runs).map(|agent| agent.state.agent.clone()).collect()
+    }
+
+    /// The processes of these agents that live.
+    pub fn live_processes(&self, agents: &[AgentId]) -> Vec<ProcessKey> {
+        let live = agents.iter().filter_map(|id| self.agents.get(id)).flat_map(|agent| &agent.live);
+        live.copied().collect()
+    }
+
     /// Is this process part of what the model asked for: no program of the product's, and no hook or helper of it?
     pub fn acts_for_model(&self, process: ProcessKey) -> bool {
         let Some(member) = self.processes.get(process).and_then(|p| p.member.as_ref()) else { return false };

@@ -349,7 +349,8 @@ impl Products {
         self.products.values()
     }
 
-    pub(crate) fn session_variables(&self) -> impl Iterator<Item = &String> {
+    /// Variables that hold the id of an agent's session.
+    pub fn session_variables(&self) -> impl Iterator<Item = &String> {
         self.products.values().flat_map(|p| &p.environment.session)
     }
 

@@ -117,7 +117,7 @@ impl Engine {
     }
 
     /// Is `inner` the agent `outer`, or started from within it?
-    pub(crate) fn is_within(&self, inner: &str, outer: &str) -> bool {
+    pub fn is_within(&self, inner: &str, outer: &str) -> bool {
         let mut next = Some(inner.to_owned());
         for _ in 0..64 {
             match next {

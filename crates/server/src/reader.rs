@@ -314,6 +314,39 @@ impl StoreReader {
         Ok(ids.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// Processes that belong to the agent and, as far as the record goes, live.
+    pub fn members(&self, agent: &str) -> Result<Vec<ProcessKey>> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT DISTINCT pid, start_ns FROM members WHERE agent = ?1 AND ended_seq IS NULL ORDER BY pid, start_ns",
+        )?;
+        let keys = statement
+            .query_map([agent], |row| Ok(ProcessKey { pid: row.get(0)?, start_ns: uint(row.get(1)?) }))?;
+        Ok(keys.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Files of the lineage that make others run something. Nothing, where the index has no such table.
+    pub fn planted(&self, agent: &str) -> Result<Vec<muster_engine::Artefact>> {
+        self.rows_if("artefacts", agent)
+    }
+
+    /// Processes that belong to the lineage though no fork connects them.
+    pub fn descended(&self, agent: &str) -> Result<Vec<muster_engine::Descent>> {
+        self.rows_if("descents", agent)
+    }
+
+    fn rows_if<T: serde::de::DeserializeOwned>(&self, table: &str, agent: &str) -> Result<Vec<T>> {
+        let is_there: bool = self.conn.query_row(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1)",
+            [table],
+            |row| row.get(0),
+        )?;
+        if is_there {
+            self.rows(&format!("SELECT json FROM {table} WHERE agent = ?1"), [agent])
+        } else {
+            Ok(Vec::new())
+        }
+    }
+
     pub fn joins(&self, agent: &str) -> Result<Vec<Join>> {
         self.rows("SELECT json FROM joins WHERE agent = ?1 ORDER BY seq, call_id", [agent])
     }

@@ -106,7 +106,22 @@ pub const TABLES: &[(&str, &str, &[Field], usize)] = &[
     ("stop", "What an agent's Stop hook asks about.", STOP_FIELDS, STOP_FIELDS.len()),
     ("told", "Its answer: nothing of how it is known.", TOLD_FIELDS, TOLD_FIELDS.len()),
     ("told.claims", "A sentence that does not hold.", TOLD_CLAIM_FIELDS, TOLD_CLAIM_FIELDS.len()),
+    ("out", "What an operator asks of mustering out.", OUT_FIELDS, 1),
     ("error", "Why there is no answer.", ERROR_FIELDS, ERROR_FIELDS.len()),
+];
+
+const OUT_FIELDS: &[Field] = &[
+    ("act", "string", "`out`, `thaw` or `restore`"),
+    ("agent", "string", "id of the agent (`out`, `thaw`)"),
+    (
+        "until",
+        "string",
+        "the last step (`out`): `freeze`, `cut`, `revoke`, `kill`, `quarantine`, `seal`, `verify`",
+    ),
+    ("include_likely", "boolean", "stop what is only likely too (`out`)"),
+    ("dry_run", "boolean", "only say what would be touched (`out`)"),
+    ("id", "string", "name of the mustering out (`restore`)"),
+    ("path", "string", "put back this file only (`restore`)"),
 ];
 
 const ACCOUNT_FIELDS: &[Field] = &[
@@ -271,6 +286,14 @@ pub(crate) const PATHS: &[(&str, &str, &str, &[Field], &str)] = &[
         &[],
         "object told",
     ),
+    (
+        "/api/v1/out",
+        "post",
+        "Musters an agent out, lets a frozen one go, or puts files back (docs/out.md). It answers when it is done. On the \
+         daemon's own unix socket only, and never to an agent.",
+        &[],
+        "value",
+    ),
 ];
 
 /// `docs/json.md`.
@@ -322,7 +345,11 @@ pub fn openapi() -> String {
             if *method == "post" {
                 fields.insert(
                     "requestBody".to_owned(),
-                    json!({"required": true, "content": content(if *path == "/api/v1/runs" { "object run" } else { "object stop" })}),
+                    json!({"required": true, "content": content(match *path {
+                        "/api/v1/runs" => "object run",
+                        "/api/v1/stop" => "object stop",
+                        _ => "object out",
+                    })}),
                 );
             }
             if *path == "/openapi.json" || *method == "post" {

@@ -20,12 +20,13 @@ use muster_event::{Kind, ProcessKey};
 use muster_sensor::{Config, now_ns, process_key};
 use muster_server::case::WITNESS_KEYS;
 use muster_server::{
-    EnrolRequest, Enrolled, Http, Log, Peer, Retention, StopRequest, Store, StoreReader, Told,
+    ContainRequest, EnrolRequest, Enrolled, Http, Log, Peer, Retention, StopRequest, Store, StoreReader, Told,
 };
 use muster_server::{STANDS_STILL, Update};
 
 use crate::artefacts::Artefacts;
 use crate::cgroup::Cgroup;
+use crate::containment::{self, Containments, Job};
 use crate::daemon::{Daemon, Message};
 use crate::exit::{Exit, usage};
 use crate::identify::Identifier;
@@ -58,6 +59,9 @@ pub struct Watch {
     /// data folder.
     #[arg(long, value_name = "WHERE")]
     signer: Option<Place>,
+    /// Configuration file (`docs/out.md`). Default: `config.toml` of the data folder, if it is there.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Do not load probes: look at /proc only.
     #[arg(long)]
     no_kernel: bool,
@@ -77,6 +81,7 @@ impl Watch {
         let outside = self.outside.open()?;
         let data = &global.data;
         prepare_folder(data)?;
+        let config = containment::Config::read(data, self.config.as_deref())?;
         let limit = Retention {
             bytes_max: self.keep_mib.saturating_mul(1 << 20),
             age_max_ns: self.keep_days.saturating_mul(DAY_NS),
@@ -117,8 +122,16 @@ impl Watch {
         }
 
         let (sender, messages) = channel();
-        let http = Http::start(data, tcp, unix, public, enroller(sender.clone()), asker(sender.clone()))
-            .context("cannot serve")?;
+        let http = Http::start(
+            data,
+            tcp,
+            unix,
+            public,
+            enroller(sender.clone()),
+            asker(sender.clone()),
+            container(sender.clone()),
+        )
+        .context("cannot serve")?;
         let http = Arc::new(http);
         let (follow, requests) = channel();
         let for_tail = sender.clone();
@@ -146,6 +159,12 @@ impl Watch {
             eprintln!("watch: looks only at what runs under process {}", top.pid);
             source = Box::new(scope::Scoped::new(source, top, first_seq));
         }
+        let for_containment = Mutex::new(sender.clone());
+        let containments = Containments::start(data, products.clone(), config, move |input| {
+            if let Ok(sender) = for_containment.lock() {
+                drop(sender.send(Message::Input(input)));
+            }
+        })?;
         if let Some(error) = why_not {
             eprintln!("watch: no kernel record, only who is there (from /proc): {error}");
         }
@@ -175,9 +194,12 @@ impl Watch {
             outside,
             keys,
             pulse,
+            containments,
+            oversight: Default::default(),
         };
         begin(&mut daemon, data, top)?;
         daemon.sign();
+        daemon.containments.give(Job::Resume);
         let blind = daemon.source.states().iter().filter(|s| s.error.is_some()).count();
         println!(
             "ready page=http://{}/login?token={} data={} record={} blind_probes={blind}",
@@ -207,6 +229,10 @@ impl Watch {
             ("keep_mib", self.keep_mib.to_string()),
             ("keep_days", self.keep_days.to_string()),
             ("products", products),
+            (
+                "config",
+                self.config.as_ref().map_or("of the folder".to_owned(), |it| it.display().to_string()),
+            ),
             ("kernel", (!self.no_kernel).to_string()),
             ("only_under", self.only_under.map_or("everything".to_owned(), |pid| pid.to_string())),
             ("judge", self.judge.is_on().to_string()),
@@ -378,6 +404,24 @@ fn asker(sender: Sender<Message>) -> Arc<muster_server::AskStop> {
         let gone = || "the daemon is stopping".to_owned();
         sender.lock().map_err(|_| gone())?.send(Message::Stop(peer, request, answer)).map_err(|_| gone())?;
         answered.recv_timeout(ENROL_MAX).map_err(|_| "the daemon is too busy to answer".to_owned())?
+    })
+}
+
+/// How long an operator may wait for a lineage to be mustered out, credentials and evidence included.
+const CONTAIN_MAX: Duration = Duration::from_secs(300);
+
+/// Hands what an operator asks to the loop, and waits for the thread that does it.
+fn container(sender: Sender<Message>) -> Arc<muster_server::Contain> {
+    let sender = Mutex::new(sender);
+    Arc::new(move |peer: Peer, request: ContainRequest| {
+        let (answer, answered) = channel();
+        let gone = || "the daemon is stopping".to_owned();
+        sender
+            .lock()
+            .map_err(|_| gone())?
+            .send(Message::Contain(peer, request, answer))
+            .map_err(|_| gone())?;
+        answered.recv_timeout(CONTAIN_MAX).map_err(|_| "the daemon is too busy to answer".to_owned())?
     })
 }
 

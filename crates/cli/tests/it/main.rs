@@ -23,6 +23,7 @@ mod lineage;
 mod log;
 mod nobodys;
 mod persistence;
+mod out;
 mod record;
 mod redaction;
 mod results;

@@ -58,7 +58,20 @@ impl Daemon {
         Self::start_with(Folder::Own(data), more)
     }
 
+    /// One that dies, as if the power failed, when this is written to the journal of a mustering out.
+    pub fn start_halting(data: &Path, at: &str) -> Option<Self> {
+        Self::start_under(Folder::Given(data.to_owned()), &[], &[("MUSTER_TEST_HALT", at)])
+    }
+
     fn start_with(data: Folder, more: &[&str]) -> Option<Self> {
+        Self::start_under(data, more, &[])
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn start_under(data: Folder, more: &[&str], environment: &[(&str, &str)]) -> Option<Self> {
         if !rustix::process::geteuid().is_root() || !Path::new("/sys/kernel/btf/vmlinux").exists() {
             eprintln!("skipped: the kernel record needs root and BTF");
             return None;
@@ -70,6 +83,7 @@ impl Daemon {
             .args(more)
             // Other tests run beside this one.
             .args(["--only-under", &std::process::id().to_string()])
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(errors.reopen().unwrap())
             .spawn()

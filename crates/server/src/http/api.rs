@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
 
-use super::{App, Caller, EnrolRequest, StopRequest, Update};
+use super::{App, Caller, ContainRequest, EnrolRequest, StopRequest, Update};
 use crate::views::{
     self, ClaimView, EventView, FindingCounts, FindingView, LineageView, OpinionsView, RollView,
 };
@@ -74,6 +74,11 @@ pub(super) fn socket_routes() -> Router<App> {
         .route("/api/v1/runs", post(run))
         .route("/api/v1/stop", post(stop))
         .layer(DefaultBodyLimit::max(BODY_MAX))
+}
+
+/// Only for those who may open the daemon's own unix socket: root.
+pub(super) fn operator_routes() -> Router<App> {
+    Router::new().route("/api/v1/out", post(contain)).layer(DefaultBodyLimit::max(BODY_MAX))
 }
 
 #[derive(Debug)]
@@ -439,6 +444,27 @@ async fn stop(
             ApiError::new(StatusCode::CONFLICT, &reason, "see what the daemon prints").into_response()
         }
         Err(_) => ApiError::internal("the question was not answered").into_response(),
+    }
+}
+
+async fn contain(
+    State(app): State<App>,
+    ConnectInfo(Caller(peer)): ConnectInfo<Caller>,
+    Json(request): Json<ContainRequest>,
+) -> Response {
+    let Some(peer) = peer else {
+        return ApiError::internal("the kernel does not say who asks").into_response();
+    };
+    if peer.uid != 0 {
+        return ApiError::new(StatusCode::FORBIDDEN, "only root may muster out", "use sudo").into_response();
+    }
+    let contain = app.contain;
+    match tokio::task::spawn_blocking(move || contain(peer, request)).await {
+        Ok(Ok(report)) => Json(report).into_response(),
+        Ok(Err(reason)) => {
+            ApiError::new(StatusCode::CONFLICT, &reason, "see what the daemon prints").into_response()
+        }
+        Err(_) => ApiError::internal("the request was not answered").into_response(),
     }
 }
 

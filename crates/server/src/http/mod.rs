@@ -77,6 +77,31 @@ pub struct ToldClaim {
     pub verdict: String,
 }
 
+/// What an operator asks of mustering out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "act", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ContainRequest {
+    Out {
+        agent: String,
+        /// Name of the last step.
+        #[serde(default)]
+        until: Option<String>,
+        #[serde(default)]
+        include_likely: bool,
+        /// Only say what would be touched.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// Let a lineage go on that was only frozen.
+    Thaw { agent: String },
+    /// Put files back: all of a mustering out, or one.
+    Restore {
+        id: String,
+        #[serde(default)]
+        path: Option<String>,
+    },
+}
+
 /// What changed, for those who listen.
 #[derive(Clone, Debug)]
 pub enum Update {
@@ -106,6 +131,9 @@ pub type Enrol = dyn Fn(Peer, EnrolRequest) -> Result<Enrolled, String> + Send +
 /// Answers a Stop hook about the agent that the asking process belongs to, or says why not. It waits.
 pub type AskStop = dyn Fn(Peer, StopRequest) -> Result<Told, String> + Send + Sync;
 
+/// Musters out, or undoes it, or says why not. It waits until it is done.
+pub type Contain = dyn Fn(Peer, ContainRequest) -> Result<serde_json::Value, String> + Send + Sync;
+
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     #[error("cannot start the threads of the server: {0}")]
@@ -134,6 +162,7 @@ impl Http {
         public: Option<UnixListener>,
         enrol: Arc<Enrol>,
         ask_stop: Arc<AskStop>,
+        contain: Arc<Contain>,
     ) -> Result<Http, HttpError> {
         let address = tcp.local_addr().map_err(HttpError::Listen)?;
         tcp.set_nonblocking(true).map_err(HttpError::Listen)?;
@@ -148,6 +177,7 @@ impl Http {
             notices: Arc::clone(&notices),
             enrol,
             ask_stop,
+            contain,
             access: Arc::clone(&access),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -164,7 +194,8 @@ impl Http {
             .layer(axum::middleware::map_response(access::secured))
             .with_state(app.clone());
         let enrolment: Router = api::socket_routes().with_state(app.clone());
-        let trusted: Router = routes.merge(api::socket_routes()).with_state(app);
+        let trusted: Router =
+            routes.merge(api::socket_routes()).merge(api::operator_routes()).with_state(app);
         {
             let _inside = runtime.enter();
             let tcp = tokio::net::TcpListener::from_std(tcp).map_err(HttpError::Listen)?;
@@ -252,6 +283,7 @@ pub(crate) struct App {
     notices: Notices,
     enrol: Arc<Enrol>,
     ask_stop: Arc<AskStop>,
+    contain: Arc<Contain>,
     access: Arc<Access>,
 }
 

@@ -63,7 +63,16 @@ impl Rig {
             let claim = ToldClaim { sentence: request.text, verdict: "contradicted".to_owned() };
             Ok(Told { claims: vec![claim] })
         });
-        let http = Http::start(folder.path(), tcp, unix, None, enrol, ask).unwrap();
+        let http = Http::start(
+            folder.path(),
+            tcp,
+            unix,
+            None,
+            enrol,
+            ask,
+            Arc::new(|_, _| Err("nobody musters out here".to_owned())),
+        )
+        .unwrap();
         Self { http, address, socket, _folder: folder }
     }
 

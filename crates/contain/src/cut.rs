@@ -1,0 +1,77 @@
+//! No more traffic: frozen processes open nothing new, and what is open is ended here, at once and without sending the rest.
+
+use std::collections::BTreeSet;
+
+use muster_event::ProcessKey;
+use rustix::net::{AddressFamily, connect_unspec, sockopt};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+use crate::closure::Guard;
+use crate::process;
+
+#[derive(Debug, Default)]
+pub(crate) struct Cut {
+    /// Inodes of the sockets, for the look afterwards.
+    pub inodes: BTreeSet<u64>,
+    pub ended: u64,
+    pub trouble: Vec<String>,
+}
+
+/// Ends the sockets of these processes, but those that somebody guarded shares (the terminal's own connection).
+pub(crate) fn cut(members: &BTreeSet<ProcessKey>, guard: &Guard) -> Cut {
+    let shared: BTreeSet<u64> =
+        guard.keys.iter().flat_map(|key| process::sockets(key.pid)).map(|(_, inode)| inode).collect();
+    let mut cut = Cut::default();
+    for key in members {
+        let sockets = process::sockets(key.pid);
+        if sockets.is_empty() {
+            continue;
+        }
+        let handle = i32::try_from(key.pid)
+            .ok()
+            .and_then(Pid::from_raw)
+            .map(|pid| pidfd_open(pid, PidfdFlags::empty()));
+        let Some(Ok(handle)) = handle else { continue };
+        if process::key_of(key.pid) != Some(*key) {
+            continue;
+        }
+        for (fd, inode) in sockets {
+            if shared.contains(&inode) || cut.inodes.contains(&inode) {
+                continue;
+            }
+            let Ok(socket) = pidfd_getfd(&handle, fd, PidfdGetfdFlags::empty()) else { continue };
+            let Ok(domain) = sockopt::socket_domain(&socket) else { continue };
+            if domain == AddressFamily::INET || domain == AddressFamily::INET6 {
+                cut.inodes.insert(inode);
+                // Without an address a connection is reset, a listener listens no more, a datagram goes nowhere.
+                match connect_unspec(&socket) {
+                    Ok(()) => cut.ended += 1,
+                    Err(error) => cut.trouble.push(format!("socket {inode} of pid {}: {error}", key.pid)),
+                }
+            }
+        }
+    }
+    cut
+}
+
+/// Those of these sockets that the kernel still has in a state in which they can send or take.
+pub(crate) fn left(inodes: &BTreeSet<u64>) -> Vec<String> {
+    let mut left = Vec::new();
+    for table in ["tcp", "tcp6", "udp", "udp6"] {
+        let text = std::fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default();
+        for line in text.lines().skip(1) {
+            if let Some((inode, address)) = socket_line(line)
+                && inodes.contains(&inode)
+            {
+                left.push(format!("{table} {address}"));
+            }
+        }
+    }
+    left
+}
+
+/// Inode and remote address (as the kernel writes it) of a line of `/proc/net/tcp`.
+pub(crate) fn socket_line(line: &str) -> Option<(u64, &str)> {
+    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+    Some((fields.get(9)?.parse().ok().filter(|inode| *inode != 0)?, fields.get(2)?))
+}

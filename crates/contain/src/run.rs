@@ -1,0 +1,47 @@
+//! Runs a configured command: as it is given, without a shell, with an environment of its own, and not for ever.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const LOOK: Duration = Duration::from_millis(5);
+/// Of what it says of a failure.
+const SAID_MAX: u64 = 400;
+
+pub(crate) fn run(argv: &[String], environment: &[(&str, &str)], limit: Duration) -> Result<(), String> {
+    let (program, arguments) = argv.split_first().ok_or("no command")?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .envs(environment.iter().copied())
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("`{program}`: {error}"))?;
+    let began = Instant::now();
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if began.elapsed() > limit => {
+                drop(child.kill());
+                drop(child.wait());
+                return Err(format!("`{program}` had not ended after {} s", limit.as_secs()));
+            }
+            Ok(None) => std::thread::sleep(LOOK),
+            Err(error) => return Err(format!("`{program}`: {error}")),
+        }
+    };
+    if status.success() {
+        return Ok(());
+    }
+    let mut said = Vec::new();
+    // A child of its own may still hold the pipe: what is there is enough, and it is read only up to a limit.
+    if let Some(stderr) = child.stderr.take() {
+        let _ = rustix::io::ioctl_fionbio(&stderr, true);
+        drop(stderr.take(SAID_MAX).read_to_end(&mut said));
+    }
+    Err(format!("`{program}` ended with {status}: {}", String::from_utf8_lossy(&said).trim()))
+}

@@ -1,0 +1,38 @@
+//! Is it over? Looked at afresh, as if nothing had been done.
+
+use std::collections::BTreeSet;
+
+use muster_event::ProcessKey;
+
+use crate::closure::{Finder, Guard};
+use crate::{Target, cut, process, units};
+
+/// What is left, in words; nothing: nothing was found.
+pub(crate) fn verify(
+    target: &Target,
+    groups: &[String],
+    known: &BTreeSet<ProcessKey>,
+    guard: &Guard,
+    sockets: &BTreeSet<u64>,
+) -> Vec<String> {
+    let (table, closure) = Finder::new(target).look(target, groups, known, guard);
+    let mut left: Vec<String> = closure
+        .certain
+        .iter()
+        .map(|key| {
+            let state = table.get(&key.pid).map_or('?', |process| process.state);
+            format!("process {} ({state}): {}", key.pid, process::command(key.pid))
+        })
+        .collect();
+    left.extend(cut::left(sockets).into_iter().map(|socket| format!("connection {socket}")));
+    for artefact in target.artefacts.iter().filter(|artefact| artefact.certain || target.include_likely) {
+        if artefact.whole && artefact.path.symlink_metadata().is_ok() {
+            left.push(format!("file {}", artefact.path.display()));
+        }
+        if let Some(unit) = artefact.unit.as_ref().filter(|unit| units::is_there() && units::is_active(unit))
+        {
+            left.push(format!("unit {unit}"));
+        }
+    }
+    left
+}
