@@ -12,8 +12,8 @@ use muster_event::{
 };
 
 use crate::{
-    AccountFile, AccountRecord, ArtefactRead, Before, Certainty, Cited, Code, Engine, Enrol, Evidence, Identified,
-    Imported, Input, Label, Opinion, Opinions, Output, Products, Severity, Start, glob,
+    AccountFile, AccountRecord, ArtefactRead, Before, Certainty, Cited, Code, Engine, Enrol, Evidence,
+    Identified, Imported, Input, Label, Opinion, Opinions, Output, Products, Severity, Start, glob,
 };
 
 static PRODUCTS: LazyLock<Products> = LazyLock::new(|| Products::built_in().unwrap());
