@@ -136,7 +136,7 @@ impl Engine {
             return;
         }
         let Some(by) = self.activated(ran.process, planted, agent) else { return };
-        let doubt = self.doubt(process, planted, found, &by);
+        let doubt = self.doubt_of_activation(process, planted, found, &by);
         let certainty = if doubt.is_none() { Certainty::Certain } else { Certainty::Likely };
         let joining = match planted.mechanism.reach {
             // All of the job: the shell that cron or at began, not only the command in it.
@@ -182,7 +182,7 @@ impl Engine {
     }
 
     /// Why it is no more than likely that this is of the lineage; `None`: it is certain.
-    fn doubt(
+    fn doubt_of_activation(
         &self,
         process: &Process,
         planted: &Planted,
