@@ -102,6 +102,8 @@ pub(crate) struct Agent {
     pub impacts: Impacts,
     /// Findings that models raised.
     pub opinions_raised: usize,
+    pub matches: crate::rules::Matches,
+    pub sustain: crate::sustain::Sustain,
 }
 
 pub(crate) struct Call {
@@ -301,6 +303,8 @@ impl Agent {
             denials: Denials::default(),
             impacts: Impacts::default(),
             opinions_raised: 0,
+            matches: Default::default(),
+            sustain: Default::default(),
         }
     }
 
@@ -418,8 +422,9 @@ impl Agent {
         if !self.raised.insert(finding.id.clone()) {
             return None;
         }
-        // A model's opinion is no evidence of how far an agent went.
-        if finding.code != Code::ModelOpinion {
+        // A model's opinion is no evidence of how far an agent went, nor is what is only noted.
+        let noted = finding.code.is_sustain() && finding.severity == crate::Severity::Info;
+        if finding.code != Code::ModelOpinion && !noted {
             self.state.stage = self.state.stage.max(Some(finding.stage));
         }
         self.dirty = true;

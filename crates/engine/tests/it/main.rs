@@ -21,3 +21,4 @@ mod rig;
 mod roll;
 mod scenarios;
 mod survivor;
+mod sustain;

@@ -15,7 +15,8 @@ fn words(line: &str) -> Vec<String> {
 
 fn kind(verb: &str, object: &str) -> Kind {
     let path = object.to_owned();
-    let access = |write: bool, truncate| Access { read: !write, write, create: write, truncate, append: false };
+    let access =
+        |write: bool, truncate| Access { read: !write, write, create: write, truncate, append: false };
     let ip = object.parse().unwrap_or(std::net::Ipv4Addr::new(192, 0, 2, 1).into());
     let address = Address::Ip { ip, port: 443 };
     match verb {
