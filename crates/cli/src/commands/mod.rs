@@ -16,6 +16,7 @@ pub mod reindex;
 pub mod replay;
 pub mod reveal;
 pub mod roll;
+pub mod rules;
 pub mod run;
 pub mod show;
 pub mod signer;

@@ -68,6 +68,10 @@ pub struct Watch {
 impl Watch {
     pub fn run(self, global: &Global) -> Result<Exit> {
         let products = data_files::products(self.products.as_deref())?;
+        let rules = data_files::rules(&global.data)?;
+        for line in data_files::troubles(&rules) {
+            eprintln!("watch: {line}");
+        }
         let judge = self.judge.open()?;
         let outside = self.outside.open()?;
         let data = &global.data;
@@ -96,7 +100,10 @@ impl Watch {
         for line in told? {
             eprintln!("watch: {line}");
         }
-        store.put_log(&Log::Settings { time_ns: now_ns(), settings: self.settings() })?;
+        store.put_log(&Log::Settings {
+            time_ns: now_ns(),
+            settings: self.settings(&data_files::described(&global.data)),
+        })?;
         let tcp = TcpListener::bind(self.listen).map_err(|error| {
             usage(format!(
                 "cannot listen on {}: {error}\nhint: name another address with --listen",
@@ -135,7 +142,7 @@ impl Watch {
         let publisher = Arc::clone(&http);
         let mut daemon = Daemon {
             data: data.clone(),
-            engine: Engine::new(products.clone()),
+            engine: Engine::with_rules(products.clone(), rules),
             products,
             store,
             source,
@@ -175,7 +182,7 @@ impl Watch {
     }
 
     /// What changes what is recorded, kept or sent.
-    fn settings(&self) -> BTreeMap<String, String> {
+    fn settings(&self, rules: &str) -> BTreeMap<String, String> {
         let products = self.products.as_ref().map_or("built in".to_owned(), |it| it.display().to_string());
         [
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
@@ -183,6 +190,7 @@ impl Watch {
             ("keep_mib", self.keep_mib.to_string()),
             ("keep_days", self.keep_days.to_string()),
             ("products", products),
+            ("rules", rules.to_owned()),
             ("kernel", (!self.no_kernel).to_string()),
             ("judge", self.judge.is_on().to_string()),
             ("outside", self.outside.to_string()),
