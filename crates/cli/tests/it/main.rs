@@ -24,5 +24,6 @@ mod record;
 mod redaction;
 mod results;
 mod rig;
+mod rules;
 mod signer;
 mod witness;
