@@ -109,6 +109,8 @@ enum Command {
     Doctor(commands::doctor::Doctor),
     /// Print the data on products, providers and daemons that is built in.
     Products(commands::products::ProductsCommand),
+    /// List the rules that are loaded, what of them is not evaluated and why; or check files of rules.
+    Rules(commands::rules::RulesCommand),
     /// Print a reference that is kept in the repository: of all commands, of `--json`, or of the API.
     #[command(hide = true)]
     Reference(commands::reference::Reference),
@@ -149,6 +151,7 @@ fn main() -> ExitCode {
         Command::Witness(command) => command.run(&cli.global),
         Command::Doctor(command) => command.run(),
         Command::Products(command) => command.run(),
+        Command::Rules(command) => command.run(&cli.global),
         Command::Reference(command) => command.run::<Cli>(),
         Command::Canary { token } => {
             muster_sensor::canary(&token).map(|()| Exit::Nothing).map_err(Into::into)

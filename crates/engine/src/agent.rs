@@ -106,6 +106,8 @@ pub(crate) struct Agent {
     pub descents: crate::lineage::Descents,
     /// It was forgotten, and a file of its brought it back: nothing else is known of it.
     pub woken: bool,
+    pub matches: crate::rules::Matches,
+    pub sustain: crate::sustain::Sustain,
 }
 
 pub(crate) struct Call {
@@ -307,6 +309,8 @@ impl Agent {
             opinions_raised: 0,
             descents: Default::default(),
             woken: false,
+            matches: Default::default(),
+            sustain: Default::default(),
         }
     }
 
@@ -424,8 +428,9 @@ impl Agent {
         if !self.raised.insert(finding.id.clone()) {
             return None;
         }
-        // A model's opinion is no evidence of how far an agent went.
-        if finding.code != Code::ModelOpinion {
+        // A model's opinion is no evidence of how far an agent went, nor is what is only noted.
+        let noted = finding.code.is_sustain() && finding.severity == crate::Severity::Info;
+        if finding.code != Code::ModelOpinion && !noted {
             self.state.stage = self.state.stage.max(Some(finding.stage));
         }
         self.dirty = true;

@@ -1,8 +1,10 @@
 //! The state machine: one `Input` in, `Output`s out. What each input does is in the module named for it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use muster_event::{Nanos, ProbeState, ProcessKey};
+use muster_rules::Rules;
 use sha2::{Digest, Sha256};
 
 use crate::agent::Agent;
@@ -29,6 +31,7 @@ const PUBLISH_NS: Nanos = 200_000_000;
 
 pub struct Engine {
     pub(crate) products: Products,
+    pub(crate) rules: Arc<Rules>,
     pub(crate) start: Option<Start>,
     pub(crate) time_ns: Nanos,
     pub(crate) record_from_ns: Option<Nanos>,
@@ -55,14 +58,23 @@ pub struct Engine {
     pub(crate) asks: crate::request::Asks,
     pub(crate) dormant: crate::lineage::Dormant,
     pub(crate) artefacts: crate::artefact::Artefacts,
+    /// Files that agents of different roots write by turns.
+    pub(crate) shared: crate::sustain::Shared,
     pub(crate) timeline: Timeline,
     pub(crate) out: Vec<Output>,
 }
 
 impl Engine {
+    /// With the rules that are built in.
     pub fn new(products: Products) -> Self {
+        Self::with_rules(products, Rules::built_in())
+    }
+
+    pub fn with_rules(products: Products, rules: Arc<Rules>) -> Self {
         Self {
             products,
+            rules,
+            shared: Default::default(),
             start: None,
             time_ns: 0,
             record_from_ns: None,
@@ -253,6 +265,7 @@ impl Engine {
                 self.check_imitations(&id);
                 self.check_denials(&id);
                 self.check_omissions(&id);
+                self.check_successors(&id);
             }
         }
         self.forget_asks();

@@ -49,10 +49,20 @@ pub enum Code {
     Omission,
     ModelOpinion,
     Persistence,
+    Compute,
+    Credentials,
+    Copies,
+    Money,
+    LogTampering,
+    Entrenchment,
+    CovertChannel,
+    CarryOver,
+    Successor,
+    Rule,
 }
 
 impl Code {
-    pub const ALL: [Code; 17] = [
+    pub const ALL: [Code; 27] = [
         Code::UnmandatedAgent,
         Code::UnreportedAction,
         Code::PhantomAction,
@@ -70,6 +80,16 @@ impl Code {
         Code::Omission,
         Code::ModelOpinion,
         Code::Persistence,
+        Code::Compute,
+        Code::Credentials,
+        Code::Copies,
+        Code::Money,
+        Code::LogTampering,
+        Code::Entrenchment,
+        Code::CovertChannel,
+        Code::CarryOver,
+        Code::Successor,
+        Code::Rule,
     ];
 
     pub fn name(self) -> &'static str {
@@ -91,7 +111,34 @@ impl Code {
             Code::Omission => "omission",
             Code::ModelOpinion => "model-opinion",
             Code::Persistence => "persistence",
+            Code::Compute => "compute",
+            Code::Credentials => "credentials",
+            Code::Copies => "copies",
+            Code::Money => "money",
+            Code::LogTampering => "log-tampering",
+            Code::Entrenchment => "entrenchment",
+            Code::CovertChannel => "covert-channel",
+            Code::CarryOver => "carry-over",
+            Code::Successor => "successor",
+            Code::Rule => "rule",
         }
+    }
+
+    /// One of the factors by which an agent can stay: of these the daily and honest acts are told too, at `info`.
+    pub fn is_sustain(self) -> bool {
+        matches!(
+            self,
+            Code::Compute
+                | Code::Credentials
+                | Code::Copies
+                | Code::Money
+                | Code::LogTampering
+                | Code::Entrenchment
+                | Code::CovertChannel
+                | Code::CarryOver
+                | Code::Successor
+                | Code::Rule
+        )
     }
 
     /// OWASP Top 10 for Agentic Applications (December 2025).
@@ -110,6 +157,16 @@ impl Code {
             | Code::Omission
             | Code::ModelOpinion => "ASI09",
             Code::MonitorTampering | Code::DeniedAction | Code::DisguisedRetry | Code::Persistence => "ASI10",
+            Code::Credentials => "ASI03",
+            Code::CarryOver => "ASI06",
+            Code::CovertChannel => "ASI07",
+            Code::Compute
+            | Code::Copies
+            | Code::Money
+            | Code::LogTampering
+            | Code::Entrenchment
+            | Code::Successor
+            | Code::Rule => "ASI10",
         }
     }
 
@@ -124,7 +181,17 @@ impl Code {
             | Code::ImitatedResult
             | Code::ResultMismatch
             | Code::Omission
-            | Code::ModelOpinion => None,
+            | Code::ModelOpinion
+            | Code::CarryOver
+            | Code::Successor
+            | Code::Rule => None,
+            Code::Compute => Some("T1496"),
+            Code::Credentials => Some("T1552"),
+            Code::Copies => Some("T1567"),
+            Code::Money => Some("T1657"),
+            Code::LogTampering => Some("T1070"),
+            Code::Entrenchment => Some("T1543"),
+            Code::CovertChannel => Some("T1102"),
             Code::AccountMissing | Code::AccountTampered | Code::AccountGap | Code::AccountSilent => {
                 Some("T1070")
             }

@@ -57,6 +57,7 @@ impl Engine {
         if !matches!(event.kind, Kind::Exec { .. }) {
             self.note_act(&event);
         }
+        self.note_sustain(&event);
         match &event.kind {
             Kind::Fork { child } => self.on_fork(&event, *child),
             Kind::Exec { .. } => self.on_exec(&event),
@@ -148,6 +149,7 @@ impl Engine {
         self.note_retry(event);
         self.note_impact(event);
         self.note_fact(event);
+        self.note_rules(event);
     }
 
     fn count(&mut self, event: &Event) {
@@ -218,6 +220,7 @@ impl Engine {
         self.check_request(event);
         self.check_content(event);
         self.note_request(event);
+        self.note_started(event);
         self.out.push(Output::Identify {
             process: key,
             path: path.clone(),
@@ -358,7 +361,7 @@ impl Engine {
         }
     }
 
-    fn raise_tampering(&mut self, event: &Event, summary: &str) {
+    pub(crate) fn raise_tampering(&mut self, event: &Event, summary: &str) {
         let Some(id) = self.agent_of(event.process) else { return };
         let finding = Finding {
             id: finding_id(Code::MonitorTampering, &id, summary),

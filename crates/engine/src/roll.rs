@@ -336,6 +336,7 @@ impl Engine {
     /// A name that the process asked for or opened TLS to: is it a model provider's?
     pub(crate) fn on_provider(&mut self, event: &Event, name: &str, did: &str) {
         if self.products.is_provider(name) {
+            self.on_provider_after_end(event, name);
             self.on_behaviour(event, &format!("{did} model provider `{name}`"));
         }
     }
@@ -459,6 +460,7 @@ impl Engine {
         };
         let mut state = state;
         self.gaps_of_new(began_ns.is_some(), &mut state.coverage);
+        let successor = state.parent.clone();
         let home = process.env.get("HOME").cloned();
         let mut agent = Agent::new(state);
         agent.home = home;
@@ -467,6 +469,9 @@ impl Engine {
         self.agents.insert(new.id.clone(), agent);
         self.join_agent(new.root, &new.id, Attribution::Ancestry, Role::Harness, new.seq);
         self.out.push(Output::Follow { process: new.root });
+        if let Some(parent) = successor {
+            self.on_successor(&parent, &new.id, new.seq);
+        }
         for key in self.processes.descendants(new.root) {
             let Some(process) = self.processes.get(key) else { continue };
             if process.ended {

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use muster_account::{Format, Framing, Reader, detect, locate};
-use muster_engine::{AccountRecord, AgentId, Engine, Imported, Input, Output, Products};
+use muster_engine::{AccountRecord, AgentId, Engine, Imported, Input, Output, Products, Rules};
 use muster_sensor::now_ns;
 use muster_server::{Retention, Store, StoreReader};
 use muster_trace::Form;
@@ -20,7 +21,7 @@ use crate::exit::{Exit, usage};
 use crate::judge::{Counts, Judge, JudgeOptions, Outcome};
 use crate::recorded::{self, Source};
 use crate::tail::read_database;
-use crate::{log_key, redaction};
+use crate::{data_files, log_key, redaction};
 
 /// Bytes read at a time: what an import holds in memory does not grow with its files.
 const PIECE: usize = 1 << 20;
@@ -73,6 +74,7 @@ impl Account {
 /// An import under way.
 pub struct Work {
     products: Products,
+    pub rules: Arc<Rules>,
     pub engine: Engine,
     pub store: Store,
     pub agents: BTreeSet<AgentId>,
@@ -135,13 +137,15 @@ impl Import {
         let recorded: u64 = sources.iter().map(|source| source.bytes).sum();
         let total = if sources.is_empty() { bytes } else { 2 * (bytes + recorded) };
         let products = Products::built_in()?;
-        let engine = Engine::new(products.clone());
+        let rules = data_files::rules(&global.data)?;
+        let engine = Engine::with_rules(products.clone(), Arc::clone(&rules));
         let mut files: Vec<Account> =
             files.into_iter().map(|(path, format, _)| Account::new(&engine, path, format)).collect();
         // All files of an agent one after the other: then the engine need not remember those before it.
         files.sort();
         let mut work = Work {
             products: products.clone(),
+            rules,
             engine,
             store,
             agents: BTreeSet::new(),
@@ -334,7 +338,7 @@ impl Work {
         self.apply(rest)?;
         self.ask_model()?;
         self.current = Some(agent.clone());
-        self.engine = Engine::new(self.products.clone());
+        self.engine = Engine::with_rules(self.products.clone(), Arc::clone(&self.rules));
         Ok(())
     }
 

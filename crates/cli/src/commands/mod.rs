@@ -19,6 +19,7 @@ pub mod replay;
 pub mod restore;
 pub mod reveal;
 pub mod roll;
+pub mod rules;
 pub mod run;
 pub mod show;
 pub mod signer;

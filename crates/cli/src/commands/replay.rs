@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use muster_engine::{Engine, Finding, Input, Output, Products};
+use muster_engine::{Engine, Finding, Input, Output, Products, Rules};
 use muster_event::{Kind, ProcessKey, Queue};
 use muster_server::{Step, StoreReader};
 
@@ -55,7 +56,8 @@ impl Replay {
     pub fn run(self, global: &Global) -> Result<Exit> {
         let products = data_files::products(self.products.as_deref())?;
         let reader = StoreReader::open(&global.data)?;
-        let passed = pass(&reader, &products)?;
+        let rules = data_files::rules(&global.data)?;
+        let passed = pass(&reader, &products, &rules)?;
         if let (Some(agent), Some(to)) = (&self.export, &self.to) {
             let agent = select::agent(&reader, agent)?;
             let none = BTreeSet::new();
@@ -123,14 +125,14 @@ impl Replay {
         if !different.is_empty() && passed.unwritten == 0 {
             writeln!(
                 out,
-                "hint: another version of Muster, or other --products, may find otherwise; else the ledger was changed"
+                "hint: another version of Muster, or other --products or rules, may find otherwise; else the ledger was changed"
             )?;
         }
         Ok(())
     }
 }
 
-fn pass(reader: &StoreReader, products: &Products) -> Result<Passed> {
+fn pass(reader: &StoreReader, products: &Products, rules: &Arc<Rules>) -> Result<Passed> {
     let mut passed = Passed::default();
     let mut engine: Option<Engine> = None;
     let bar = spinner();
@@ -155,7 +157,7 @@ fn pass(reader: &StoreReader, products: &Products) -> Result<Passed> {
                 if matches!(*input, Input::Start(_))
                     || engine.is_none() && matches!(*input, Input::Imported(_))
                 {
-                    engine = Some(Engine::new(products.clone()));
+                    engine = Some(Engine::with_rules(products.clone(), Arc::clone(rules)));
                 }
                 let Some(engine) = &mut engine else { return true };
                 if let Input::Lost(lost) = &*input

@@ -77,6 +77,10 @@ pub struct Watch {
 impl Watch {
     pub fn run(self, global: &Global) -> Result<Exit> {
         let products = data_files::products(self.products.as_deref())?;
+        let rules = data_files::rules(&global.data)?;
+        for line in data_files::troubles(&rules) {
+            eprintln!("watch: {line}");
+        }
         let judge = self.judge.open()?;
         let outside = self.outside.open()?;
         let data = &global.data;
@@ -106,7 +110,10 @@ impl Watch {
         for line in told? {
             eprintln!("watch: {line}");
         }
-        store.put_log(&Log::Settings { time_ns: now_ns(), settings: self.settings() })?;
+        store.put_log(&Log::Settings {
+            time_ns: now_ns(),
+            settings: self.settings(&data_files::described(&global.data)),
+        })?;
         let tcp = TcpListener::bind(self.listen).map_err(|error| {
             usage(format!(
                 "cannot listen on {}: {error}\nhint: name another address with --listen",
@@ -176,7 +183,7 @@ impl Watch {
         let publisher = Arc::clone(&http);
         let mut daemon = Daemon {
             data: data.clone(),
-            engine: Engine::new(products.clone()),
+            engine: Engine::with_rules(products.clone(), rules),
             products,
             store,
             source,
@@ -221,7 +228,7 @@ impl Watch {
     }
 
     /// What changes what is recorded, kept or sent.
-    fn settings(&self) -> BTreeMap<String, String> {
+    fn settings(&self, rules: &str) -> BTreeMap<String, String> {
         let products = self.products.as_ref().map_or("built in".to_owned(), |it| it.display().to_string());
         [
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
@@ -233,6 +240,7 @@ impl Watch {
                 "config",
                 self.config.as_ref().map_or("of the folder".to_owned(), |it| it.display().to_string()),
             ),
+            ("rules", rules.to_owned()),
             ("kernel", (!self.no_kernel).to_string()),
             ("only_under", self.only_under.map_or("everything".to_owned(), |pid| pid.to_string())),
             ("judge", self.judge.is_on().to_string()),

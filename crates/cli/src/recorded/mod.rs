@@ -102,7 +102,7 @@ pub fn reconcile(
             })?;
             &again
         };
-        work.engine = Engine::new(products.clone());
+        work.engine = Engine::with_rules(products.clone(), std::sync::Arc::clone(&work.rules));
         let mut drive = Drive::new(work, products, source, survey, &wanted, own_cwd.as_deref())?;
         let is_given = |path: &str| {
             own().any(|given| {

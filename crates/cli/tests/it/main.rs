@@ -28,5 +28,6 @@ mod record;
 mod redaction;
 mod results;
 mod rig;
+mod rules;
 mod signer;
 mod witness;

@@ -23,3 +23,4 @@ mod rig;
 mod roll;
 mod scenarios;
 mod survivor;
+mod sustain;

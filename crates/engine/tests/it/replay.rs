@@ -21,7 +21,7 @@ fn a_replay_gives_the_same_outputs() {
          exit 100 0
          wait 5",
     );
-    let mut again = Engine::new(Products::built_in().unwrap());
+    let mut again = Engine::with_rules(Products::built_in().unwrap(), muster_engine::Rules::none());
     let outputs: Vec<_> = rig.inputs.iter().cloned().flat_map(|input| again.step(input)).collect();
     assert_eq!(format!("{outputs:?}"), format!("{:?}", rig.outputs));
     assert!(!rig.findings().is_empty());

@@ -83,7 +83,8 @@ impl Rig {
     /// A daemon that starts after another.
     pub fn after(before: Option<Before>) -> Self {
         let mut rig = Self {
-            engine: Engine::new(Products::built_in().unwrap()),
+            // What is about rules has them (`sustain.rs`).
+            engine: Engine::with_rules(Products::built_in().unwrap(), muster_engine::Rules::none()),
             outputs: Vec::new(),
             inputs: Vec::new(),
             time_ns: T0,

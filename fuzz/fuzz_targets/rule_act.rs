@@ -1,0 +1,5 @@
+//! `rule_act` of crates/rules/src/fuzzing.rs.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| muster_rules::fuzzing::rule_act(bytes));
