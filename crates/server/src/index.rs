@@ -7,10 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use muster_engine::{
-    AccountRecord, AgentState, Artefact, Claim, Descent, Evidence, Finding, Gap, Input, Join, Member,
-    Opinions, Start,
+    AccountRecord, AgentState, Claim, Evidence, Finding, Gap, Input, Join, Member, Opinions, Start,
 };
-use muster_event::{Attribution, Nanos, ProbeState, ProcessKey, Snapshot};
+use muster_event::{Nanos, ProbeState, ProcessKey, Snapshot};
 use muster_ledger::Reader;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -19,6 +18,11 @@ use crate::entry::{
 };
 use crate::error::Result;
 use crate::{StoreError, leaf, views};
+
+mod lineage;
+
+use lineage::{Owner, own};
+pub(crate) use lineage::{attribution, is_also};
 
 pub(crate) const FILE: &str = "index.db";
 pub(crate) const SCHEMA_VERSION: i64 = 7;
@@ -30,8 +34,6 @@ const RECENT_BYTES: usize = 4 * 1024 * 1024;
 const ENDED_MAX: usize = 65_536;
 /// Live members that are known at once: pids end at 4 million, a machine's memory long before.
 const MEMBERS_MAX: usize = 1_000_000;
-/// Agents of one process: as many as the engine lets it belong to.
-const OWNERS_MAX: usize = 8;
 /// Pieces of evidence that are copied per finding.
 const EVIDENCE_MAX: usize = 256;
 /// Entries that are projected in one transaction when the index is made anew.
@@ -77,16 +79,6 @@ pub(crate) struct Block {
     pub events: u64,
 }
 
-/// An agent that a process belongs to.
-#[derive(Clone)]
-struct Owner {
-    agent: Arc<str>,
-    /// Where it was told: the later one wins.
-    made: u64,
-    /// It belongs to it besides: takes the process from nobody.
-    also: bool,
-}
-
 #[derive(Clone, Copy)]
 struct Range {
     min: u64,
@@ -105,39 +97,6 @@ pub(crate) fn uint(value: i64) -> u64 {
 
 fn widen(range: &mut Option<(u64, u64)>, value: u64) {
     *range = Some(range.map_or((value, value), |(min, max)| (min.min(value), max.max(value))));
-}
-
-pub(crate) fn attribution(name: &str) -> Attribution {
-    match name {
-        "cgroup" => Attribution::Cgroup,
-        "marker" => Attribution::Marker,
-        "text" => Attribution::Text,
-        "artefact" => Attribution::Artefact,
-        "request" => Attribution::Request,
-        "content" => Attribution::Content,
-        _ => Attribution::Ancestry,
-    }
-}
-
-/// Besides whose child it is: a process that others started for a lineage stays with who has it already.
-pub(crate) fn is_also(by: Attribution) -> bool {
-    match by {
-        Attribution::Artefact | Attribution::Request | Attribution::Content => true,
-        Attribution::Cgroup | Attribution::Marker | Attribution::Ancestry | Attribution::Text => false,
-    }
-}
-
-/// Adds an owner. Of those whose lineage leads to it the latest has the process alone.
-fn own(owners: &mut Vec<Owner>, new: Owner) {
-    if !new.also {
-        if owners.iter().any(|owner| !owner.also && owner.made > new.made) {
-            return;
-        }
-        owners.retain(|owner| owner.also && owner.agent != new.agent);
-        owners.insert(0, new);
-    } else if owners.len() < OWNERS_MAX && !owners.iter().any(|owner| owner.agent == new.agent) {
-        owners.push(new);
-    }
 }
 
 /// The schema's version; 0 for a new file.
@@ -810,40 +769,6 @@ impl Index {
                 int(at),
                 int(opinions.time_ns),
                 serde_json::to_string(opinions)?,
-            ])?;
-        Ok(())
-    }
-
-    fn descent(&mut self, at: u64, descent: &Descent) -> Result<()> {
-        self.conn
-            .prepare_cached(
-                "INSERT OR REPLACE INTO descents (agent, pid, start_ns, via, at, time_ns, json)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?
-            .execute(params![
-                descent.agent,
-                descent.process.pid,
-                int(descent.process.start_ns),
-                serde_json::to_string(&descent.via)?,
-                int(at),
-                int(descent.time_ns),
-                serde_json::to_string(descent)?,
-            ])?;
-        Ok(())
-    }
-
-    fn artefact(&mut self, at: u64, artefact: &Artefact) -> Result<()> {
-        self.conn
-            .prepare_cached(
-                "INSERT OR REPLACE INTO artefacts (id, at, agent, gone, time_ns, json) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?
-            .execute(params![
-                artefact.id,
-                int(at),
-                artefact.agent,
-                artefact.gone,
-                int(artefact.time_ns),
-                serde_json::to_string(artefact)?,
             ])?;
         Ok(())
     }

@@ -105,6 +105,15 @@ fn the_users_own_run_is_at_most_likely() {
         "likely 201 of 100 runs /opt/x: `/usr/bin/make` started it",
         &[],
     );
+    // A desktop has the user's service manager start what is clicked at.
+    check_members(
+        "scan 50 parent=1 path=/usr/lib/systemd/systemd argv=systemd|--user
+        open 101 /home/u/Downloads/x.AppImage
+        fork 50 200
+        exec 200 path=/home/u/Downloads/x.AppImage argv=x",
+        "likely 200 of 100 runs /home/u/Downloads/x.AppImage: `/usr/lib/systemd/systemd` started it",
+        &[],
+    );
 }
 
 #[test]
