@@ -29,6 +29,9 @@ const LOUD_MAX: usize = 1_024;
 const ALL_MAX: usize = 16_384;
 /// Commands remembered of one file, over all that it has said.
 const COMMANDS_MAX: usize = 256;
+/// Bytes of the commands remembered of one file, and of all.
+const BYTES_MAX: usize = 64 * 1024;
+const BYTES_ALL_MAX: usize = 64 * 1024 * 1024;
 /// What stood in such places before any agent changed it: files of one machine.
 const BEFORE_MAX: usize = 4_096;
 /// Folders that a lineage made, remembered per agent: projects that it set up.
@@ -54,6 +57,8 @@ pub(crate) struct Artefacts {
     before: BTreeMap<String, BTreeSet<Vec<String>>>,
     /// Homes that were looked into before.
     looked: BTreeSet<String>,
+    /// Of all commands that are remembered.
+    bytes: usize,
     /// Folders that lineages made.
     made: BTreeMap<AgentId, BTreeSet<String>>,
 }
@@ -76,6 +81,7 @@ struct Planted {
     target: Option<String>,
     /// All that it was ever seen to start.
     all: BTreeSet<Vec<String>>,
+    bytes: usize,
     /// By a package manager, with what it fetched.
     packaged: bool,
     /// By the agent's own program.
@@ -154,6 +160,9 @@ impl Engine {
         let target = link.map(|target| resolved(folder_of(path), target));
         let time_ns = event.time_ns;
         if !self.artefacts.planted.contains_key(&key) && !self.artefacts.make_room(&id, mechanism.quiet) {
+            if !mechanism.quiet {
+                self.too_many(event, &id);
+            }
             return;
         }
         let planted = self.artefacts.planted.entry(key.clone()).or_insert_with(|| Planted {
@@ -173,6 +182,7 @@ impl Engine {
             mechanism,
             target: None,
             all: BTreeSet::new(),
+            bytes: 0,
             packaged,
             by_harness,
             first_ns: time_ns,
@@ -204,6 +214,25 @@ impl Engine {
         // Who never stops writing is read all the same.
         let due = time_ns.saturating_add(SETTLE_NS).min(planted.first_ns.saturating_add(AGAIN_NS));
         self.artefacts.schedule(&key, due);
+    }
+
+    /// An agent hides what it plants in a heap of it.
+    fn too_many(&mut self, event: &Event, id: &str) {
+        self.raise(Finding {
+            id: finding_id(Code::Persistence, id, "too many"),
+            code: Code::Persistence,
+            severity: Severity::Medium,
+            stage: Stage::Sustain,
+            overreach: 2,
+            deception: 1,
+            agent: id.to_owned(),
+            time_ns: event.time_ns,
+            summary: format!("wrote more than {LOUD_MAX} files from which others run something: the rest is not followed"),
+            explanation: "So many such files are no work that anybody asks for. What the rest of them starts is not tied to \
+                the agent. It would be refuted by a tool that writes them by its nature."
+                .to_owned(),
+            evidence: vec![event_evidence(event.seq, event.process)],
+        });
     }
 
     /// A lineage removed a file, or moved it away: whose it was, it brings back nothing more.
@@ -393,16 +422,17 @@ fn finding(
 impl Artefacts {
     /// Room for one more of this agent.
     fn make_room(&mut self, id: &str, quiet: bool) -> bool {
-        if self.planted.len() >= ALL_MAX
-            && let Some(key) =
-                self.planted.iter().find(|(_, p)| p.mechanism.quiet).map(|(key, _)| key.clone())
-        {
-            self.forget(&key);
+        if self.planted.len() >= ALL_MAX {
+            let first = self.planted.iter().min_by_key(|(_, p)| (!p.mechanism.quiet, p.artefact.time_ns));
+            if let Some(key) = first.map(|(key, _)| key.clone()) {
+                self.forget(&key);
+                let counts = self.counts.entry(key.1).or_default();
+                counts.dropped = counts.dropped.saturating_add(1);
+            }
         }
-        let full = self.planted.len() >= ALL_MAX;
         let counts = self.counts.entry(id.to_owned()).or_default();
         let (count, max) = if quiet { (&mut counts.quiet, QUIET_MAX) } else { (&mut counts.loud, LOUD_MAX) };
-        if full || *count >= max {
+        if *count >= max {
             counts.dropped = counts.dropped.saturating_add(1);
             return false;
         }
@@ -416,6 +446,7 @@ impl Artefacts {
             let count = if planted.mechanism.quiet { &mut counts.quiet } else { &mut counts.loud };
             *count = count.saturating_sub(1);
         }
+        self.bytes = self.bytes.saturating_sub(planted.bytes);
         if let Some(due) = planted.due_ns {
             self.due.remove(&(due, key.clone()));
         }
@@ -453,9 +484,18 @@ impl Artefacts {
     /// Makes a command findable.
     fn index(&mut self, key: &Key, command: Vec<String>) {
         let Some(planted) = self.planted.get_mut(key) else { return };
-        if planted.all.len() >= COMMANDS_MAX {
+        let bytes: usize = command.iter().map(String::len).sum();
+        if planted.all.contains(&command) {
             return;
         }
+        let room = planted.bytes + bytes <= BYTES_MAX && self.bytes + bytes <= BYTES_ALL_MAX;
+        if planted.all.len() >= COMMANDS_MAX || !room {
+            let counts = self.counts.entry(key.1.clone()).or_default();
+            counts.dropped = counts.dropped.saturating_add(1);
+            return;
+        }
+        planted.bytes += bytes;
+        self.bytes += bytes;
         match command.as_slice() {
             [shell, flag, text] if flag == "-c" && crate::persistence::is_shell(name_of(shell)) => {
                 self.by_text.entry(text.clone()).or_default().insert(key.clone());
@@ -479,7 +519,8 @@ impl Artefacts {
 
     fn stood_before(&mut self, read: ArtefactRead) {
         if read.path.is_empty() {
-            self.looked.extend(read.commands.into_iter().flatten().take(BEFORE_MAX));
+            let room = BEFORE_MAX.saturating_sub(self.looked.len());
+            self.looked.extend(read.commands.into_iter().flatten().take(room));
             return;
         }
         let taken = self.of_path(&read.path).next().is_some();
@@ -502,6 +543,9 @@ impl Artefacts {
     /// The agent is forgotten: its files stay, the rest goes.
     pub(crate) fn agent_forgotten(&mut self, id: &str) {
         self.made.remove(id);
+        if !self.planted.keys().any(|(_, of)| of == id) {
+            self.counts.remove(id);
+        }
     }
 }
 

@@ -721,3 +721,17 @@ fn packages_that_the_system_fetches_are_info() {
         open 103 /etc/cron.daily/b";
     check_by(own, &[], &["high persistence: wrote `/etc/cron.daily/b`"]);
 }
+
+#[test]
+fn a_heap_of_them_is_told_once_and_bounded() {
+    let mut life = Life::begin();
+    for n in 0..1_100 {
+        life.run(&format!("open 101 /etc/cron.daily/b{n}"));
+    }
+    life.run("wait 20");
+    let found = life.rig.findings();
+    assert!(found.lines().count() < 40, "{found}");
+    assert_eq!(found.matches("wrote more than 1024 files").count(), 1, "{found}");
+    let artefacts = life.rig.outputs.iter().filter(|output| matches!(output, Output::Artefact(_))).count();
+    assert_eq!(artefacts, 1_024);
+}
