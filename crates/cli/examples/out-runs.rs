@@ -1,7 +1,13 @@
 //! Musters out many lineages and counts who survives, who else dies, and how long it takes. Not in the gate:
 //! `cargo run -p muster-cli --example out-runs -- [--runs N]` as root, beside `target/debug/muster`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a proof fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a proof fails by panicking"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -135,19 +141,21 @@ fn wild(data: &Path, dir: &Path, number: usize) -> Wild {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    let mut wild = Wild { agent: String::new(), word, child, other };
+    wild.agent = wait_for(data, &wild.word, sleepers, &script);
+    wild
+}
+
+/// The agent, once so many sleepers of it are there.
+fn wait_for(data: &Path, word: &str, sleepers: usize, script: &str) -> String {
     let began = Instant::now();
     let numbers = || alive(&format!("sleep {word}")).iter().filter(|it| it.starts_with("sleep")).count();
     loop {
-        let found = ask(data, &["roll"]).1.into_iter().find(|it| it["label"] == word.as_str());
+        let found = ask(data, &["roll"]).1.into_iter().find(|it| it["label"] == word);
         if let Some(agent) = found.filter(|_| numbers() >= sleepers) {
-            let agent = agent["agent"].as_str().unwrap().to_owned();
-            return Wild { agent, word, child, other };
+            return agent["agent"].as_str().unwrap().to_owned();
         }
-        assert!(
-            began.elapsed() < Duration::from_secs(30),
-            "run {number}: {} of {sleepers}\n{script}",
-            numbers()
-        );
+        assert!(began.elapsed() < Duration::from_secs(30), "{} of {sleepers}\n{script}", numbers());
         thread::sleep(Duration::from_millis(50));
     }
 }

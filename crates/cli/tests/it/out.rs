@@ -216,21 +216,19 @@ fn without_a_daemon() {
 
 #[test]
 fn the_next_daemon_finishes_it() {
-    // The others: `cargo run -p muster-cli --example out-runs`.
-    for (test, at) in [(5, "kill:begun")] {
-        let data = tempfile::tempdir().unwrap();
-        let Some(daemon) = Daemon::start_halting(data.path(), at) else { return };
-        let word = mark(test);
-        let lineage = lineage(&daemon, &wild(&word), &word, 8);
-        let out = daemon.muster(&["out", &lineage.agent, "--yes"]);
-        assert!(!out.status.success(), "{at}: the daemon died");
-        drop(daemon);
-        let next = Daemon::start_at(data.path(), &[]).unwrap();
-        next.wait("the end", || (next.list(&["out", "--list"])[0]["state"] == "stands").then_some(()));
-        wait_dead(&word);
-        assert_eq!(alive(&bystander(&word)).len(), 1, "{at}");
-        end_bystander(&word);
-    }
+    // The other steps: `cargo run -p muster-cli --example out-runs`.
+    let data = tempfile::tempdir().unwrap();
+    let Some(daemon) = Daemon::start_halting(data.path(), "kill:begun") else { return };
+    let word = mark(5);
+    let lineage = lineage(&daemon, &wild(&word), &word, 8);
+    let out = daemon.muster(&["out", &lineage.agent, "--yes"]);
+    assert!(!out.status.success(), "the daemon died");
+    drop(daemon);
+    let next = Daemon::start_at(data.path(), &[]).unwrap();
+    next.wait("the end", || (next.list(&["out", "--list"])[0]["state"] == "stands").then_some(()));
+    wait_dead(&word);
+    assert_eq!(alive(&bystander(&word)).len(), 1);
+    end_bystander(&word);
 }
 
 #[test]
