@@ -20,6 +20,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("daemons.toml", include_str!("../products/daemons.toml")),
     ("helpers.toml", include_str!("../products/helpers.toml")),
     ("others.toml", include_str!("../products/others.toml")),
+    ("drill.toml", include_str!("../products/drill.toml")),
 ];
 
 #[derive(Debug, thiserror::Error)]
