@@ -30,6 +30,7 @@ use crate::identify::Identifier;
 use crate::judge::JudgeOptions;
 use crate::outside::{Callbacks, Outside, OutsideOptions, Plan};
 use crate::signer::{KeySource, Place};
+use crate::without::{Part, Without};
 use crate::{Global, client, data_files, judge, log_key, redaction, tail};
 
 const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
@@ -59,6 +60,9 @@ pub struct Watch {
     /// Do not load probes: look at /proc only.
     #[arg(long)]
     no_kernel: bool,
+    /// Drop a part of what is sensed, to learn what depends on it; every agent's coverage says so.
+    #[arg(long, hide = true, value_enum, value_name = "PART")]
+    without: Vec<Part>,
     #[command(flatten)]
     judge: JudgeOptions,
     #[command(flatten)]
@@ -106,6 +110,8 @@ impl Watch {
         let address = tcp.local_addr().context("cannot listen")?;
         let unix = listen_unix(&client::socket(data), 0o600)?;
         let public = self.public_socket(data);
+        // A drill that was killed with all its keepers is ended here.
+        crate::drill::clean::sweep();
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
             signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot take signals")?;
@@ -128,7 +134,11 @@ impl Watch {
             .transpose()?;
 
         let outside = start_outside(outside, data, &sender)?;
-        let (source, why_not) = self.source(&products, store.last_seq() + 1);
+        let (mut source, why_not) = self.source(&products, store.last_seq() + 1);
+        if !self.without.is_empty() {
+            let next_seq = store.last_seq() + 1;
+            source = Box::new(Without { inner: source, parts: self.without.clone(), next_seq });
+        }
         if let Some(error) = why_not {
             eprintln!("watch: no kernel record, only who is there (from /proc): {error}");
         }
@@ -149,6 +159,7 @@ impl Watch {
             happened: std::time::Instant::now(),
             judge,
             log: Default::default(),
+            reads_accounts: !self.without.contains(&Part::Account),
             outside,
             keys,
         };
@@ -184,6 +195,7 @@ impl Watch {
             ("keep_days", self.keep_days.to_string()),
             ("products", products),
             ("kernel", (!self.no_kernel).to_string()),
+            ("without", self.without.iter().map(|part| part.name()).collect::<Vec<_>>().join(",")),
             ("judge", self.judge.is_on().to_string()),
             ("outside", self.outside.to_string()),
             ("signer", self.signer.as_ref().map_or("a file".to_owned(), ToString::to_string)),
