@@ -74,8 +74,11 @@ pub fn drills(title: &str, rows: &[DrillRow], style: &Style) -> String {
     out
 }
 
-/// What depends on what: for each row the share that was seen with all there is, and with each part off. `None`: not run.
-pub fn ablation(columns: &[&str], rows: &[(String, Vec<Option<(u64, u64)>>)], style: &Style) -> String {
+/// A name, and for each column how many were seen of how many. `None`: not run.
+pub type AblationRow = (String, Vec<Option<(u64, u64)>>);
+
+/// What depends on what: for each row what was seen with all there is, and with each part off.
+pub fn ablation(columns: &[&str], rows: &[AblationRow], style: &Style) -> String {
     let name = rows.iter().map(|(name, _)| width(&safe(name))).max().unwrap_or(0).clamp(6, 28);
     let mut out = fit("", name);
     for column in columns {

@@ -21,7 +21,7 @@ mod words;
 
 pub use cell::Style;
 pub use claims::claims;
-pub use drill::{DrillRow, ablation, drills};
+pub use drill::{AblationRow, DrillRow, ablation, drills};
 pub use explain::{Explain, Said, explain};
 pub use findings::{event_line, finding, findings};
 pub use gaps::gaps;

@@ -11,7 +11,7 @@ use std::thread;
 use anyhow::{Context, Result};
 use clap::{Args, CommandFactory};
 use muster_drill::{Library, Scenario, exact, scatter};
-use muster_report::DrillRow;
+use muster_report::{AblationRow, DrillRow};
 
 use crate::drill::measure::{self, Daemon, Drill, Run};
 use crate::drill::{clean, keeper, place, world};
@@ -74,7 +74,9 @@ impl DrillCommand {
         }
         let (key, folder) = place::open()?;
         let _folder = Folder(folder.clone(), self.keep);
-        let can_muster_out = C::command().find_subcommand("out").is_some();
+        let can_muster_out = C::command()
+            .find_subcommand("out")
+            .is_some_and(|out| out.get_arguments().any(|a| a.get_long() == Some("yes")));
         let parts: Vec<Option<Part>> = match self.ablate {
             true => std::iter::once(None).chain(Part::ALL.map(Some)).collect(),
             false => vec![None],
@@ -306,7 +308,7 @@ fn summary(all: &[Run], can_muster_out: bool) -> String {
         let parts: Vec<Option<&str>> =
             std::iter::once(None).chain(Part::ALL.map(|p| Some(p.name()))).collect();
         let of: Vec<&Run> = played.iter().copied().filter(|run| !run.honest).collect();
-        let rows: Vec<(String, Vec<Option<(u64, u64)>>)> = groups(&of, factor)
+        let rows: Vec<AblationRow> = groups(&of, factor)
             .into_iter()
             .chain([("all".to_owned(), of.clone())])
             .map(|(name, runs)| {

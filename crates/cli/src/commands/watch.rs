@@ -25,6 +25,7 @@ use muster_server::{
 
 use crate::cgroup::Cgroup;
 use crate::daemon::{Daemon, Message};
+use crate::drill::schedule;
 use crate::exit::{Exit, usage};
 use crate::identify::Identifier;
 use crate::judge::JudgeOptions;
@@ -76,6 +77,7 @@ impl Watch {
         let outside = self.outside.open()?;
         let data = &global.data;
         prepare_folder(data)?;
+        let drills = schedule::Config::read(data, None)?;
         let limit = Retention {
             bytes_max: self.keep_mib.saturating_mul(1 << 20),
             age_max_ns: self.keep_days.saturating_mul(DAY_NS),
@@ -174,6 +176,9 @@ impl Watch {
             if daemon.source.is_kernel() { "kernel" } else { "proc" },
         );
         std::io::stdout().flush()?;
+        if let Some(drills) = drills {
+            schedule::start(drills, data, &stop)?;
+        }
         // Only the loop: what is asked of the page and the API must not slow down the machine's own work. Without the
         // right to it, it runs as everybody does.
         let _ = rustix::process::setpriority_process(None, NICE);

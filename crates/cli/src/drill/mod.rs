@@ -12,6 +12,7 @@ pub mod keeper;
 mod link;
 pub mod measure;
 pub mod place;
+pub mod schedule;
 pub mod world;
 
 use std::collections::BTreeMap;

@@ -174,7 +174,7 @@ fn etc(to: &Path, spec: &Spec) -> Result<()> {
     ] {
         let folder = to.join(folder);
         fs::create_dir_all(&folder)?;
-        chown(&folder, Some(spec.uid), Some(spec.uid))?;
+        give(&folder, spec.uid)?;
     }
     chown(to, Some(spec.uid), Some(spec.uid))?;
     let write = |name: &str, text: String| -> Result<()> {

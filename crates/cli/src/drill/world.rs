@@ -24,7 +24,8 @@ pub fn run(cron: bool) -> Result<()> {
             }
         });
     }
-    let names = UdpSocket::bind(("0.0.0.0", 53))?;
+    // The name server of the cell's `resolv.conf`: an answer must come from where it was asked.
+    let names = UdpSocket::bind(("203.0.113.53", 53))?;
     thread::spawn(move || {
         let mut packet = [0_u8; 512];
         while let Ok((read, from)) = names.recv_from(&mut packet) {

@@ -12,6 +12,7 @@
 mod agents;
 mod claims;
 mod continued;
+mod drill;
 mod forge;
 mod gaps;
 mod hook;
