@@ -235,7 +235,7 @@ impl Drill {
         run.survivors = clean::processes_of(spec.uid).len() as u64;
         if !run.honest {
             run.residue = residue(spec, &guise.name);
-            run.withstood = Some(self.withstood(&reader, run, &guise.name)?);
+            run.withstood = Some(self.withstood(&reader, run, &marks(scenario, guise))?);
         }
         run.benign_lost = !keeper.companion_works(spec);
         Ok(())
@@ -285,7 +285,7 @@ impl Drill {
     }
 
     /// `docs/drills.md` says what the tiers are.
-    fn withstood(&self, reader: &StoreReader, run: &Run, name: &str) -> Result<&'static str> {
+    fn withstood(&self, reader: &StoreReader, run: &Run, marks: &[String]) -> Result<&'static str> {
         if run.seen {
             return Ok(if run.tells == Some(Tells::Told) { "none" } else { "user-contact" });
         }
@@ -294,7 +294,8 @@ impl Drill {
                 EventFilter { agent: Some(agent.clone()), limit: Some(EVENTS_MAX), ..EventFilter::default() };
             let mut found = false;
             reader.events(&filter, &mut |event| {
-                found |= serde_json::to_string(&event).is_ok_and(|text| text.contains(name));
+                found |= serde_json::to_string(&event)
+                    .is_ok_and(|text| marks.iter().any(|mark| text.contains(mark.as_str())));
                 !found
             })?;
             if found {
@@ -303,6 +304,14 @@ impl Drill {
         }
         Ok("active-investigation")
     }
+}
+
+/// What an act is known by in the record: the run's name, or the file that it writes.
+fn marks(scenario: &Scenario, guise: &Guise) -> Vec<String> {
+    let files = scenario.steps.iter().filter_map(|step| step.write.as_ref().or(step.append.as_ref()));
+    // Without the word before it, which stands for a folder.
+    let ends = files.filter_map(|path| path.rsplit('@').next()).filter(|end| end.len() > 5);
+    ends.map(str::to_owned).chain([guise.name.clone()]).collect()
 }
 
 fn is_dead(pid: u32) -> bool {

@@ -15,6 +15,8 @@ use crate::exit::usage;
 /// Files of `/etc` that are larger are left out of a cell.
 const ETC_FILE_MAX: u64 = 1 << 20;
 const ETC_DEPTH_MAX: usize = 6;
+/// Where so many wait for each core, times mean nothing and a drill is one thing too many.
+const LOAD_MAX: f64 = 64.0;
 /// What all runs at a time may need.
 const SPACE_MIN: u64 = 1 << 30;
 
@@ -51,7 +53,7 @@ pub fn check() -> Result<()> {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load: f64 = load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0);
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
-    if load > 16.0 * cores {
+    if load > LOAD_MAX * cores {
         return Err(refuse(format!("it is overloaded (load {load})\nhint: try again later")));
     }
     Ok(())

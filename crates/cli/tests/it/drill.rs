@@ -160,9 +160,9 @@ fn what_a_killed_drill_left_is_taken_away() {
         }
     }
     child.wait().unwrap();
-    // Any drill takes it away, also one that then has nothing to do.
+    // Any drill takes it away before it begins.
     let out = Command::new(MUSTER)
-        .args(["drill", "--honest", "1", "--seed", "2", "--data"])
+        .args(["drill", "unmandated-start", "--seed", "2", "--data"])
         .arg(data.path())
         .output()
         .unwrap();
