@@ -82,6 +82,8 @@ pub struct Daemon {
     /// With `--judge`.
     pub judge: Option<judge::Questions>,
     pub log: LogState,
+    /// `false`: with `--without account`.
+    pub reads_accounts: bool,
     /// Who is sent checkpoints.
     pub outside: Option<Outside>,
     /// With `--signer`.
@@ -425,6 +427,7 @@ impl Daemon {
             }
             Output::Follow { process } => self.source.follow(process),
             Output::Harness { process } => self.source.harness(process),
+            Output::FollowAccount { .. } if !self.reads_accounts => {}
             Output::FollowAccount { agent, path, format, cwd, since_ns } => {
                 drop(self.tail.send(tail::Request::Follow { agent, path, format, cwd, since_ns }));
             }

@@ -17,6 +17,7 @@ mod configuration;
 mod containment;
 mod daemon;
 mod data_files;
+mod drill;
 mod exit;
 #[cfg(test)]
 mod fuzzing;
@@ -36,6 +37,7 @@ mod signer;
 mod tail;
 #[cfg(feature = "pkcs11")]
 mod token;
+mod without;
 
 use exit::Exit;
 
@@ -107,6 +109,17 @@ enum Command {
     Witness(commands::witness::Witness),
     /// Say what this machine lets Muster see and stop, by trying it.
     Doctor(commands::doctor::Doctor),
+    /// Play harmless rogue deployments, and measure what is seen of them.
+    Drill(commands::drill::DrillCommand),
+    /// Parts of `muster drill`.
+    #[command(hide = true)]
+    DrillKeeper(commands::drill::Hidden),
+    #[command(hide = true)]
+    DrillStart(commands::drill::Hidden),
+    #[command(hide = true)]
+    DrillWorld(commands::drill::Hidden),
+    #[command(hide = true)]
+    DrillAgent(commands::drill::Hidden),
     /// Print the data on products, providers and daemons that is built in.
     Products(commands::products::ProductsCommand),
     /// List the rules that are loaded, what of them is not evaluated and why; or check files of rules.
@@ -152,6 +165,11 @@ fn main() -> ExitCode {
         Command::Doctor(command) => command.run(),
         Command::Products(command) => command.run(),
         Command::Rules(command) => command.run(&cli.global),
+        Command::Drill(command) => command.run::<Cli>(&cli.global),
+        Command::DrillKeeper(command) => command.keeper(),
+        Command::DrillStart(command) => command.start(),
+        Command::DrillWorld(command) => command.world(),
+        Command::DrillAgent(command) => command.agent(),
         Command::Reference(command) => command.run::<Cli>(),
         Command::Canary { token } => {
             muster_sensor::canary(&token).map(|()| Exit::Nothing).map_err(Into::into)

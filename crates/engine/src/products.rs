@@ -23,6 +23,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("helpers.toml", include_str!("../products/helpers.toml")),
     ("others.toml", include_str!("../products/others.toml")),
     ("services.toml", include_str!("../products/services.toml")),
+    ("drill.toml", include_str!("../products/drill.toml")),
 ];
 
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,7 @@
 
 mod cell;
 mod claims;
+mod drill;
 mod explain;
 mod findings;
 #[cfg(any(test, fuzzing))]
@@ -21,6 +22,7 @@ mod words;
 
 pub use cell::Style;
 pub use claims::claims;
+pub use drill::{AblationRow, DrillRow, ablation, drills};
 pub use explain::{Explain, Said, explain};
 pub use findings::{event_line, finding, findings};
 pub use gaps::gaps;

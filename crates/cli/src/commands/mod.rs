@@ -2,6 +2,7 @@
 
 pub mod claims;
 pub mod doctor;
+pub mod drill;
 pub mod events;
 pub mod explain;
 pub mod export;

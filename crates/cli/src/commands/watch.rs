@@ -28,11 +28,13 @@ use crate::artefacts::Artefacts;
 use crate::cgroup::Cgroup;
 use crate::containment::{self, Containments, Job};
 use crate::daemon::{Daemon, Message};
+use crate::drill::schedule;
 use crate::exit::{Exit, usage};
 use crate::identify::Identifier;
 use crate::judge::JudgeOptions;
 use crate::outside::{Callbacks, Outside, OutsideOptions, Plan};
 use crate::signer::{KeySource, Place};
+use crate::without::{Part, Without};
 use crate::{Global, client, data_files, judge, log_key, pulse, redaction, scope, tail};
 
 const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
@@ -68,6 +70,9 @@ pub struct Watch {
     /// Look only at what runs under this process: for tests beside each other.
     #[arg(long, hide = true, value_name = "PID")]
     only_under: Option<u32>,
+    /// Drop a part of what is sensed, to learn what depends on it; every agent's coverage says so.
+    #[arg(long, hide = true, value_enum, value_name = "PART")]
+    without: Vec<Part>,
     #[command(flatten)]
     judge: JudgeOptions,
     #[command(flatten)]
@@ -86,6 +91,7 @@ impl Watch {
         let data = &global.data;
         prepare_folder(data)?;
         let config = containment::Config::read(data, self.config.as_deref())?;
+        let drills = schedule::Config::read(data, self.config.as_deref())?;
         let limit = Retention {
             bytes_max: self.keep_mib.saturating_mul(1 << 20),
             age_max_ns: self.keep_days.saturating_mul(DAY_NS),
@@ -123,6 +129,8 @@ impl Watch {
         let address = tcp.local_addr().context("cannot listen")?;
         let unix = listen_unix(&client::socket(data), 0o600)?;
         let public = self.public_socket(data);
+        // A drill that was killed with all its keepers is ended here.
+        crate::drill::clean::sweep();
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
             signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot take signals")?;
@@ -166,6 +174,9 @@ impl Watch {
             eprintln!("watch: looks only at what runs under process {}", top.pid);
             source = Box::new(scope::Scoped::new(source, top, first_seq));
         }
+        if !self.without.is_empty() {
+            source = Box::new(Without { inner: source, parts: self.without.clone(), next_seq: first_seq });
+        }
         let for_containment = Mutex::new(sender.clone());
         let containments = Containments::start(data, products.clone(), config, move |input| {
             if let Ok(sender) = for_containment.lock() {
@@ -198,6 +209,7 @@ impl Watch {
             happened: std::time::Instant::now(),
             judge,
             log: Default::default(),
+            reads_accounts: !self.without.contains(&Part::Account),
             outside,
             keys,
             pulse,
@@ -216,6 +228,9 @@ impl Watch {
             if daemon.source.is_kernel() { "kernel" } else { "proc" },
         );
         std::io::stdout().flush()?;
+        if let Some(drills) = drills {
+            schedule::start(drills, data, &stop)?;
+        }
         // Only the loop: what is asked of the page and the API must not slow down the machine's own work. Without the
         // right to it, it runs as everybody does.
         let _ = rustix::process::setpriority_process(None, NICE);
@@ -243,6 +258,7 @@ impl Watch {
             ("rules", rules.to_owned()),
             ("kernel", (!self.no_kernel).to_string()),
             ("only_under", self.only_under.map_or("everything".to_owned(), |pid| pid.to_string())),
+            ("without", self.without.iter().map(|part| part.name()).collect::<Vec<_>>().join(",")),
             ("judge", self.judge.is_on().to_string()),
             ("outside", self.outside.to_string()),
             ("signer", self.signer.as_ref().map_or("a file".to_owned(), ToString::to_string)),

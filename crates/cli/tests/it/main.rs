@@ -13,6 +13,7 @@ mod agents;
 mod claims;
 mod continued;
 mod disk;
+mod drill;
 mod forge;
 mod gaps;
 mod hook;
