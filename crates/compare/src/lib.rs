@@ -1,0 +1,6 @@
+//! Whether two sets of an agent's runs differ in behaviour: the statistics, the readers of other people's logs, and the
+//! report. Pure: bytes come in through `Read`, nothing here opens a file, looks at a clock or draws true chance.
+
+#![forbid(unsafe_code)]
+
+pub mod stats;
