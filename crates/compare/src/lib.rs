@@ -3,4 +3,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod analysis;
+pub mod conduct;
+pub mod monitor;
+pub mod plan;
+pub mod read;
+pub mod run;
+pub mod set;
 pub mod stats;
+
+pub use run::Run;
