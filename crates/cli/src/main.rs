@@ -12,6 +12,7 @@ mod abilities;
 mod cgroup;
 mod client;
 mod commands;
+mod compared;
 mod configuration;
 mod daemon;
 mod data_files;
@@ -69,6 +70,8 @@ enum Command {
     Explain(commands::explain::Explain),
     /// List what an agent claimed of its work, each with the verdict of the record.
     Claims(commands::claims::Claims),
+    /// Say whether two sets of runs differ in behaviour: tested and not tested, watched and not watched.
+    Compare(commands::compare::Compare),
     /// List events of the record.
     Events(commands::events::Events),
     /// List the intervals in which something could not be seen, and why.
@@ -119,6 +122,7 @@ fn main() -> ExitCode {
         Command::Findings(command) => command.run(&cli.global),
         Command::Explain(command) => command.run(&cli.global),
         Command::Claims(command) => command.run(&cli.global),
+        Command::Compare(command) => command.run(&cli.global),
         Command::Events(command) => command.run(&cli.global),
         Command::Gaps(command) => command.run(&cli.global),
         Command::Import(command) => command.run(&cli.global),

@@ -8,6 +8,7 @@ pub mod conduct;
 pub mod monitor;
 pub mod plan;
 pub mod read;
+pub mod report;
 pub mod run;
 pub mod set;
 pub mod stats;

@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::run::Run;
 
+/// Task, arm, epoch.
+type Key = (String, String, u64);
+
 /// Runs of one side that are kept: more are refused, not dropped.
 pub const RUNS_MAX: usize = 2_000_000;
 
@@ -12,7 +15,7 @@ pub struct Set {
     /// What the person called it.
     pub name: String,
     pub runs: Vec<Run>,
-    taken: BTreeSet<(String, u64)>,
+    taken: BTreeSet<Key>,
     /// Epochs that were given a new number, since two logs had the same.
     pub renumbered: u64,
 }
@@ -28,7 +31,7 @@ pub enum SetError {
 /// Marks where a file begins, for `Set::push`: within one, a repeated epoch is an error; between two, it is a further run.
 #[derive(Clone, Debug, Default)]
 pub struct File {
-    seen: BTreeSet<(String, u64)>,
+    seen: BTreeSet<Key>,
 }
 
 impl Set {
@@ -40,22 +43,18 @@ impl Set {
         if self.runs.len() >= RUNS_MAX {
             return Err(SetError::Full);
         }
-        if run.epoch > 0 && !file.seen.insert((run.task.clone(), run.epoch)) {
+        let arm = run.arm.clone().unwrap_or_default();
+        let key = |epoch: u64| (run.task.clone(), arm.clone(), epoch);
+        if run.epoch > 0 && !file.seen.insert(key(run.epoch)) {
             return Err(SetError::Twice { task: run.task, epoch: run.epoch });
         }
-        if run.epoch == 0 || self.taken.contains(&(run.task.clone(), run.epoch)) {
+        if run.epoch == 0 || self.taken.contains(&key(run.epoch)) {
             self.renumbered += u64::from(run.epoch > 0);
-            // Epochs of a task are few or in order: the next free one is near its count.
-            let mut epoch = self.taken.range((run.task.clone(), 0)..=(run.task.clone(), u64::MAX)).count() as u64;
-            loop {
-                epoch += 1;
-                if !self.taken.contains(&(run.task.clone(), epoch)) {
-                    break;
-                }
-            }
-            run.epoch = epoch;
+            // The next free one: after the greatest, so that many runs of one task take no time.
+            let greatest = self.taken.range(key(0)..=key(u64::MAX)).next_back().map_or(0, |(_, _, epoch)| *epoch);
+            run.epoch = greatest.saturating_add(1);
         }
-        self.taken.insert((run.task.clone(), run.epoch));
+        self.taken.insert((run.task.clone(), arm, run.epoch));
         self.runs.push(run);
         Ok(())
     }
