@@ -170,7 +170,13 @@ pub struct TaskRow {
 }
 
 /// Compares what `done` says; `plan`: what was registered, and where.
-pub fn compare(mut a: Set, mut b: Set, done: &Plan, plan: Option<PlanView>, mut notes: Vec<String>) -> Comparison {
+pub fn compare(
+    mut a: Set,
+    mut b: Set,
+    done: &Plan,
+    plan: Option<PlanView>,
+    mut notes: Vec<String>,
+) -> Comparison {
     if crate::set::align(&mut a, &mut b) {
         notes.push("tasks are paired by their ids alone: the evaluations have different names".to_owned());
     }
@@ -366,13 +372,20 @@ impl<'a> Data<'a> {
             How::Drawn(_) => "over drawn flips of the tasks' differences",
         };
         let mut tests = vec![
-            Test::new("sign-flip", self.metric, of).with(estimate, p).estimating(estimate, interval).noting(note),
+            Test::new("sign-flip", self.metric, of)
+                .with(estimate, p)
+                .estimating(estimate, interval)
+                .noting(note),
         ];
         if let Some(w) = paired::wilcoxon(&differences) {
             tests.push(Test::new("wilcoxon", self.metric, of).with(w.statistic, w.p_corrected));
         }
         if let Some((t, p)) = paired::t_test(&differences) {
-            tests.push(Test::new("paired-t", self.metric, of).with(t, p).estimating(estimate, t_interval(&differences, level)));
+            tests.push(
+                Test::new("paired-t", self.metric, of)
+                    .with(t, p)
+                    .estimating(estimate, t_interval(&differences, level)),
+            );
         }
         let mut decided = "sign-flip";
         if self.binary {
@@ -417,7 +430,11 @@ impl<'a> Data<'a> {
                     .estimating(estimate, interval)
                     .noting(&note),
             );
-            out.push(Test::new("mcnemar-mid-p", self.metric, of).with(b.min(c) as f64, m.mid_p).estimating(estimate, interval));
+            out.push(
+                Test::new("mcnemar-mid-p", self.metric, of)
+                    .with(b.min(c) as f64, m.mid_p)
+                    .estimating(estimate, interval),
+            );
         }
         let strata: Vec<stratified::Table> = self
             .shared
@@ -473,10 +490,12 @@ impl<'a> Data<'a> {
         let level = done.level;
         let of = self.of_what();
         // Runs of a task go together: where there are several, the tasks are what counts.
-        let per_task = |side: &BTreeMap<&str, Vec<f64>>| side.values().filter_map(|v| mean(v)).collect::<Vec<f64>>();
+        let per_task =
+            |side: &BTreeMap<&str, Vec<f64>>| side.values().filter_map(|v| mean(v)).collect::<Vec<f64>>();
         let single_task = self.a.len() == 1 && self.b.len() == 1;
         let (a, b) = if single_task {
-            let all = |side: &BTreeMap<&str, Vec<f64>>| side.values().flatten().copied().collect::<Vec<f64>>();
+            let all =
+                |side: &BTreeMap<&str, Vec<f64>>| side.values().flatten().copied().collect::<Vec<f64>>();
             (all(&self.a), all(&self.b))
         } else {
             (per_task(&self.a), per_task(&self.b))
@@ -486,7 +505,9 @@ impl<'a> Data<'a> {
         let mut tests = Vec::new();
         let mut decided = "mann-whitney";
         if let Some(m) = rank::mann_whitney(&a, &b) {
-            tests.push(Test::new("mann-whitney", self.metric, of).with(m.u, m.p).estimating(estimate, interval));
+            tests.push(
+                Test::new("mann-whitney", self.metric, of).with(m.u, m.p).estimating(estimate, interval),
+            );
         }
         if self.binary && (single_task || self.epochs() == (1, 1)) {
             let wins = |values: &[f64]| values.iter().filter(|v| **v == 1.0).count() as u64;
@@ -508,9 +529,16 @@ impl<'a> Data<'a> {
                 decided = "boschloo";
             }
             tests.push(
-                Test::new("beta-binomial", self.metric, "probability that A's rate is above B's, uniform priors")
-                    .estimating(bayes::first_above(two), None)
-                    .noting(&format!("log10 Bayes factor of two rates against one: {:.3}", bayes::log10_bayes_factor(two))),
+                Test::new(
+                    "beta-binomial",
+                    self.metric,
+                    "probability that A's rate is above B's, uniform priors",
+                )
+                .estimating(bayes::first_above(two), None)
+                .noting(&format!(
+                    "log10 Bayes factor of two rates against one: {:.3}",
+                    bayes::log10_bayes_factor(two)
+                )),
             );
         }
         (tests, decided.to_owned())
@@ -572,14 +600,17 @@ impl<'a> Data<'a> {
         let all = |side: &BTreeMap<&str, Vec<f64>>| side.values().flatten().copied().collect::<Vec<f64>>();
         let (a, b) = (all(&self.a), all(&self.b));
         let pooled = mean(&a.iter().chain(&b).copied().collect::<Vec<_>>())?;
-        self.binary.then(|| power::detectable_unpaired(pooled, a.len() as u64, b.len() as u64, level, POWER))?
+        self.binary
+            .then(|| power::detectable_unpaired(pooled, a.len() as u64, b.len() as u64, level, POWER))?
     }
 }
 
 fn t_interval(differences: &[f64], level: f64) -> Option<Interval> {
     let n = differences.len() as f64;
     let se = (paired::variance(differences)? / n).sqrt();
-    (se > 0.0).then(|| Interval::around(mean(differences).unwrap_or(f64::NAN), t_quantile_two_sided(level, n - 1.0) * se))
+    (se > 0.0).then(|| {
+        Interval::around(mean(differences).unwrap_or(f64::NAN), t_quantile_two_sided(level, n - 1.0) * se)
+    })
 }
 
 fn welch(a: &[f64], b: &[f64], level: f64) -> Option<Interval> {
@@ -602,7 +633,10 @@ fn conduct(a: &Set, b: &Set, done: &Plan, notes: &mut Vec<String>) -> Vec<Test> 
         names(a).intersection(&names(b)).filter(|name| **name != done.metric).cloned().collect();
     shared.sort_by_key(|name| (place(name), name.clone()));
     if shared.len() > MEASURES_MAX {
-        notes.push(format!("{} measures beyond the first {MEASURES_MAX} are left out", shared.len() - MEASURES_MAX));
+        notes.push(format!(
+            "{} measures beyond the first {MEASURES_MAX} are left out",
+            shared.len() - MEASURES_MAX
+        ));
         shared.truncate(MEASURES_MAX);
     }
     let mut tests = Vec::new();
@@ -639,10 +673,13 @@ pub fn p_words(p: f64) -> String {
 fn answer(data: &Data, tests: &[Test], arms: &[Arm], done: &Plan, sequential: Option<&Standing>) -> Answer {
     let primary = tests.iter().find(|test| test.role == Role::Primary);
     let metric = &done.metric;
-    let estimate = primary.and_then(|t| t.estimate).filter(|_| primary.is_none_or(|t| t.of.starts_with("difference")));
+    let estimate =
+        primary.and_then(|t| t.estimate).filter(|_| primary.is_none_or(|t| t.of.starts_with("difference")));
     let estimate = estimate.or_else(|| mean(&data.differences()));
-    let interval = primary.and_then(|t| t.interval).filter(|_| primary.is_some_and(|t| t.of.starts_with("difference")));
-    let interval = interval.or_else(|| if data.paired() { data.interval(&data.differences(), done.level) } else { None });
+    let interval =
+        primary.and_then(|t| t.interval).filter(|_| primary.is_some_and(|t| t.of.starts_with("difference")));
+    let interval = interval
+        .or_else(|| if data.paired() { data.interval(&data.differences(), done.level) } else { None });
     let (test, p) = match (done.sequential, sequential) {
         (true, Some(standing)) => ("e-process".to_owned(), Some(standing.anytime_p)),
         (true, None) => (String::new(), None),
@@ -672,14 +709,18 @@ fn answer(data: &Data, tests: &[Test], arms: &[Arm], done: &Plan, sequential: Op
             amount(i.low, rate),
             amount(i.high, rate)
         ),
-        (Some(estimate), None) => format!("A − B = {} (no interval: too little varies)", amount(estimate, rate)),
+        (Some(estimate), None) => {
+            format!("A − B = {} (no interval: too little varies)", amount(estimate, rate))
+        }
         _ => "no effect can be estimated".to_owned(),
     };
     let chance = p.map(|p| format!(", {} by {test}", p_words(p))).unwrap_or_default();
     let head = match verdict {
         Verdict::Difference => format!("There is a behavioural difference in `{metric}`"),
         Verdict::NoDifferenceShown => format!("No behavioural difference in `{metric}` was shown"),
-        Verdict::CannotConclude => format!("These runs cannot say whether there is a behavioural difference in `{metric}`"),
+        Verdict::CannotConclude => {
+            format!("These runs cannot say whether there is a behavioural difference in `{metric}`")
+        }
     };
     let why = match (verdict, impossible) {
         (Verdict::CannotConclude, true) => format!(
@@ -746,7 +787,9 @@ fn cannot(data: &Data, answer: &Answer, arms: &[Arm], plan: Option<&PlanView>, d
         );
     }
     if plan.is_some_and(|p| !p.deviations.is_empty()) {
-        out.push("What was pre-registered, as it was: there are deviations from the plan (above).".to_owned());
+        out.push(
+            "What was pre-registered, as it was: there are deviations from the plan (above).".to_owned(),
+        );
     }
     if !data.paired() {
         out.push(
@@ -756,7 +799,10 @@ fn cannot(data: &Data, answer: &Answer, arms: &[Arm], plan: Option<&PlanView>, d
     }
     let (least, _) = data.epochs();
     if least == 1 && data.paired() {
-        out.push("How much an agent differs from run to run on one task: some tasks have a single run in an arm.".to_owned());
+        out.push(
+            "How much an agent differs from run to run on one task: some tasks have a single run in an arm."
+                .to_owned(),
+        );
     }
     if !done.sequential {
         out.push(
@@ -778,8 +824,12 @@ fn cannot(data: &Data, answer: &Answer, arms: &[Arm], plan: Option<&PlanView>, d
 /// What may speak of an agent that plays weak, and has honest reasons as well.
 fn patterns(set: &Set) -> Vec<Pattern> {
     let mut out = Vec::new();
-    let scored: Vec<(&Run, f64)> =
-        set.runs.iter().filter_map(|run| Some((run, run.measure(SUCCESS)?))).filter(|(_, v)| *v == 0.0 || *v == 1.0).collect();
+    let scored: Vec<(&Run, f64)> = set
+        .runs
+        .iter()
+        .filter_map(|run| Some((run, run.measure(SUCCESS)?)))
+        .filter(|(_, v)| *v == 0.0 || *v == 1.0)
+        .collect();
     // Guessing: the sum of unlike chances is no binomial, so only runs of the commonest chance are taken.
     let mut chances: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
     for (run, value) in &scored {

@@ -41,12 +41,34 @@ static OVERSIGHT: LazyLock<Regex> = LazyLock::new(|| {
 
 /// Tools that write files, by name, where no class is given.
 const WRITERS: [&str; 15] = [
-    "write", "edit", "multiedit", "notebookedit", "write_file", "edit_file", "create_file", "apply_patch", "str_replace",
-    "replace", "insert", "save_file", "str_replace_editor", "str_replace_based_edit_tool", "text_editor",
+    "write",
+    "edit",
+    "multiedit",
+    "notebookedit",
+    "write_file",
+    "edit_file",
+    "create_file",
+    "apply_patch",
+    "str_replace",
+    "replace",
+    "insert",
+    "save_file",
+    "str_replace_editor",
+    "str_replace_based_edit_tool",
+    "text_editor",
 ];
 /// Tools whose one string is a command.
-const SHELLS: [&str; 9] =
-    ["bash", "shell", "exec", "exec_command", "execute", "terminal", "run_shell_command", "bash_session", "execute_bash"];
+const SHELLS: [&str; 9] = [
+    "bash",
+    "shell",
+    "exec",
+    "exec_command",
+    "execute",
+    "terminal",
+    "run_shell_command",
+    "bash_session",
+    "execute_bash",
+];
 
 /// Adds up what one run's account shows.
 #[derive(Clone, Debug, Default)]
@@ -154,7 +176,8 @@ impl Tally {
                     self.wrote_at(seconds);
                 }
             }
-            Body::Decision { decision: Decision::Reject, .. } | Body::Result { status: Status::Denied, .. } => {
+            Body::Decision { decision: Decision::Reject, .. }
+            | Body::Result { status: Status::Denied, .. } => {
                 self.denied();
             }
             Body::Session { .. }

@@ -5,6 +5,9 @@
 
 pub mod analysis;
 pub mod conduct;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod monitor;
 pub mod plan;
 pub mod read;

@@ -74,7 +74,8 @@ impl Plan {
         if text.len() > PLAN_MAX {
             return Err(PlanError::Wrong(format!("a plan has at most {PLAN_MAX} bytes")));
         }
-        let plan: Plan = toml::from_str(text).map_err(|error| PlanError::Malformed(error.message().to_owned()))?;
+        let plan: Plan =
+            toml::from_str(text).map_err(|error| PlanError::Malformed(error.message().to_owned()))?;
         plan.check()?;
         Ok(plan)
     }

@@ -51,7 +51,8 @@ impl Set {
         if run.epoch == 0 || self.taken.contains(&key(run.epoch)) {
             self.renumbered += u64::from(run.epoch > 0);
             // The next free one: after the greatest, so that many runs of one task take no time.
-            let greatest = self.taken.range(key(0)..=key(u64::MAX)).next_back().map_or(0, |(_, _, epoch)| *epoch);
+            let greatest =
+                self.taken.range(key(0)..=key(u64::MAX)).next_back().map_or(0, |(_, _, epoch)| *epoch);
             run.epoch = greatest.saturating_add(1);
         }
         self.taken.insert((run.task.clone(), arm, run.epoch));

@@ -284,7 +284,9 @@ impl Compare {
         let arms = compared::arms(&source, &reading)?;
         let [first, second] = arms.as_slice() else {
             let there = if arms.is_empty() { "none".to_owned() } else { arms.join(", ") };
-            return Err(usage(format!("`{name}` alone must hold two arms; it has: {there}\nhint: give A and B")));
+            return Err(usage(format!(
+                "`{name}` alone must hold two arms; it has: {there}\nhint: give A and B"
+            )));
         };
         let side = |arm: &str, notes: &mut Vec<String>| {
             let source = Source { name: arm.to_owned(), arm: Some(arm.to_owned()), ..source.clone() };
@@ -308,7 +310,9 @@ impl Compare {
                         for run in set.runs {
                             let left_out =
                                 (done.exclude_errors && run.error) || done.exclude_tasks.contains(&run.task);
-                            let Some(value) = run.measure(&done.metric).filter(|_| !left_out) else { continue };
+                            let Some(value) = run.measure(&done.metric).filter(|_| !left_out) else {
+                                continue;
+                            };
                             if seen.insert((side == Side::A, run.task.clone(), run.epoch))
                                 && monitor.push(side, &run.task, value)
                             {
@@ -328,8 +332,10 @@ impl Compare {
             }
             if monitor.standing().crossed_at.is_some() {
                 if !self.json {
-                    println!("There is a behavioural difference in `{}`; the level holds although it was looked at all the time.",
-                        muster_event::sanitize(&done.metric));
+                    println!(
+                        "There is a behavioural difference in `{}`; the level holds although it was looked at all the time.",
+                        muster_event::sanitize(&done.metric)
+                    );
                 }
                 return Ok(Exit::Findings);
             }
@@ -374,7 +380,9 @@ fn bar(total: u64) -> ProgressBar {
     let shown = std::io::stderr().is_terminal() && total > 16 << 20;
     let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(Some(total), target);
-    if let Ok(style) = ProgressStyle::with_template("compare {bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
+    if let Ok(style) =
+        ProgressStyle::with_template("compare {bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+    {
         bar.set_style(style);
     }
     bar
@@ -383,8 +391,16 @@ fn bar(total: u64) -> ProgressBar {
 impl Register {
     fn run(&self) -> Result<Exit> {
         let (path, registered) = compared::register(&self.plan, self.plan_key.as_deref())?;
-        println!("registered {}: `{}`, {}", registered.time, registered.plan.metric.escape_debug(), registered.place);
-        eprintln!("hint: keep a copy of `{}` where you cannot change it; its time is this machine's word", path.display());
+        println!(
+            "registered {}: `{}`, {}",
+            registered.time,
+            registered.plan.metric.escape_debug(),
+            registered.place
+        );
+        eprintln!(
+            "hint: keep a copy of `{}` where you cannot change it; its time is this machine's word",
+            path.display()
+        );
         Ok(Exit::Nothing)
     }
 }
@@ -392,7 +408,11 @@ impl Register {
 impl Tasks {
     fn run(&self) -> Result<Exit> {
         let within = |name: &str, value: f64, low: f64, high: f64| {
-            if value > low && value < high { Ok(()) } else { Err(usage(format!("--{name} {value} is not between {low} and {high}"))) }
+            if value > low && value < high {
+                Ok(())
+            } else {
+                Err(usage(format!("--{name} {value} is not between {low} and {high}")))
+            }
         };
         within("base", self.base, -1e-9, 1.0 + 1e-9)?;
         within("level", self.level, 0.0, 0.5)?;
@@ -426,7 +446,10 @@ impl Tasks {
             tasks * study.epochs * 2
         );
         if let Some(power) = simulated {
-            println!("In 2000 simulated studies of this size, sign flips found the difference in {:.1} %.", power * 100.0);
+            println!(
+                "In 2000 simulated studies of this size, sign flips found the difference in {:.1} %.",
+                power * 100.0
+            );
         }
         println!(
             "This rests on what was assumed: rate {}, difference {:+}, tasks' rates spread by {}, the effect by {}.",
@@ -444,8 +467,9 @@ impl DetectorArgs {
         })?;
         let (fixed, fixed_at) =
             detector::recall_at_false_rate(&scored, self.false_rate).unwrap_or((0.0, f64::INFINITY));
-        let (daily, daily_at) = detector::recall_at_alerts(&scored, self.alerts, self.per_day, self.prevalence)
-            .unwrap_or((0.0, f64::INFINITY));
+        let (daily, daily_at) =
+            detector::recall_at_alerts(&scored, self.alerts, self.per_day, self.prevalence)
+                .unwrap_or((0.0, f64::INFINITY));
         let precision = detector::precision_at(self.prevalence, fixed, self.false_rate);
         let flagged = self.prevalence * fixed + (1.0 - self.prevalence) * self.false_rate;
         let corrected = detector::true_prevalence(flagged, fixed, self.false_rate);
@@ -469,10 +493,17 @@ impl DetectorArgs {
         }
         println!(
             "AUROC {:.4} (DeLong {:.4} to {:.4}) over {} real and {} harmless cases.",
-            quality.auroc, quality.auroc_interval.low, quality.auroc_interval.high, quality.positives, quality.negatives
+            quality.auroc,
+            quality.auroc_interval.low,
+            quality.auroc_interval.high,
+            quality.positives,
+            quality.negatives
         );
-        println!("average precision {:.4}, Brier {}", quality.average_precision,
-            quality.brier.map_or("– (scores are no probabilities)".to_owned(), |b| format!("{b:.4}")));
+        println!(
+            "average precision {:.4}, Brier {}",
+            quality.average_precision,
+            quality.brier.map_or("– (scores are no probabilities)".to_owned(), |b| format!("{b:.4}"))
+        );
         println!(
             "recall {:.1} % where {:.2} % of harmless cases are flagged (threshold {fixed_at})",
             fixed * 100.0,
@@ -486,7 +517,10 @@ impl DetectorArgs {
             self.prevalence * 100.0
         );
         if let Some(precision) = precision {
-            println!("at that prevalence, {:.1} % of the alerts at the first threshold are real", precision * 100.0);
+            println!(
+                "at that prevalence, {:.1} % of the alerts at the first threshold are real",
+                precision * 100.0
+            );
         }
         Ok(Exit::Nothing)
     }

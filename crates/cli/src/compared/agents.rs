@@ -40,12 +40,17 @@ pub fn read(label: &str, reading: &Reading, notes: &mut Vec<String>, set: &mut S
         }
         run.measures.insert(
             "stops".to_owned(),
-            f64::from(u8::from(matches!(agent.state, State::Frozen | State::Out) || agent.containment.is_some())),
+            f64::from(u8::from(
+                matches!(agent.state, State::Frozen | State::Out) || agent.containment.is_some(),
+            )),
         );
-        push(set, &mut file, run, &[&agent.agent, &agent.label, task], reading).map_err(|error| usage(error.to_string()))?;
+        push(set, &mut file, run, &[&agent.agent, &agent.label, task], reading)
+            .map_err(|error| usage(error.to_string()))?;
     }
     if unread > 0 {
-        notes.push(format!("`{label}`: {unread} agents have no account; what they said and called is not known"));
+        notes.push(format!(
+            "`{label}`: {unread} agents have no account; what they said and called is not known"
+        ));
     }
     Ok(())
 }
@@ -60,7 +65,8 @@ fn measures(reader: &StoreReader, agent: &AgentState) -> Result<BTreeMap<String,
         }
         out = tally.measures();
         let claims = reader.claims(id, None, None)?;
-        let contradicted = claims.iter().filter(|c| matches!(c.verdict, Verdict::Contradicted | Verdict::Hollow));
+        let contradicted =
+            claims.iter().filter(|c| matches!(c.verdict, Verdict::Contradicted | Verdict::Hollow));
         out.insert("claims_contradicted".to_owned(), contradicted.count() as f64);
     }
     let findings = reader.findings(&FindingFilter { agent: Some(id.clone()), ..FindingFilter::default() })?;

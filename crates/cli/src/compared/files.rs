@@ -133,7 +133,8 @@ fn one(path: &Path, reading: &Reading, notes: &mut Notes, set: &mut Set) -> Resu
         }
         let task = run.task.clone();
         let id = task.rsplit('/').next().unwrap_or_default();
-        push(set, &mut seen, run, &[&task, id, &stem], reading).map_err(|error| ReadError::Refused(error.to_string()))
+        push(set, &mut seen, run, &[&task, id, &stem], reading)
+            .map_err(|error| ReadError::Refused(error.to_string()))
     };
     match form {
         Form::Eval => read::eval(&mut { file }, &reading.ask, notes, &mut sink),

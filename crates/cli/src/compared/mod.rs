@@ -36,7 +36,9 @@ pub enum Place {
 impl Source {
     pub fn parse(text: &str) -> Source {
         let cut = |text: &str| match text.rsplit_once('@') {
-            Some((place, arm)) if !place.is_empty() && !arm.is_empty() => (place.to_owned(), Some(arm.to_owned())),
+            Some((place, arm)) if !place.is_empty() && !arm.is_empty() => {
+                (place.to_owned(), Some(arm.to_owned()))
+            }
             _ => (text.to_owned(), None),
         };
         if let Some(label) = text.strip_prefix("label:") {
@@ -79,7 +81,10 @@ pub fn read(source: &Source, reading: &Reading, notes: &mut Vec<String>) -> Resu
             if set.runs.is_empty() {
                 let there: Vec<String> = arms.into_iter().take(8).collect();
                 let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
-                return Err(usage(format!("`{}` has no arm `{arm}`\nhint: its arms are: {there}", source.name)));
+                return Err(usage(format!(
+                    "`{}` has no arm `{arm}`\nhint: its arms are: {there}",
+                    source.name
+                )));
             }
         }
         None => {

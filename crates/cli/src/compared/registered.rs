@@ -88,7 +88,8 @@ pub fn register(path: &Path, key_file: Option<&Path>) -> Result<(PathBuf, Regist
         .map_err(|error| usage(format!("`{}`: {error}", path.display())))?;
     note.sign(&key).map_err(usage)?;
     // Never over one that another process has just made.
-    let mut file = fs::File::create_new(&target).with_context(|| format!("cannot make `{}`", target.display()))?;
+    let mut file =
+        fs::File::create_new(&target).with_context(|| format!("cannot make `{}`", target.display()))?;
     std::io::Write::write_all(&mut file, &note.to_bytes())?;
     file.sync_all()?;
     let place = format!("signed in `{}` by {}", target.display(), key.verifier());
@@ -131,7 +132,10 @@ fn read(
     if let Some((file, text)) = now
         && text.replace('\t', "    ").replace('\r', "").trim_end() != registered_text.trim_end()
     {
-        deviations.push(format!("`{}` was changed after it was registered; what was registered counts", file.display()));
+        deviations.push(format!(
+            "`{}` was changed after it was registered; what was registered counts",
+            file.display()
+        ));
     }
     Ok(Registered {
         plan,

@@ -11,7 +11,9 @@ const BUFFER: usize = 64 * 1024;
 enum Place {
     Outside,
     /// In a string; the next byte is escaped.
-    String { escaped: bool },
+    String {
+        escaped: bool,
+    },
     /// In a word that was replaced.
     Word,
 }

@@ -258,4 +258,3 @@ impl<'de> Visitor<'de> for Steps<'_> {
         Ok(())
     }
 }
-

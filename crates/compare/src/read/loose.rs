@@ -59,7 +59,11 @@ impl<'de> Visitor<'de> for LooseVisitor {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Loose, E> {
-        Ok(Loose { text: value.to_string(), number: Some(value).filter(|v| v.is_finite()), ..Loose::default() })
+        Ok(Loose {
+            text: value.to_string(),
+            number: Some(value).filter(|v| v.is_finite()),
+            ..Loose::default()
+        })
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Loose, E> {

@@ -50,10 +50,14 @@ impl<'de> Deserialize<'de> for Wanted {
                 let mut wanted = Wanted::default();
                 while let Some(key) = map.next_key::<String>()? {
                     match key.as_str() {
-                        "task" | "task_id" | "task_name" => wanted.task = Some(map.next_value::<Loose>()?.text),
+                        "task" | "task_id" | "task_name" => {
+                            wanted.task = Some(map.next_value::<Loose>()?.text)
+                        }
                         "arm" | "condition" => wanted.arm = Some(map.next_value::<Loose>()?.text),
                         "epoch" => wanted.epoch = whole(&map.next_value::<Loose>()?),
-                        "outcome" | "reward" | "success" => wanted.outcome = score(&map.next_value::<Loose>()?),
+                        "outcome" | "reward" | "success" => {
+                            wanted.outcome = score(&map.next_value::<Loose>()?)
+                        }
                         "difficulty" => wanted.difficulty = difficulty(&map.next_value::<Loose>()?),
                         "chance" => wanted.chance = map.next_value::<Loose>()?.number,
                         _ => drop(map.next_value::<IgnoredAny>()?),
@@ -110,7 +114,8 @@ pub fn seconds(text: &str) -> Option<f64> {
     };
     // Days since 0000-03-01, as Howard Hinnant counts them.
     let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * y + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + (153 * m + 2) / 5 + day - 1;
+    let days =
+        365 * y + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + (153 * m + 2) / 5 + day - 1;
     Some(days as f64 * 86_400.0 + clock(time)? - offset)
 }
 
@@ -172,7 +177,9 @@ impl<'de> Visitor<'de> for SampleSeed<'_> {
                 "metadata" => sample.metadata = map.next_value::<Option<Wanted>>()?.unwrap_or_default(),
                 "error" => sample.error = map.next_value::<Option<IgnoredAny>>()?.is_some(),
                 "limit" => sample.stopped = map.next_value::<Option<IgnoredAny>>()?.is_some(),
-                "choices" => sample.choices = map.next_value::<Option<Vec<IgnoredAny>>>()?.map_or(0, |c| c.len()),
+                "choices" => {
+                    sample.choices = map.next_value::<Option<Vec<IgnoredAny>>>()?.map_or(0, |c| c.len())
+                }
                 "messages" => map.next_value_seed(Each(&mut |message: Message| sample.message(message)))?,
                 "events" => map.next_value_seed(Each(&mut |event: Event| sample.event(event)))?,
                 "transcript" => map.next_value_seed(Legacy(&mut sample))?,
@@ -192,10 +199,10 @@ impl Sample {
         run.task = name(&if task.is_empty() { id } else { format!("{task}/{id}") })?;
         run.epoch = self.epoch.unwrap_or(1);
         let arms = [Some(&self.metadata), header.eval.metadata.as_ref(), header.eval.task_args.as_ref()];
-        run.arm = arms.into_iter().flatten().find_map(|wanted| wanted.arm.clone()).map(|a| name(&a)).transpose()?;
+        run.arm =
+            arms.into_iter().flatten().find_map(|wanted| wanted.arm.clone()).map(|a| name(&a)).transpose()?;
         run.difficulty = self.metadata.difficulty;
-        run.chance =
-            self.metadata.chance.or_else(|| (self.choices > 1).then(|| 1.0 / self.choices as f64));
+        run.chance = self.metadata.chance.or_else(|| (self.choices > 1).then(|| 1.0 / self.choices as f64));
         run.error = self.error;
         run.measures.insert("stops".to_owned(), f64::from(u8::from(self.error || self.stopped)));
         let score = match &ask.scorer {

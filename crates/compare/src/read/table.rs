@@ -18,7 +18,8 @@ pub fn csv(reader: impl Read, sink: Sink) -> Result<(), ReadError> {
     let Some(head) = lines.record()? else {
         return Err(ReadError::Refused("it is empty".to_owned()));
     };
-    let columns: Vec<String> = head.iter().map(|c| c.trim().trim_start_matches('\u{feff}').to_owned()).collect();
+    let columns: Vec<String> =
+        head.iter().map(|c| c.trim().trim_start_matches('\u{feff}').to_owned()).collect();
     if columns.len() > COLUMNS_MAX {
         return Err(ReadError::Refused(format!("it has more than {COLUMNS_MAX} columns")));
     }
@@ -61,7 +62,8 @@ pub fn jsonl(reader: impl Read, sink: Sink) -> Result<(), ReadError> {
         let fields: BTreeMap<String, Loose> =
             serde_json::from_reader(super::clean::Clean::new(text.as_bytes())).map_err(|error| {
                 let torn = !whole && error.is_eof();
-                let why = if torn { "it is torn: the file ends in it".to_owned() } else { format!("{error}") };
+                let why =
+                    if torn { "it is torn: the file ends in it".to_owned() } else { format!("{error}") };
                 ReadError::Line { line, why }
             })?;
         sink(run(fields, line)?)?;
@@ -79,7 +81,8 @@ fn run(mut fields: BTreeMap<String, Loose>, line: u64) -> Result<Run, ReadError>
         run.epoch = epoch
             .number
             .filter(|n| *n >= 0.0 && n.fract() == 0.0 && *n < 1e15)
-            .ok_or_else(|| wrong(format!("epoch `{}` is no whole number", epoch.text)))? as u64;
+            .ok_or_else(|| wrong(format!("epoch `{}` is no whole number", epoch.text)))?
+            as u64;
     }
     let mut number = |column: &str| match take(column) {
         None => Ok(None),
@@ -92,9 +95,9 @@ fn run(mut fields: BTreeMap<String, Loose>, line: u64) -> Result<Run, ReadError>
     run.chance = number("chance")?;
     run.error = take("error").is_some_and(|e| e.number.is_none_or(|n| n != 0.0) && e.text != "false");
     if let Some(outcome) = take("outcome") {
-        let value = score(&outcome)
-            .filter(|value| value.is_finite())
-            .ok_or_else(|| wrong(format!("outcome `{}` is neither a finite number nor yes or no", outcome.text)))?;
+        let value = score(&outcome).filter(|value| value.is_finite()).ok_or_else(|| {
+            wrong(format!("outcome `{}` is neither a finite number nor yes or no", outcome.text))
+        })?;
         run.measures.insert(SUCCESS.to_owned(), value);
     }
     for (column, value) in fields.into_iter().take(COLUMNS_MAX) {

@@ -39,7 +39,9 @@ pub fn members(file: &mut (impl Read + Seek)) -> Result<Vec<Member>, ReadError> 
     let end = (0..tail.len().saturating_sub(21))
         .rev()
         .find(|at| tail.get(*at..at + 4) == Some(b"PK\x05\x06"))
-        .ok_or_else(|| ReadError::Torn("it has no directory at its end: its writer was cut off".to_owned()))?;
+        .ok_or_else(|| {
+            ReadError::Torn("it has no directory at its end: its writer was cut off".to_owned())
+        })?;
     let word = |at: usize| number(&tail, end + at, 2);
     let long = |at: usize| number(&tail, end + at, 4);
     let (mut count, mut size, mut offset) = (word(10)?, long(12)?, long(16)?);

@@ -52,7 +52,9 @@ fn planned(comparison: &Comparison) -> String {
             let when = plan
                 .registered
                 .as_ref()
-                .map_or("not registered before the data were read".to_owned(), |at| format!("registered {at}"));
+                .map_or("not registered before the data were read".to_owned(), |at| {
+                    format!("registered {at}")
+                });
             let test = if plan.test.is_empty() { "the test that fits the data" } else { &plan.test };
             format!("`{}` at level {} by {test}; {when}, {}", plan.metric, plan.level, plan.place)
         }

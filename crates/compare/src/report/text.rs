@@ -23,7 +23,8 @@ pub fn text(comparison: &Comparison, width: usize) -> String {
     }
     out.push('\n');
     for (letter, arm) in ["A", "B"].iter().zip(&comparison.arms) {
-        let left_out = if arm.left_out > 0 { format!(", {} runs left out", arm.left_out) } else { String::new() };
+        let left_out =
+            if arm.left_out > 0 { format!(", {} runs left out", arm.left_out) } else { String::new() };
         let line = format!(
             "{} runs of {} tasks{left_out}; {} with a value, mean {}{}",
             arm.runs,
@@ -42,7 +43,9 @@ pub fn text(comparison: &Comparison, width: usize) -> String {
         p.tasks_both, p.only_a, p.only_b, p.epochs_least, p.epochs_most
     );
     table(&mut out, "\ntests of the primary measure", comparison, |t| t.role != Role::Conduct);
-    table(&mut out, "\nconduct (p after Holm, and after Benjamini–Hochberg)", comparison, |t| t.role == Role::Conduct);
+    table(&mut out, "\nconduct (p after Holm, and after Benjamini–Hochberg)", comparison, |t| {
+        t.role == Role::Conduct
+    });
     if let Some(line) = evidence(comparison) {
         out.push('\n');
         paragraph(&mut out, "may be looked at any time: ", &line, width);
@@ -73,7 +76,13 @@ fn table(out: &mut String, title: &str, comparison: &Comparison, wanted: impl Fn
     for test in rows {
         let name = if conduct { sanitize(&test.metric) } else { test.name.clone() };
         let tail = if conduct {
-            format!("p {:<10} Holm {:<10} BH {:<10} {}", number(test.p), number(test.p_holm), number(test.p_bh), test.name)
+            format!(
+                "p {:<10} Holm {:<10} BH {:<10} {}",
+                number(test.p),
+                number(test.p_holm),
+                number(test.p_bh),
+                test.name
+            )
         } else {
             format!("statistic {:<10} p {:<10} {}", number(test.statistic), number(test.p), role(test.role))
         };

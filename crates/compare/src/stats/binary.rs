@@ -1,9 +1,7 @@
 //! Two proportions: paired (McNemar) and not (Fisher, Boschloo, Barnard), and intervals for their difference.
 
-use super::special::{
-    binomial_cdf, binomial_pmf, chi2_above, ln_choose, normal_quantile, beta_quantile,
-};
 use super::Interval;
+use super::special::{beta_quantile, binomial_cdf, binomial_pmf, chi2_above, ln_choose, normal_quantile};
 
 /// Discordant pairs: `b` succeeded in A only, `c` in B only.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,9 +86,8 @@ pub fn fisher(t: Two) -> Fisher {
     let low = total.saturating_sub(t.n2);
     let high = total.min(t.n1);
     let all = ln_choose((t.n1 + t.n2) as f64, total as f64);
-    let pmf = |x: u64| {
-        (ln_choose(t.n1 as f64, x as f64) + ln_choose(t.n2 as f64, (total - x) as f64) - all).exp()
-    };
+    let pmf =
+        |x: u64| (ln_choose(t.n1 as f64, x as f64) + ln_choose(t.n2 as f64, (total - x) as f64) - all).exp();
     // Equally likely tables must count as such whatever their rounding.
     let seen = pmf(t.x1) * (1.0 + 1e-7);
     let (mut two_sided, mut less, mut greater) = (0.0, 0.0, 0.0);
@@ -293,11 +290,18 @@ fn score_statistic(t: Two, delta: f64, linear: f64) -> f64 {
     let a = (std::f64::consts::PI + cosine.acos()) / 3.0;
     let r2 = 2.0 * p * a.cos() - l2 / (3.0 * l3);
     // The roots of the true cubic are rates; those of statsmodels' are taken as they come.
-    let (r1, r2) = if linear == n2 { ((r2 + delta).clamp(0.0, 1.0), r2.clamp(0.0, 1.0)) } else { (r2 + delta, r2) };
+    let (r1, r2) =
+        if linear == n2 { ((r2 + delta).clamp(0.0, 1.0), r2.clamp(0.0, 1.0)) } else { (r2 + delta, r2) };
     let variance = (r1 * (1.0 - r1) / n1 + r2 * (1.0 - r2) / n2) * n / (n - 1.0);
     let difference = t.difference() - delta;
     if variance <= 0.0 {
-        return if difference > 0.0 { f64::INFINITY } else if difference < 0.0 { f64::NEG_INFINITY } else { 0.0 };
+        return if difference > 0.0 {
+            f64::INFINITY
+        } else if difference < 0.0 {
+            f64::NEG_INFINITY
+        } else {
+            0.0
+        };
     }
     difference / variance.sqrt()
 }

@@ -1,8 +1,8 @@
 //! How good a monitor is: its scores against what was really there.
 
+use super::paired::variance;
 use super::special::normal_quantile;
 use super::{Interval, mean};
-use super::paired::variance;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quality {
@@ -33,7 +33,8 @@ pub fn quality(scored: &[(f64, bool)], level: f64) -> Option<Quality> {
     let of_negative: Vec<f64> = negative.iter().map(|s| 1.0 - placed(*s, &positive)).collect();
     let (m, n) = (positive.len() as f64, negative.len() as f64);
     let auroc = mean(&of_positive).filter(|_| !negative.is_empty())?;
-    let auroc_variance = variance(&of_positive).unwrap_or(0.0) / m + variance(&of_negative).unwrap_or(0.0) / n;
+    let auroc_variance =
+        variance(&of_positive).unwrap_or(0.0) / m + variance(&of_negative).unwrap_or(0.0) / n;
     let probabilities = scored.iter().all(|(s, _)| (0.0..=1.0).contains(s));
     let squares = scored.iter().map(|(s, there)| (s - f64::from(u8::from(*there))).powi(2)).sum::<f64>();
     Some(Quality {
@@ -78,7 +79,8 @@ fn average_precision(scored: &[(f64, bool)], positives: f64) -> f64 {
         .iter()
         .map(|step| {
             let recall = step.true_flags as f64 / positives;
-            let gain = (recall - before) * step.true_flags as f64 / (step.true_flags + step.false_flags) as f64;
+            let gain =
+                (recall - before) * step.true_flags as f64 / (step.true_flags + step.false_flags) as f64;
             before = recall;
             gain
         })
@@ -88,7 +90,8 @@ fn average_precision(scored: &[(f64, bool)], positives: f64) -> f64 {
 /// The best recall whose share of false alarms is at most `rate`; with its threshold.
 pub fn recall_at_false_rate(scored: &[(f64, bool)], rate: f64) -> Option<(f64, f64)> {
     let (positives, negatives) = counts(scored)?;
-    let best = steps(scored).into_iter().take_while(|s| s.false_flags as f64 <= rate * negatives + 1e-9).last();
+    let best =
+        steps(scored).into_iter().take_while(|s| s.false_flags as f64 <= rate * negatives + 1e-9).last();
     Some(best.map_or((0.0, f64::INFINITY), |s| (s.true_flags as f64 / positives, s.threshold)))
 }
 

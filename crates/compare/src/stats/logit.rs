@@ -13,7 +13,11 @@ pub struct Effect {
 impl Effect {
     fn new(beta: f64, variance: f64) -> Option<Effect> {
         let se = variance.sqrt();
-        (se.is_finite() && se > 0.0 && beta.is_finite()).then(|| Effect { beta, se, p: normal_two_sided(beta / se) })
+        (se.is_finite() && se > 0.0 && beta.is_finite()).then(|| Effect {
+            beta,
+            se,
+            p: normal_two_sided(beta / se),
+        })
     }
 }
 
@@ -179,9 +183,8 @@ fn correlation(clusters: &[Cluster], zero: (f64, f64), one: (f64, f64), n: f64) 
     let (mut products, mut pairs, mut squares) = (0.0, 0.0, 0.0);
     for c in clusters {
         let [x0, n0, x1, n1] = c.floats();
-        let square = |x: f64, n: f64, (p, v): (f64, f64)| {
-            x * ((1.0 - p) / v).powi(2) + (n - x) * (p / v).powi(2)
-        };
+        let square =
+            |x: f64, n: f64, (p, v): (f64, f64)| x * ((1.0 - p) / v).powi(2) + (n - x) * (p / v).powi(2);
         let s = square(x0, n0, zero) + square(x1, n1, one);
         let r = (x0 - n0 * zero.0) / zero.1 + (x1 - n1 * one.0) / one.1;
         products += (r * r - s) / 2.0;

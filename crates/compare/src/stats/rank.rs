@@ -1,7 +1,7 @@
 //! Ranks: Mann–Whitney, Spearman, Kendall.
 
-use super::special::{normal_two_sided, t_two_sided};
 use super::mean;
+use super::special::{normal_two_sided, t_two_sided};
 
 /// Mid-ranks from 1, and the sum of t³ − t over the ties.
 pub fn ranks(values: &[f64]) -> (Vec<f64>, f64) {
@@ -71,7 +71,15 @@ pub fn spearman(x: &[f64], y: &[f64]) -> Option<(f64, f64)> {
 /// Tau-b. Takes the square of the number of values.
 pub fn kendall(x: &[f64], y: &[f64]) -> Option<f64> {
     let (mut score, mut only_x, mut only_y) = (0.0, 0.0, 0.0);
-    let sign = |a: f64, b: f64| if a > b { 1.0 } else if a < b { -1.0 } else { 0.0 };
+    let sign = |a: f64, b: f64| {
+        if a > b {
+            1.0
+        } else if a < b {
+            -1.0
+        } else {
+            0.0
+        }
+    };
     for (i, (a, b)) in x.iter().zip(y).enumerate() {
         for (c, d) in x.iter().zip(y).skip(i + 1) {
             let (dx, dy) = (sign(*a, *c), sign(*b, *d));

@@ -1,7 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+mod hostile;
+mod logs;
 mod null;
 mod reference;
+mod reports;
 mod scipy;
 
 /// A file that is not named above would not be run.

@@ -113,7 +113,11 @@ fn a_test_for_one_look_does_not_survive_peeking() {
         .filter(|_| {
             let (mut b, mut c) = (0, 0);
             (0..300).any(|_| {
-                if chance.coin() { b += 1 } else { c += 1 }
+                if chance.coin() {
+                    b += 1
+                } else {
+                    c += 1
+                }
                 binary::mcnemar(b, c).mid_p <= 0.05
             })
         })
@@ -137,6 +141,9 @@ fn power_is_as_planned() {
         let error = 3.0 * (plan.power * (1.0 - plan.power) / studies as f64).sqrt();
         assert!((power - plan.power).abs() <= error + 0.02, "{plan:?}: {tasks} tasks have power {power}");
         let none = Study { effect: 0.0, ..plan }.simulated_power(tasks, studies, 23);
-        assert!(none <= plan.level + 3.0 * (0.05 * 0.95 / studies as f64).sqrt(), "{plan:?}: {none} without effect");
+        assert!(
+            none <= plan.level + 3.0 * (0.05 * 0.95 / studies as f64).sqrt(),
+            "{plan:?}: {none} without effect"
+        );
     }
 }

@@ -25,7 +25,10 @@ fn check(name: &str, got: f64, expected: &Value) {
 fn within(name: &str, got: f64, expected: &Value, tolerance: f64) {
     let expected = expected.as_f64().unwrap_or_else(|| panic!("{name}: {expected} is no number"));
     let distance = (got - expected).abs();
-    assert!(distance <= tolerance * expected.abs().max(1.0), "{name}: {got}, expected {expected}, off by {distance:e}");
+    assert!(
+        distance <= tolerance * expected.abs().max(1.0),
+        "{name}: {got}, expected {expected}, off by {distance:e}"
+    );
 }
 
 #[track_caller]
@@ -93,13 +96,18 @@ fn two_by_two() {
 /// are held against a search: at the interval's ends, the test with the likeliest rates is just at its level.
 #[test]
 fn the_score_interval_is_that_of_the_likeliest_rates() {
-    for table in [[[20, 0], [15, 5]], [[45, 5], [38, 12]], [[3, 97], [9, 91]], [[0, 50], [4, 46]], [[8, 2], [1, 5]]] {
+    for table in
+        [[[20, 0], [15, 5]], [[45, 5], [38, 12]], [[3, 97], [9, 91]], [[0, 50], [4, 46]], [[8, 2], [1, 5]]]
+    {
         let two = Two::rows(table);
         let interval = binary::score_difference(two, 0.05);
         for (delta, sign) in [(interval.low, 1.0), (interval.high, -1.0)] {
             let ln = |k: u64, p: f64| if k == 0 { 0.0 } else { k as f64 * p.ln() };
             let likelihood = |p: f64| {
-                ln(two.x1, p + delta) + ln(two.n1 - two.x1, 1.0 - p - delta) + ln(two.x2, p) + ln(two.n2 - two.x2, 1.0 - p)
+                ln(two.x1, p + delta)
+                    + ln(two.n1 - two.x1, 1.0 - p - delta)
+                    + ln(two.x2, p)
+                    + ln(two.n2 - two.x2, 1.0 - p)
             };
             let (mut low, mut high) = (f64::max(0.0, -delta), f64::min(1.0, 1.0 - delta));
             for _ in 0..200 {
@@ -108,7 +116,9 @@ fn the_score_interval_is_that_of_the_likeliest_rates() {
             }
             let p = (low + high) / 2.0;
             let n = (two.n1 + two.n2) as f64;
-            let spread = ((p + delta) * (1.0 - p - delta) / two.n1 as f64 + p * (1.0 - p) / two.n2 as f64) * n / (n - 1.0);
+            let spread = ((p + delta) * (1.0 - p - delta) / two.n1 as f64 + p * (1.0 - p) / two.n2 as f64)
+                * n
+                / (n - 1.0);
             let z = (two.difference() - delta) / spread.sqrt();
             assert!((z - sign * 1.959964).abs() < 1e-4, "{table:?}: {delta} {z}");
         }
@@ -237,7 +247,11 @@ fn e_values() {
     let mut sum = 0.0;
     for (at, x) in floats(&case["msprt_x"]).into_iter().enumerate() {
         sum += x;
-        check("mSPRT", evidence::normal_mixture(at as u64 + 1, sum, 1.0, 1.0), &case["msprt_sigma1_tau1"][at]);
+        check(
+            "mSPRT",
+            evidence::normal_mixture(at as u64 + 1, sum, 1.0, 1.0),
+            &case["msprt_sigma1_tau1"][at],
+        );
     }
     for row in list(&case["normal_mixture_cs_halfwidth"]) {
         let got = evidence::normal_half_width(count(&row["n"]), 1.0, 1.0, 0.05);

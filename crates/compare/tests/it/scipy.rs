@@ -89,7 +89,10 @@ fn case(at: usize, chance: &mut Lcg) -> Value {
 #[track_caller]
 fn close(name: &str, case: &Value, got: f64, expected: &Value, tolerance: f64) {
     let expected = expected.as_f64().unwrap_or_else(|| panic!("{name}: {expected}"));
-    assert!((got - expected).abs() <= tolerance * expected.abs().max(1.0), "{name}: {got}, SciPy {expected}: {case}");
+    assert!(
+        (got - expected).abs() <= tolerance * expected.abs().max(1.0),
+        "{name}: {got}, SciPy {expected}: {case}"
+    );
 }
 
 fn compare(case: &Value, scipy: &Value) {

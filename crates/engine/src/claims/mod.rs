@@ -45,8 +45,7 @@ pub fn command_acts(text: &str) -> CommandActs {
     let tests = commands.iter().any(|simple| {
         runner::recognise(&simple.words).is_some_and(|runner| runner.purpose == runner::Purpose::Test)
     });
-    let writes =
-        commands.iter().any(|simple| simple.written.iter().any(|path| !path.starts_with("/dev/")));
+    let writes = commands.iter().any(|simple| simple.written.iter().any(|path| !path.starts_with("/dev/")));
     CommandActs { tests, writes }
 }
 
