@@ -243,7 +243,8 @@ fn size_deviations(done: &Plan, data: &Data) -> Vec<String> {
 
 fn exclude(set: &mut Set, done: &Plan) -> u64 {
     let before = set.runs.len();
-    set.runs.retain(|run| !(done.exclude_errors && run.error) && !done.exclude_tasks.contains(&run.task));
+    let out = |run: &Run| (done.exclude_errors && run.error) || done.exclude_tasks.contains(&run.task);
+    set.runs.retain(|run| !out(run));
     (before - set.runs.len()) as u64
 }
 

@@ -297,11 +297,7 @@ impl Sample {
                     self.tally.denied();
                 }
             }
-            "model" => {
-                if event.output.is_some_and(|output| output.refused()) {
-                    self.tally.refused();
-                }
-            }
+            "model" if event.output.is_some_and(|output| output.refused()) => self.tally.refused(),
             _ => {}
         }
     }

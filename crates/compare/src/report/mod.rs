@@ -24,7 +24,7 @@ pub fn json(comparison: &Comparison) -> Value {
 fn number(value: Option<f64>) -> String {
     match value {
         None => "–".to_owned(),
-        Some(v) if v == 0.0 => "0".to_owned(),
+        Some(0.0) => "0".to_owned(),
         Some(v) if v.abs() >= 1e6 || v.abs() < 1e-4 => format!("{v:.3e}"),
         Some(v) if v.abs() >= 100.0 => format!("{v:.1}"),
         Some(v) => format!("{v:.4}"),
