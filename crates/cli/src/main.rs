@@ -13,6 +13,7 @@ mod artefacts;
 mod cgroup;
 mod client;
 mod commands;
+mod compared;
 mod configuration;
 mod containment;
 mod daemon;
@@ -77,6 +78,8 @@ enum Command {
     Claims(commands::claims::Claims),
     /// Show all that belongs to an agent: its processes, what others started for it, and what may bring it back.
     Lineage(commands::lineage::Lineage),
+    /// Say whether two sets of runs differ in behaviour: tested and not tested, watched and not watched.
+    Compare(commands::compare::Compare),
     /// List events of the record.
     Events(commands::events::Events),
     /// List the intervals in which something could not be seen, and why.
@@ -147,6 +150,7 @@ fn main() -> ExitCode {
         Command::Explain(command) => command.run(&cli.global),
         Command::Claims(command) => command.run(&cli.global),
         Command::Lineage(command) => command.run(&cli.global),
+        Command::Compare(command) => command.run(&cli.global),
         Command::Events(command) => command.run(&cli.global),
         Command::Gaps(command) => command.run(&cli.global),
         Command::Import(command) => command.run(&cli.global),

@@ -1,6 +1,7 @@
 //! One file per verb.
 
 pub mod claims;
+pub mod compare;
 pub mod doctor;
 pub mod drill;
 pub mod events;

@@ -33,6 +33,22 @@ pub fn claimed(text: &str) -> Vec<(Class, String)> {
     patterns::find(text).into_iter().map(|found| (found.class, found.sentence)).collect()
 }
 
+/// What a shell command would do, as far as its text tells: for counts of conduct, never for a verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommandActs {
+    pub tests: bool,
+    pub writes: bool,
+}
+
+pub fn command_acts(text: &str) -> CommandActs {
+    let commands = crate::shell::simple_commands(text).unwrap_or_default();
+    let tests = commands.iter().any(|simple| {
+        runner::recognise(&simple.words).is_some_and(|runner| runner.purpose == runner::Purpose::Test)
+    });
+    let writes = commands.iter().any(|simple| simple.written.iter().any(|path| !path.starts_with("/dev/")));
+    CommandActs { tests, writes }
+}
+
 /// Any text as a shell command: for the fuzzer.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn parses(text: &str) -> bool {

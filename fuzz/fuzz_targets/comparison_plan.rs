@@ -1,0 +1,5 @@
+//! `comparison_plan` of crates/compare/src/fuzzing.rs.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| muster_compare::fuzzing::comparison_plan(bytes));
