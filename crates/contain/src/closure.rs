@@ -62,12 +62,14 @@ pub(crate) struct Finder {
     /// Members that were seen to lead the session that has their pid.
     leaders: BTreeSet<u32>,
     markers: Vec<Vec<u8>>,
+    /// Looked into, and nothing was found: only who is new is looked into again.
+    strangers: BTreeSet<ProcessKey>,
 }
 
 impl Finder {
     pub fn new(target: &Target) -> Finder {
         let markers = target.markers.iter().map(|m| format!("{}={}", m.name, m.value).into_bytes()).collect();
-        Finder { found: BTreeSet::new(), leaders: BTreeSet::new(), markers }
+        Finder { found: BTreeSet::new(), leaders: BTreeSet::new(), markers, strangers: BTreeSet::new() }
     }
 
     /// `cgroups`: those of the lineage, with the one that stragglers are moved to.
@@ -80,19 +82,20 @@ impl Finder {
     ) -> (BTreeMap<u32, Process>, Closure) {
         let table = process::table();
         let mut signs = Signs::default();
-        for process in
-            table.values().filter(|process| !process.is_dead() && !self.found.contains(&process.key))
-        {
-            let pid = process.key.pid;
-            if !cgroups.is_empty()
-                && process::cgroup_of(pid)
-                    .is_some_and(|own| cgroups.iter().any(|group| is_below(&own, group)))
-            {
+        for process in table.values().filter(|process| !process.is_dead()) {
+            let (key, pid) = (process.key, process.key.pid);
+            if self.found.contains(&key) || self.strangers.contains(&key) {
+                continue;
+            }
+            let inside = |own: String| cgroups.iter().any(|group| is_below(&own, group));
+            if !cgroups.is_empty() && process::cgroup_of(pid).is_some_and(inside) {
                 signs.cgroup.insert(pid);
             } else if !self.markers.is_empty()
                 && process::is_marked(&process::environment(pid), &self.markers)
             {
                 signs.marked.insert(pid);
+            } else {
+                self.strangers.insert(key);
             }
         }
         let closure = self.close(target, &table, &signs, known, guard);

@@ -28,6 +28,8 @@ const JOBS_MAX: usize = 64;
 /// How long a job waits for another one, or for the index.
 const BUSY_MAX: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(5);
+/// Before the daemon's loop, which is before everybody.
+const NICE: i32 = -15;
 /// Processes of one lineage that are handed to its job.
 const FEED_MAX: usize = 65_536;
 /// How many lines of a journal are in the ledger.
@@ -253,6 +255,8 @@ fn sweep(shared: &Shared, id: &str) {
 fn spawn(shared: &Arc<Shared>, job: Job) {
     let shared = Arc::clone(shared);
     let work = move || {
+        // Who is to be stopped must not be able to starve it. Without the right to it, it runs as everybody does.
+        let _ = rustix::process::setpriority_process(None, NICE);
         let (answer, done) = match job {
             Job::Out { agent, until, include_likely, dry_run, by, asker, answer } => {
                 let asked = Asked { agent, until, include_likely, dry_run, by, asker };
