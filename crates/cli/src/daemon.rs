@@ -16,6 +16,7 @@ use muster_server::{EnrolRequest, Enrolled, Log, Peer, StopRequest, Store, Store
 use crate::cgroup::Cgroup;
 use crate::identify::Identifier;
 use crate::outside::{News, Outside, What};
+use crate::pulse::Pulse;
 use crate::questions::Questions;
 use crate::signer::KeySource;
 use crate::{configuration, judge, log_key, tail};
@@ -77,6 +78,7 @@ pub struct Daemon {
     pub outside: Option<Outside>,
     /// With `--signer`.
     pub keys: Option<KeySource>,
+    pub pulse: Pulse,
 }
 
 /// When the log was signed, and what keeps it from being so.
@@ -143,6 +145,7 @@ impl Daemon {
         let (mut ticked, mut committed, mut synced, mut enforced, mut looked) =
             (Instant::now(), Instant::now(), Instant::now(), Instant::now(), Instant::now());
         while !stop.load(Ordering::Relaxed) {
+            self.pulse.beat();
             let batch = self.source.poll(ROUND);
             self.take_batch(batch);
             while let Ok(message) = self.messages.try_recv() {

@@ -25,7 +25,8 @@ pub use entry::{Decoded, Dropped, Entry, EvidenceCopy, Kept, KeptMember, Log, Pr
 pub use error::StoreError;
 pub use explanation::{Explanation, ExplanationView, Named, Quote};
 pub use http::{
-    AskStop, Enrol, EnrolRequest, Enrolled, Http, HttpError, Peer, StopRequest, Told, ToldClaim, Update,
+    AskStop, Enrol, EnrolRequest, Enrolled, Http, HttpError, Peer, STANDS_STILL, StopRequest, Told,
+    ToldClaim, Update,
 };
 pub use reader::{
     AccountItem, AttributedEvent, EventFilter, FindingDetail, FindingFilter, Health, LAST_MAX, StoreReader,

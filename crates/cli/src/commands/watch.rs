@@ -22,6 +22,7 @@ use muster_server::case::WITNESS_KEYS;
 use muster_server::{
     EnrolRequest, Enrolled, Http, Log, Peer, Retention, StopRequest, Store, StoreReader, Told,
 };
+use muster_server::{STANDS_STILL, Update};
 
 use crate::cgroup::Cgroup;
 use crate::daemon::{Daemon, Message};
@@ -30,7 +31,7 @@ use crate::identify::Identifier;
 use crate::judge::JudgeOptions;
 use crate::outside::{Callbacks, Outside, OutsideOptions, Plan};
 use crate::signer::{KeySource, Place};
-use crate::{Global, client, data_files, judge, log_key, redaction, tail};
+use crate::{Global, client, data_files, judge, log_key, pulse, redaction, scope, tail};
 
 const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
 /// Those who are watched must not be able to starve the loop by their numbers: it needs little, but it needs it soon.
@@ -59,6 +60,9 @@ pub struct Watch {
     /// Do not load probes: look at /proc only.
     #[arg(long)]
     no_kernel: bool,
+    /// Look only at what runs under this process: for tests beside each other.
+    #[arg(long, hide = true, value_name = "PID")]
+    only_under: Option<u32>,
     #[command(flatten)]
     judge: JudgeOptions,
     #[command(flatten)]
@@ -135,10 +139,21 @@ impl Watch {
             .transpose()?;
 
         let outside = start_outside(outside, data, &sender)?;
-        let (source, why_not) = self.source(&products, store.last_seq() + 1);
+        let first_seq = store.last_seq() + 1;
+        let (mut source, why_not) = self.source(&products, first_seq);
+        let top = self.only_under.and_then(process_key);
+        if let Some(top) = top {
+            eprintln!("watch: looks only at what runs under process {}", top.pid);
+            source = Box::new(scope::Scoped::new(source, top, first_seq));
+        }
         if let Some(error) = why_not {
             eprintln!("watch: no kernel record, only who is there (from /proc): {error}");
         }
+        let publisher = Arc::clone(&http);
+        let pulse = pulse::start(move |text| {
+            eprintln!("watch: {}", text.as_deref().unwrap_or("it goes on"));
+            publisher.publish(Update::Notice { about: STANDS_STILL.to_owned(), text });
+        })?;
         let publisher = Arc::clone(&http);
         let mut daemon = Daemon {
             data: data.clone(),
@@ -158,8 +173,9 @@ impl Watch {
             log: Default::default(),
             outside,
             keys,
+            pulse,
         };
-        begin(&mut daemon, data)?;
+        begin(&mut daemon, data, top)?;
         daemon.sign();
         let blind = daemon.source.states().iter().filter(|s| s.error.is_some()).count();
         println!(
@@ -192,6 +208,7 @@ impl Watch {
             ("products", products),
             ("rules", rules.to_owned()),
             ("kernel", (!self.no_kernel).to_string()),
+            ("only_under", self.only_under.map_or("everything".to_owned(), |pid| pid.to_string())),
             ("judge", self.judge.is_on().to_string()),
             ("outside", self.outside.to_string()),
             ("signer", self.signer.as_ref().map_or("a file".to_owned(), ToString::to_string)),
@@ -244,7 +261,7 @@ pub fn canary_command() -> Option<(PathBuf, Vec<String>)> {
 }
 
 /// What the engine is told before anything happens: who Muster is, what it sees, who is there.
-fn begin(daemon: &mut Daemon, data: &Path) -> Result<()> {
+fn begin(daemon: &mut Daemon, data: &Path, only_under: Option<ProcessKey>) -> Result<()> {
     let own = process_key(std::process::id()).unwrap_or(ProcessKey { pid: std::process::id(), start_ns: 0 });
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let data = fs::canonicalize(data)?;
@@ -295,7 +312,8 @@ fn begin(daemon: &mut Daemon, data: &Path) -> Result<()> {
             daemon.cgroups.insert(id.to_owned(), cgroup);
         }
     }
-    for snapshot in muster_sensor::scan() {
+    let is_seen = |process: ProcessKey| only_under.is_none_or(|top| scope::is_under(process, top));
+    for snapshot in muster_sensor::scan().into_iter().filter(|found| is_seen(found.process)) {
         daemon.take(Input::Snapshot(snapshot));
     }
     // Who ended while nobody watched.

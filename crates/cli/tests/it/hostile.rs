@@ -1,10 +1,8 @@
 //! Bad input, and machines that lack something: a clear line, a lowered coverage, never a crash, a hang or silence.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,7 +11,7 @@ use muster_rehearsal::{Model, Script, Step, plain_agent};
 use crate::rig::{Daemon, MUSTER, text};
 
 /// Runs a shell script as an enrolled agent.
-fn enrolled(daemon: &Daemon, script: &str) -> std::process::Output {
+pub fn enrolled(daemon: &Daemon, script: &str) -> std::process::Output {
     Command::new(MUSTER)
         .args(["run", "--data"])
         .arg(daemon.data.path())
@@ -67,51 +65,6 @@ fn names_full_of_escape_codes() {
     // The same on the page.
     let page = daemon.get("/");
     assert!(page.contains("&lt;script&gt;") && !page.contains("<script>alert"), "{page}");
-}
-
-#[test]
-fn a_full_disk_is_said_and_recorded() {
-    let mount = tempfile::tempdir().unwrap();
-    let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"])
-        .arg(mount.path())
-        .status()
-        .is_ok_and(|s| s.success());
-    if !mounted {
-        eprintln!("skipped: no file system can be mounted here");
-        return;
-    }
-    let unmount = Unmount(mount.path());
-    fs::create_dir(mount.path().join("data")).unwrap();
-    let Some(daemon) = Daemon::start_at(&mount.path().join("data"), &[]) else { return };
-    let balloon = mount.path().join("balloon");
-    let mut file = fs::File::create(&balloon).unwrap();
-    while file.write_all(&[0; 1 << 16]).is_ok() {}
-    enrolled(&daemon, "for i in $(seq 30000); do : > /tmp/muster-full-disk; done; rm /tmp/muster-full-disk");
-    daemon.wait("word of the full disk", || daemon.said().contains("cannot write the record").then_some(()));
-    assert!(daemon.said().contains("make room"), "a hint: {}", daemon.said());
-    drop(file);
-    fs::remove_file(&balloon).unwrap();
-    daemon
-        .wait("word that it goes on", || daemon.said().contains("the record is written again").then_some(()));
-    enrolled(&daemon, "echo after");
-    let agent = daemon.wait("agent after the gap", || {
-        daemon
-            .roll()
-            .into_iter()
-            .find(|a| text(a, "coverage") == "partial" || a["coverage_detail"]["lost"].as_u64() > Some(0))
-    });
-    assert!(agent["coverage_detail"]["lost"].as_u64().unwrap() > 0, "the gap lowers coverage: {agent}");
-    drop(daemon);
-    drop(unmount);
-}
-
-struct Unmount<'a>(&'a Path);
-
-impl Drop for Unmount<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").args(["-l"]).arg(self.0).status();
-    }
 }
 
 /// Not root: who is there is still seen, and what that is worth is said.

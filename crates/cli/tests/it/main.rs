@@ -12,6 +12,7 @@
 mod agents;
 mod claims;
 mod continued;
+mod disk;
 mod forge;
 mod gaps;
 mod hook;

@@ -1,5 +1,6 @@
 //! `/api/v1`. The shapes are those of `views`, as on the command line; `openapi.json` describes them.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -91,6 +92,16 @@ impl ApiError {
     #[expect(clippy::needless_pass_by_value, reason = "it is given to `map_err`")]
     pub(super) fn store(error: StoreError) -> Self {
         Self::internal(&error.to_string())
+    }
+
+    /// The index does not answer: with what keeps Muster from its work, as far as that is known.
+    pub(super) fn waiting(notices: &BTreeMap<String, String>) -> Self {
+        let known: Vec<&str> = notices.values().map(String::as_str).collect();
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &format!("the index does not answer. {}", known.join(" ")),
+            "the stream of updates goes on; ask again once the disk answers",
+        )
     }
 
     fn not_found(what: &str, name: &str, hint: &str) -> Self {

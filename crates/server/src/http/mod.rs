@@ -90,6 +90,13 @@ pub enum Update {
     },
 }
 
+/// Longest time for an answer from the index; where the daemon's loop is known to stand still, there will be none.
+const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER_STILL: Duration = Duration::from_secs(2);
+
+/// What a notice is about that says that the daemon's loop does not go on.
+pub const STANDS_STILL: &str = "standstill";
+
 /// What keeps Muster from its work now, by what it is about.
 type Notices = Arc<Mutex<BTreeMap<String, String>>>;
 
@@ -273,9 +280,12 @@ impl App {
             }
             Ok(answer)
         });
-        match asked.await {
-            Ok(answer) => answer.map_err(api::ApiError::store),
-            Err(_) => Err(api::ApiError::internal("the question to the store was not answered")),
+        // A disk that does not answer holds whoever reads from it, and says nothing: others say that it does.
+        let limit = if self.notices().contains_key(STANDS_STILL) { ANSWER_STILL } else { ANSWER };
+        match tokio::time::timeout(limit, asked).await {
+            Ok(Ok(answer)) => answer.map_err(api::ApiError::store),
+            Ok(Err(_)) => Err(api::ApiError::internal("the question to the store was not answered")),
+            Err(_) => Err(api::ApiError::waiting(&self.notices())),
         }
     }
 }
