@@ -114,10 +114,10 @@ impl Engine {
             Kind::Exit { signal: Some(signal @ (9 | 15)), .. } => self.note_killed(event, *signal),
             Kind::Open { path, access, result } if access.write && *result >= 0 => {
                 self.note_sensor_file(event, path);
-                self.note_turn(event, path);
+                self.note_shared_write(event, path);
             }
             Kind::Rename { to: path, result: 0, .. } | Kind::Link { to: path, result: 0, .. } => {
-                self.note_turn(event, path);
+                self.note_shared_write(event, path);
             }
             Kind::Dns { name, .. } => self.note_name(event, name),
             // BPF_LINK_UPDATE and BPF_LINK_DETACH: of links of one's own nobody needs them.
@@ -360,7 +360,7 @@ impl Engine {
         });
     }
 
-    fn note_turn(&mut self, event: &Event, path: &str) {
+    fn note_shared_write(&mut self, event: &Event, path: &str) {
         let Some(member) = self.processes.get(event.process).and_then(|p| p.member.as_ref()) else { return };
         if !matches!(member.role, Role::Action(_)) {
             return;
