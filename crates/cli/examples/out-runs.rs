@@ -166,13 +166,26 @@ fn steady(touched: &Value) -> BTreeSet<String> {
     all.filter(|it| it.starts_with("sleep 8") || it.starts_with("tmux")).map(str::to_owned).collect()
 }
 
+/// Ends these very processes.
+fn end_all(word: &str) {
+    for pid in
+        fs::read_dir("/proc").unwrap().filter_map(|it| it.ok()?.file_name().to_str()?.parse::<i32>().ok())
+    {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&line).replace('\0', " ").trim_end().starts_with(word) {
+            let pid = rustix::process::Pid::from_raw(pid).unwrap();
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
 fn end(mut wild: Wild) -> (Vec<String>, usize) {
     // What comes back does so soon.
     thread::sleep(Duration::from_millis(300));
     let bystander = format!("1{}.", wild.word);
     let survivors = alive(&wild.word).into_iter().filter(|it| !it.contains(&bystander)).collect();
     let lived = alive(&format!("sleep {bystander}")).len();
-    drop(Command::new("pkill").args(["-f", &format!("^sleep {bystander}")]).status());
+    end_all(&format!("sleep {bystander}"));
     drop(wild.child.wait());
     drop(wild.other.wait());
     drop(fs::remove_dir(format!("/sys/fs/cgroup/pids/m{}", wild.word)));

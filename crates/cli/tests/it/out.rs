@@ -69,8 +69,21 @@ fn bystander(word: &str) -> String {
     format!("sleep 1{word}.5")
 }
 
+/// Ends these very processes.
+fn end_all(word: &str) {
+    for pid in
+        fs::read_dir("/proc").unwrap().filter_map(|it| it.ok()?.file_name().to_str()?.parse::<i32>().ok())
+    {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&line).replace('\0', " ").trim_end().starts_with(word) {
+            let pid = rustix::process::Pid::from_raw(pid).unwrap();
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
 fn end_bystander(word: &str) {
-    drop(Command::new("pkill").args(["-f", "-x", &bystander(word)]).status());
+    end_all(&bystander(word));
 }
 
 #[track_caller]
