@@ -1,3 +1,5 @@
+//! The tests of this crate, in one binary.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod hostile;
