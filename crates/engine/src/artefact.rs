@@ -69,8 +69,9 @@ struct Counts {
     loud: usize,
     named: usize,
     likely: usize,
-    /// Too many to remember.
+    /// Too many to remember, and how many of them its coverage tells of.
     dropped: u64,
+    told: u64,
 }
 
 /// One file.
@@ -254,6 +255,15 @@ impl Engine {
 
     /// What is quiet by now is read, and told of.
     pub(crate) fn settle_artefacts(&mut self) {
+        for (id, counts) in &mut self.artefacts.counts {
+            if counts.told < counts.dropped
+                && let Some(agent) = self.agents.get_mut(id)
+            {
+                agent.state.coverage.lineage_forgotten += counts.dropped - counts.told;
+                agent.dirty = true;
+                counts.told = counts.dropped;
+            }
+        }
         let now = self.time_ns;
         for _ in 0..READS_MAX {
             let Some((due, key)) = self.artefacts.due.first().cloned() else { return };
@@ -541,9 +551,13 @@ impl Artefacts {
     }
 
     /// The agent is forgotten: its files stay, the rest goes.
+    pub(crate) fn any_of(&self, id: &str) -> bool {
+        self.planted.keys().any(|(_, of)| of == id)
+    }
+
     pub(crate) fn agent_forgotten(&mut self, id: &str) {
         self.made.remove(id);
-        if !self.planted.keys().any(|(_, of)| of == id) {
+        if !self.any_of(id) {
             self.counts.remove(id);
         }
     }

@@ -214,7 +214,7 @@ impl Engine {
 
     /// The agent is forgotten, all but what its files may bring back.
     pub(crate) fn put_to_sleep(&mut self, id: &str) {
-        if !self.files.any_of(id) && !self.asks.contains_key(id) {
+        if !self.files.any_of(id) && !self.asks.contains_key(id) && !self.artefacts.any_of(id) {
             return;
         }
         let Some(agent) = self.agents.get_mut(id) else { return };

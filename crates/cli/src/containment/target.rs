@@ -95,9 +95,23 @@ pub fn build(
     all.sort_by(|a, b| a.path.cmp(&b.path));
     all.dedup_by(|a, b| a.path == b.path);
     let began_ns = inside.iter().map(|state| state.started_ns).min().unwrap_or(0);
+    if is_elsewhere(target.roots.iter().chain(&target.members).chain(live)) {
+        all.iter_mut().for_each(|it| it.certainty = Certainty::Likely);
+    }
     target.artefacts = all.into_iter().filter(|it| !it.gone).map(|it| artefact(it, began_ns)).collect();
     target.revocations = revocations(reader, config, &inside)?;
     Ok(target)
+}
+
+/// Does one of these have mounts of its own? Its paths are those of its mounts (a container's): under the same name the
+/// machine may have a file of somebody else.
+fn is_elsewhere<'a>(processes: impl Iterator<Item = &'a ProcessKey>) -> bool {
+    let mounts = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+    let own = mounts("self");
+    processes
+        .filter(|key| muster_sensor::process_key(key.pid) == Some(**key))
+        .filter_map(|key| mounts(&key.pid.to_string()))
+        .any(|theirs| Some(theirs) != own)
 }
 
 /// The agent and those that were started from within it.

@@ -70,7 +70,7 @@ impl Rig {
             None,
             enrol,
             ask,
-            Arc::new(|_, _| Err("nobody musters out here".to_owned())),
+            Arc::new(|_, _| Ok(serde_json::json!({"agent": "one"}))),
         )
         .unwrap();
         Self { http, address, socket, _folder: folder }
