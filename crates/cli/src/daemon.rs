@@ -268,8 +268,8 @@ impl Daemon {
         match looked {
             Ok(None) => self.notice("key", None),
             Ok(Some(done)) => {
-                eprintln!("watch: {done}");
                 self.sign();
+                eprintln!("watch: {done}");
             }
             Err(error) => self.notice("key", Some(format!("the log's key: {error:#}"))),
         }
