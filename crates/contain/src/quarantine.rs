@@ -162,7 +162,7 @@ fn text(place: &Place) -> io::Result<Vec<u8>> {
 pub(crate) fn without(text: &[u8], lines: &[String]) -> (Vec<u8>, usize) {
     let is_theirs = |line: &[u8]| {
         let line = String::from_utf8_lossy(line);
-        lines.iter().map(|wanted| wanted.trim()).any(|wanted| !wanted.is_empty() && line.contains(wanted))
+        lines.iter().map(|wanted| wanted.trim()).any(|wanted| !wanted.is_empty() && ends_in(&line, wanted))
     };
     let mut left = Vec::new();
     let mut taken = 0;
@@ -174,6 +174,13 @@ pub(crate) fn without(text: &[u8], lines: &[String]) -> (Vec<u8>, usize) {
         }
     }
     (left, taken)
+}
+
+/// Does the line hold this to its end, but for what quotes it? Another's line may begin alike, and go on.
+fn ends_in(line: &str, wanted: &str) -> bool {
+    const BEHIND: &[char] = &['"', '\'', ',', ';', ')', ']', '}', '&'];
+    let rest = line.rfind(wanted).and_then(|at| line.get(at + wanted.len()..));
+    rest.is_some_and(|rest| rest.trim_matches(|c: char| c.is_whitespace() || BEHIND.contains(&c)).is_empty())
 }
 
 fn is_blank(text: &[u8]) -> bool {

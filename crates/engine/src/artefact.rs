@@ -177,6 +177,7 @@ impl Engine {
                 process: event.process,
                 seq: event.seq,
                 commands: Vec::new(),
+                added: Vec::new(),
                 unit: None,
                 gone: false,
             },
@@ -349,8 +350,10 @@ impl Engine {
 
     /// Tells of the file, and raises its finding the first time.
     fn tell_artefact(&mut self, key: &Key) {
+        let added = self.artefacts.added(key);
         let Some(planted) = self.artefacts.planted.get_mut(key) else { return };
         planted.artefact.certainty = if planted.packaged { Certainty::Likely } else { Certainty::Certain };
+        planted.artefact.added = added;
         let first = !std::mem::replace(&mut planted.told, true);
         self.out.push(Output::Artefact(Box::new(planted.artefact.clone())));
         if first {
@@ -536,6 +539,17 @@ impl Artefacts {
         let taken = self.of_path(&read.path).next().is_some();
         if !taken && (self.before.len() < BEFORE_MAX || self.before.contains_key(&read.path)) {
             self.before.insert(read.path, read.commands.into_iter().take(COMMANDS_MAX).collect());
+        }
+    }
+
+    /// Commands that did not stand there before; none where that is not known.
+    fn added(&self, key: &Key) -> Vec<Vec<String>> {
+        let Some(planted) = self.planted.get(key) else { return Vec::new() };
+        let all = planted.artefact.commands.iter();
+        match (self.before.get(&key.0), self.stood(planted)) {
+            (Some(before), _) => all.filter(|command| !before.contains(*command)).cloned().collect(),
+            (None, Some(false)) => all.cloned().collect(),
+            (None, _) => Vec::new(),
         }
     }
 

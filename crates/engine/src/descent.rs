@@ -57,6 +57,9 @@ pub struct Artefact {
     pub seq: u64,
     /// What it starts, as far as it was read.
     pub commands: Vec<Vec<String>>,
+    /// Those of them that did not stand there before; empty where that is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub added: Vec<Vec<String>>,
     /// The service manager's name for it.
     pub unit: Option<String>,
     /// The lineage removed it again.

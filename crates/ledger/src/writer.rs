@@ -582,7 +582,9 @@ impl Ledger {
     }
 
     /// The entries below this one are in bundles, and in no segment.
-    pub fn sealed(&self) -> u64 {
+    pub fn sealed(&mut self) -> u64 {
+        // Another thread writes them, and nobody looked since the last segment began.
+        self.settle();
         self.closed.first().map_or(self.active.first, |info| info.first)
     }
 

@@ -55,7 +55,8 @@ fn child() {
                 ledger.put_checkpoint(&note(&head)).unwrap();
                 say("checkpoint", head.size);
                 if round % 35 == 33 {
-                    let through = ledger.block_of(ledger.sealed() / 2);
+                    let sealed = ledger.sealed();
+                    let through = ledger.block_of(sealed / 2);
                     say("pruning", through);
                     ledger.settle_all().unwrap();
                     ledger.prune(through, &keep(through)).unwrap();

@@ -455,12 +455,13 @@ impl Store {
         let Retention { bytes_max, age_max_ns } = self.retention;
         let mut over = if bytes_max == 0 { 0 } else { self.ledger.bytes().saturating_sub(bytes_max) };
         let oldest = if age_max_ns == 0 { 0 } else { now_ns.saturating_sub(age_max_ns) };
+        let sealed = self.ledger.sealed();
         let blocks = self.ledger.blocks();
         let mut removed = Vec::new();
         let mut too_old = false;
         for (block, next) in blocks.iter().zip(blocks.iter().skip(1)) {
             let old = self.index.block_of(block.first).times.is_some_and(|(_, last)| last < oldest);
-            if over == 0 && !old || next.first > self.ledger.sealed() {
+            if over == 0 && !old || next.first > sealed {
                 break;
             }
             too_old |= old;

@@ -148,7 +148,15 @@ fn artefact(it: muster_engine::Artefact, began_ns: Nanos) -> Artefact {
         unit: it.unit,
         certain: it.certainty == Certainty::Certain,
         whole,
-        lines: it.commands.iter().map(|command| command.join(" ")).filter(|line| line.len() > 3).collect(),
+        lines: it.added.iter().map(|command| line_of(command)).filter(|line| line.len() > 3).collect(),
+    }
+}
+
+/// How a command stands in the file that names it: what a shell is given is there without the shell.
+fn line_of(command: &[String]) -> String {
+    match command {
+        [shell, flag, text] if flag == "-c" && (shell == "sh" || shell.ends_with("/sh")) => text.clone(),
+        _ => command.join(" "),
     }
 }
 

@@ -84,6 +84,7 @@ fn lineage(agents: Vec<Lineage>) -> Lineage {
         process: key(10),
         seq: 1,
         commands: vec![vec![text(); 2]],
+        added: Vec::new(),
         unit: Some(text()),
         gone: true,
     };

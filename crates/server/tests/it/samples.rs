@@ -44,6 +44,7 @@ pub fn artefact() -> Artefact {
         process: key(7),
         seq: 3,
         commands: vec![vec![odd(), odd()]],
+        added: Vec::new(),
         unit: Some(odd()),
         gone: true,
     }
