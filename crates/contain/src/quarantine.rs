@@ -424,6 +424,9 @@ mod tests {
         check("a\n* * * * * /tmp/x\nb", &["/tmp/x"], "a\nb");
         check("a\nb\n", &[], "a\nb\n");
         check("a\nb\n", &["", " "], "a\nb\n");
+        // Another's line that begins alike is another's.
+        check("1 /tmp/x --of-user\n2 /tmp/x\n", &["/tmp/x"], "1 /tmp/x --of-user\n");
+        check("\"command\": \"/tmp/x\",\nExecStart=/tmp/x \n", &["/tmp/x"], "");
     }
 
     #[test]

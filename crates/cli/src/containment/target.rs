@@ -106,12 +106,13 @@ pub fn build(
 /// Does one of these have mounts of its own? Its paths are those of its mounts (a container's): under the same name the
 /// machine may have a file of somebody else.
 fn is_elsewhere<'a>(processes: impl Iterator<Item = &'a ProcessKey>) -> bool {
-    let mounts = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
-    let own = mounts("self");
+    let mounts = |pid: u32| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+    // The machine's are those of its first process: a daemon that systemd confines has its own.
+    let machine = mounts(1);
     processes
         .filter(|key| muster_sensor::process_key(key.pid) == Some(**key))
-        .filter_map(|key| mounts(&key.pid.to_string()))
-        .any(|theirs| Some(theirs) != own)
+        .filter_map(|key| mounts(key.pid))
+        .any(|theirs| Some(theirs) != machine)
 }
 
 /// The agent and those that were started from within it.

@@ -85,6 +85,15 @@ impl Life {
         .collect()
     }
 
+    /// Of the file that was told of last: what did not stand there before.
+    fn added(&self) -> Vec<Vec<String>> {
+        let told = self.rig.outputs.iter().rev().find_map(|output| match output {
+            Output::Artefact(artefact) => Some(artefact.added.clone()),
+            _ => None,
+        });
+        told.unwrap()
+    }
+
     fn artefacts(&self) -> BTreeSet<&str> {
         let all = self.rig.outputs.iter();
         all.filter_map(|output| match output {
@@ -539,6 +548,8 @@ fn a_line_that_was_there_before_is_no_more_than_likely() {
     assert_eq!(told, [(51, Certainty::Likely), (52, Certainty::Certain)]);
     assert!(life.descents()[0].summary.contains("there before"), "{}", life.descents()[0].summary);
     assert!(!life.joined(51) && life.joined(52));
+    // What may be taken out of the file again.
+    assert_eq!(life.added(), [vec!["sh".to_owned(), "-c".to_owned(), "/tmp/b".to_owned()]]);
 }
 
 #[test]
@@ -550,7 +561,7 @@ fn what_nobody_read_before_is_no_more_than_likely() {
     );
     assert_eq!(life.descents().len(), 1);
     assert!(life.descents()[0].summary.ends_with("whether it was there before is not known"));
-    assert!(!life.joined(51));
+    assert!(!life.joined(51) && life.added().is_empty());
 }
 
 #[test]
