@@ -15,6 +15,8 @@ use crate::{AgentId, Artefact, ArtefactRead, Certainty, Code, Finding, Output, S
 mod benign;
 mod run;
 
+pub(crate) use run::names_of;
+
 /// A file is read when nothing was written to it for so long: the program that writes it has closed it, or soon will.
 const SETTLE_NS: Nanos = 400_000_000;
 /// … and once more after this, for who writes slowly. Without an answer until then there will be none (a record that others

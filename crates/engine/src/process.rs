@@ -35,6 +35,8 @@ pub(crate) struct Process {
     pub harness: bool,
     /// It forked and has not executed a file of its own: it still runs its parent's program.
     pub forked: bool,
+    /// Names of the program that its parent ran when it forked: a shell may go on as another before the child does anything.
+    pub born: Vec<String>,
     pub member: Option<Membership>,
     /// Other lineages that it belongs to as well, though no fork of theirs led to it.
     pub also: Vec<Membership>,
@@ -118,6 +120,7 @@ impl Processes {
             ended: false,
             harness: false,
             forked: true,
+            born: Vec::new(),
             member: None,
             also: Vec::new(),
         });

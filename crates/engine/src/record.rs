@@ -29,6 +29,7 @@ impl Engine {
             ended: false,
             harness: false,
             forked: false,
+            born: Vec::new(),
             member: None,
             also: Vec::new(),
         });
@@ -171,6 +172,7 @@ impl Engine {
         process.time_ns = event.time_ns;
         process.ended = false;
         process.forked = true;
+        process.born = crate::artefact::names_of(parent).into_iter().map(str::to_owned).collect();
         process.harness = false;
         process.member = None;
         process.also.clear();

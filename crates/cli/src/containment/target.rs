@@ -107,8 +107,8 @@ pub fn build(
 /// machine may have a file of somebody else.
 fn is_elsewhere<'a>(processes: impl Iterator<Item = &'a ProcessKey>) -> bool {
     let mounts = |pid: u32| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
-    // The machine's are those of its first process: a daemon that systemd confines has its own.
-    let machine = mounts(1);
+    // The machine's are those of its first process: a daemon that systemd confines may have its own.
+    let machine = mounts(1).or_else(|| mounts(std::process::id()));
     processes
         .filter(|key| muster_sensor::process_key(key.pid) == Some(**key))
         .filter_map(|key| mounts(key.pid))

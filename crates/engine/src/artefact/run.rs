@@ -237,12 +237,15 @@ impl Engine {
     fn activated(&self, key: ProcessKey, planted: &Planted, agent: &str) -> Option<Activated> {
         let mut below = key;
         for _ in 0..GENERATIONS_MAX {
-            let parent = self.processes.get(below)?.parent?;
+            let child = self.processes.get(below)?;
+            let parent = child.parent?;
             if self.belongs(parent, agent) {
                 return None;
             }
             let process = self.processes.get(parent);
-            let names = process.map(names_of).unwrap_or_default();
+            let now = process.map(names_of).unwrap_or_default();
+            let born: Vec<&str> = child.born.iter().map(String::as_str).collect();
+            let names = if planted.mechanism.is_activator(parent.pid, &now) { now } else { born };
             if planted.mechanism.is_activator(parent.pid, &names) {
                 // A daemon's fork of itself is part of it: the job begins below.
                 let name = names.last().copied().unwrap_or("init").to_owned();
@@ -256,7 +259,7 @@ impl Engine {
 }
 
 /// Names by which a program is known: of its executable, of the script in it.
-fn names_of(process: &Process) -> Vec<&str> {
+pub(crate) fn names_of(process: &Process) -> Vec<&str> {
     let mut names = vec![name_of(&process.path)];
     if is_interpreter(&process.path) {
         let script = process.argv.iter().skip(1).find(|word| !word.starts_with('-'));

@@ -552,6 +552,16 @@ fn a_line_that_was_there_before_is_no_more_than_likely() {
     assert_eq!(life.added(), [vec!["sh".to_owned(), "-c".to_owned(), "/tmp/b".to_owned()]]);
 }
 
+/// A shell that was given one command becomes that command, often before what its start-up file put behind it begins.
+#[test]
+fn a_shell_that_went_on_as_another_program_has_read_its_file() {
+    let mut life = Life::begin();
+    life.plant("/home/ann/.bashrc", "/opt/x/b.sh --shell &");
+    life.run("scan 40 path=/usr/sbin/x argv=x\nfork 40 50\nexec 50 path=/usr/bin/bash argv=bash|-i|-c|ls\nfork 50 51");
+    life.run("exec 50 path=/usr/bin/ls argv=ls\nexec 51 path=/opt/x/b.sh argv=/opt/x/b.sh|--shell");
+    assert!(life.joined(51), "{:?}", life.descents());
+}
+
 #[test]
 fn what_nobody_read_before_is_no_more_than_likely() {
     let mut life = Life { rig: Rig::new(), seen: 0 };
