@@ -37,11 +37,19 @@ pub fn holding(folder: &Path, bytes: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let meta = fs::symlink_metadata(&path).unwrap();
+        // A living daemon puts files in the place of others.
+        let gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+        let meta = match fs::symlink_metadata(&path) {
+            Err(error) if gone(&error) => continue,
+            meta => meta.unwrap(),
+        };
         if meta.is_dir() {
             found.extend(holding(&path, bytes));
         } else if meta.is_file() {
-            let content = fs::read(&path).unwrap();
+            let content = match fs::read(&path) {
+                Err(error) if gone(&error) => continue,
+                content => content.unwrap(),
+            };
             if content.windows(bytes.len()).any(|window| window == bytes.as_bytes()) {
                 found.push(path.display().to_string());
             }
