@@ -306,7 +306,10 @@ impl Engine {
             | Input::Recorded { .. }
             | Input::Opinion(_)
             | Input::ArtefactRead(_)
-            | Input::Containment(_) => {}
+            | Input::Containment(_)
+            | Input::Mandate(_)
+            | Input::Gate(_)
+            | Input::Approval(_) => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use muster_account::Item;
 use muster_event::{Event, Lost, Nanos, ProbeState, ProcessKey, Snapshot};
+use muster_mandate::{ApprovalNote, GateNote, MandateNote};
 use serde::{Deserialize, Serialize};
 
 use crate::{AgentId, ArtefactRead, Before, Containment, Opinions};
@@ -79,6 +80,12 @@ pub enum Input {
     ArtefactRead(ArtefactRead),
     /// A step of mustering out.
     Containment(Box<Containment>),
+    /// A mandate was accepted, refused, renewed, revoked, or ended.
+    Mandate(Box<MandateNote>),
+    /// The gate decided on an action.
+    Gate(Box<GateNote>),
+    /// A person was asked, or answered.
+    Approval(Box<ApprovalNote>),
 }
 
 impl Input {
@@ -94,6 +101,9 @@ impl Input {
             Input::Opinion(opinions) => Some(opinions.time_ns),
             Input::ArtefactRead(read) => Some(read.time_ns),
             Input::Containment(step) => Some(step.time_ns),
+            Input::Mandate(note) => Some(note.time_ns),
+            Input::Gate(note) => Some(note.time_ns),
+            Input::Approval(note) => Some(note.time_ns),
             Input::Probe { time_ns, .. }
             | Input::AccountState { time_ns, .. }
             | Input::Tick { time_ns, .. }

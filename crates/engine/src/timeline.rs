@@ -79,6 +79,9 @@ impl Timeline {
             Input::Opinion(opinions) => own(&mut opinions.time_ns),
             Input::ArtefactRead(read) => own(&mut read.time_ns),
             Input::Containment(step) => own(&mut step.time_ns),
+            Input::Mandate(note) => own(&mut note.time_ns),
+            Input::Gate(note) => own(&mut note.time_ns),
+            Input::Approval(note) => own(&mut note.time_ns),
             Input::Probe { time_ns, .. }
             | Input::AccountState { time_ns, .. }
             | Input::Tick { time_ns, .. }

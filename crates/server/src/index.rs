@@ -375,7 +375,10 @@ impl Index {
             | Input::Recorded { .. }
             | Input::Opinion(_)
             | Input::ArtefactRead(_)
-            | Input::Containment(_) => {}
+            | Input::Containment(_)
+            | Input::Mandate(_)
+            | Input::Gate(_)
+            | Input::Approval(_) => {}
         }
         Ok(())
     }

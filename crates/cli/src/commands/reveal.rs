@@ -253,6 +253,9 @@ fn place(input: &Input) -> String {
         Input::Configured { source, .. } => format!("configuration {source}"),
         Input::Opinion(_) => "opinion of a model".to_owned(),
         Input::ArtefactRead(read) => format!("what {} starts", read.path),
+        Input::Mandate(note) => format!("what came to be of mandate {}", note.id),
+        Input::Gate(note) => format!("a decision of the gate about {}", note.agent),
+        Input::Approval(note) => format!("question {}", note.id),
         Input::Containment(step) => format!("step {} of {}", step.step, step.id),
         Input::Start(_)
         | Input::Lost(_)
