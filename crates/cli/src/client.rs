@@ -56,6 +56,12 @@ pub fn contain(data: &Path, request: &muster_server::ContainRequest) -> Result<s
     post_within(&socket(data), "/api/v1/out", &serde_json::to_value(request)?, CONTAIN_MAX)
 }
 
+/// Keeps what a person says of a finding.
+pub fn review(data: &Path, request: &muster_server::ReviewRequest) -> Result<muster_server::ReviewView> {
+    let answer = post(&socket(data), "/api/v1/reviews", &serde_json::to_value(request)?)?;
+    Ok(serde_json::from_value(answer)?)
+}
+
 /// Is a daemon there?
 pub fn answers(data: &Path) -> bool {
     UnixStream::connect(socket(data)).is_ok()

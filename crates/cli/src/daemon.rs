@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use muster_engine::{AgentId, Engine, Enrol, Input, Output, Products, Severity, State};
+use muster_engine::{AgentId, Engine, Enrol, Input, Output, Products, Review, Severity, State};
 use muster_event::{Lost, ProcessKey, Queue, redact, redact_argv};
 use muster_ledger::note::Note;
 use muster_sensor::{Batch, Clocks, Source, now_ns, process_key};
 use muster_server::{
-    ContainRequest, EnrolRequest, Enrolled, Log, Peer, StopRequest, Store, StoreError, Told, Update,
+    ContainRequest, EnrolRequest, Enrolled, Log, Peer, ReviewRequest, ReviewView, StopRequest, Store,
+    StoreError, Told, Update,
 };
 
 use crate::artefacts::Artefacts;
@@ -59,6 +60,8 @@ pub enum Message {
     News(News),
     /// An operator musters out, or undoes it.
     Contain(Peer, ContainRequest, Sender<Result<serde_json::Value, String>>),
+    /// A person says something of a finding.
+    Review(Peer, ReviewRequest, AgentId, Sender<Result<ReviewView, String>>),
     /// The Stop hook of an agent asks about its message.
     Stop(Peer, StopRequest, Sender<Result<Told, String>>),
 }
@@ -170,6 +173,9 @@ impl Daemon {
                         drop(answer.send(self.enrol(peer, request)));
                     }
                     Message::Contain(peer, request, answer) => self.contain(peer, request, answer),
+                    Message::Review(peer, request, agent, answer) => {
+                        drop(answer.send(self.review(peer, request, agent)));
+                    }
                     Message::Stop(peer, request, answer) => match self.asking_agent(peer) {
                         // Its claims are those of the account, which is redacted too.
                         Ok(agent) => self.questions.ask(&agent, &redact(&request.text), answer),
@@ -525,16 +531,21 @@ impl Daemon {
         Ok(())
     }
 
-    /// Who is on the roll, or was started from there, stops nobody and undoes nothing: an operator does.
-    fn may_contain(&self, peer: Peer) -> Result<(), String> {
+    /// Who is on the roll, or was started from there, stops nobody, undoes nothing and judges nothing: an operator does.
+    fn may_operate(&self, peer: Peer) -> Result<(), String> {
         let process = process_key(peer.pid).ok_or_else(|| format!("no process {}", peer.pid))?;
-        if peer.uid != 0 {
-            return Err("only root may muster out".to_owned());
+        if peer.uid != 0 && !peer.operator {
+            return Err("only root may do that".to_owned());
         }
         for ancestor in muster_sensor::ancestry(process) {
             if let Some((agent, _)) = self.engine.agent_of_process(ancestor) {
-                eprintln!("watch: pid {} of {agent} asked to muster out: refused", process.pid);
-                return Err(format!("it was asked by {agent}, which is on the roll: an agent stops nobody"));
+                eprintln!(
+                    "watch: pid {} of {agent} asked for what only an operator may: refused",
+                    process.pid
+                );
+                return Err(format!(
+                    "it was asked by {agent}, which is on the roll: an agent stops nobody, and judges nothing"
+                ));
             }
         }
         Ok(())
@@ -549,11 +560,11 @@ impl Daemon {
         // Who asks may be new: what it did before it asked comes first.
         let batch = self.source.poll(Duration::ZERO);
         self.take_batch(batch);
-        if let Err(why) = self.may_contain(peer) {
+        if let Err(why) = self.may_operate(peer) {
             drop(answer.send(Err(why)));
             return;
         }
-        let by = principal(peer.uid);
+        let by = operator(peer);
         let job = match request {
             ContainRequest::Out { agent, until, include_likely, dry_run } => {
                 let Some(until) = muster_contain::Step::named(until.as_deref().unwrap_or("verify")) else {
@@ -571,6 +582,27 @@ impl Daemon {
             ContainRequest::Restore { id, path } => Job::Restore { id, path, by, answer },
         };
         self.containments.give(job);
+    }
+
+    fn review(&mut self, peer: Peer, request: ReviewRequest, agent: AgentId) -> Result<ReviewView, String> {
+        const NOTE_MAX: usize = 2_000;
+        let batch = self.source.poll(Duration::ZERO);
+        self.take_batch(batch);
+        self.may_operate(peer)?;
+        if request.note.len() > NOTE_MAX {
+            return Err(format!("the note is longer than {NOTE_MAX} bytes"));
+        }
+        let review = Review {
+            time_ns: now_ns(),
+            finding: request.finding,
+            agent,
+            judgement: request.judgement,
+            note: redact(&request.note).into_owned(),
+            by: operator(peer),
+        };
+        let view = ReviewView::from(&review);
+        self.take(Input::Review(Box::new(review)));
+        Ok(view)
     }
 
     /// What belongs to it now, and from now on what joins it.
@@ -629,6 +661,12 @@ impl Daemon {
         }
         Ok(Enrolled { agent })
     }
+}
+
+/// Who acts: a user, and whether by the page.
+fn operator(peer: Peer) -> String {
+    let name = principal(peer.uid);
+    if peer.operator { format!("{name} with the operator's token") } else { name }
 }
 
 /// The user who answers for an enrolment: `name@host`.

@@ -74,6 +74,8 @@ enum Command {
     Findings(commands::findings::Findings),
     /// Say why something is a finding, and what speaks against it.
     Explain(commands::explain::Explain),
+    /// Keep what you think of a finding, or list what was said of all.
+    Review(commands::review::Review),
     /// List what an agent claimed of its work, each with the verdict of the record.
     Claims(commands::claims::Claims),
     /// Show all that belongs to an agent: its processes, what others started for it, and what may bring it back.
@@ -148,6 +150,7 @@ fn main() -> ExitCode {
         Command::Show(command) => command.run(&cli.global),
         Command::Findings(command) => command.run(&cli.global),
         Command::Explain(command) => command.run(&cli.global),
+        Command::Review(command) => command.run(&cli.global),
         Command::Claims(command) => command.run(&cli.global),
         Command::Lineage(command) => command.run(&cli.global),
         Command::Compare(command) => command.run(&cli.global),

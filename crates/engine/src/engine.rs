@@ -129,7 +129,7 @@ impl Engine {
             Input::Opinion(opinions) => self.on_opinions(opinions),
             Input::ArtefactRead(read) => self.on_artefact_read(read),
             Input::Containment(step) => self.on_containment(&step),
-            Input::Mandate(_) | Input::Gate(_) | Input::Approval(_) => {}
+            Input::Mandate(_) | Input::Gate(_) | Input::Approval(_) | Input::Review(_) => {}
             Input::Tick { time_ns, .. } => self.on_tick(time_ns),
             Input::ClockStep { time_ns, by_ns } => {
                 let own_ns = self.timeline.step(time_ns, by_ns);

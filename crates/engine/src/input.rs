@@ -86,6 +86,8 @@ pub enum Input {
     Gate(Box<GateNote>),
     /// A person was asked, or answered.
     Approval(Box<ApprovalNote>),
+    /// A person has looked at a finding. It changes nothing of the finding.
+    Review(Box<Review>),
 }
 
 impl Input {
@@ -104,6 +106,7 @@ impl Input {
             Input::Mandate(note) => Some(note.time_ns),
             Input::Gate(note) => Some(note.time_ns),
             Input::Approval(note) => Some(note.time_ns),
+            Input::Review(review) => Some(review.time_ns),
             Input::Probe { time_ns, .. }
             | Input::AccountState { time_ns, .. }
             | Input::Tick { time_ns, .. }
@@ -111,6 +114,55 @@ impl Input {
             | Input::Recorded { time_ns, .. }
             | Input::Stop { time_ns } => Some(*time_ns),
             Input::Snapshot(_) | Input::Identified { .. } | Input::Configured { .. } => None,
+        }
+    }
+}
+
+/// What a person says of a finding: the measured rate of false alarms rests on these.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Review {
+    pub time_ns: Nanos,
+    /// Id of the finding.
+    pub finding: String,
+    pub agent: AgentId,
+    pub judgement: Judgement,
+    /// In the reviewer's own words; may be empty.
+    pub note: String,
+    /// Who says so, as the kernel or the operator's token shows it.
+    pub by: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judgement {
+    /// Seen; nothing is said of whether it is right.
+    Acknowledged,
+    /// It happened, and it matters.
+    Confirmed,
+    /// It is no such thing.
+    FalseAlarm,
+    /// Others have to look.
+    Escalated,
+    /// What was said before is taken back.
+    Reopened,
+}
+
+impl Judgement {
+    pub const ALL: [Judgement; 5] = [
+        Judgement::Acknowledged,
+        Judgement::Confirmed,
+        Judgement::FalseAlarm,
+        Judgement::Escalated,
+        Judgement::Reopened,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Judgement::Acknowledged => "acknowledged",
+            Judgement::Confirmed => "confirmed",
+            Judgement::FalseAlarm => "false_alarm",
+            Judgement::Escalated => "escalated",
+            Judgement::Reopened => "reopened",
         }
     }
 }

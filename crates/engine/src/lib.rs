@@ -46,7 +46,7 @@ pub use descent::{Artefact, ArtefactRead, Certainty, Containment, Descent, Via};
 pub use engine::Engine;
 pub use finding::{Code, Evidence, Finding, Severity, Stage};
 pub use gap::{Before, Gap, GapCause, Interval};
-pub use input::{AccountFile, AccountRecord, Enrol, Identified, Imported, Input, Start};
+pub use input::{AccountFile, AccountRecord, Enrol, Identified, Imported, Input, Judgement, Review, Start};
 pub use muster_rules::Rules;
 pub use opinion::{Cited, Label, Opinion, Opinions};
 pub use output::{AgentState, Coverage, Join, Member, Output, State, Strength};

@@ -82,6 +82,7 @@ impl Timeline {
             Input::Mandate(note) => own(&mut note.time_ns),
             Input::Gate(note) => own(&mut note.time_ns),
             Input::Approval(note) => own(&mut note.time_ns),
+            Input::Review(review) => own(&mut review.time_ns),
             Input::Probe { time_ns, .. }
             | Input::AccountState { time_ns, .. }
             | Input::Tick { time_ns, .. }

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use muster_account::Item;
 use muster_engine::{
-    AccountRecord, AgentState, Artefact, Claim, Descent, Finding, Gap, Input, Join, Member, Opinions, Start,
+    AccountRecord, AgentState, Artefact, Claim, Descent, Finding, Gap, Input, Join, Member, Opinions, Review,
+    Start,
 };
 use muster_event::{Event, Nanos, ProbeState, Snapshot};
 use serde::{Deserialize, Serialize};
@@ -95,6 +96,7 @@ pub enum Kept {
     Start(Start),
     Snapshot(Snapshot),
     Dropped(Pruned),
+    Review(Review),
 }
 
 /// Retention is about to drop what is before; written first.

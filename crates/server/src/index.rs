@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use muster_engine::{
-    AccountRecord, AgentState, Claim, Evidence, Finding, Gap, Input, Join, Member, Opinions, Start,
+    AccountRecord, AgentState, Claim, Evidence, Finding, Gap, Input, Join, Member, Opinions, Review, Start,
 };
 use muster_event::{Nanos, ProbeState, ProcessKey, Snapshot};
 use muster_ledger::Reader;
@@ -25,7 +25,7 @@ use lineage::{Owner, own};
 pub(crate) use lineage::{attribution, is_also};
 
 pub(crate) const FILE: &str = "index.db";
-pub(crate) const SCHEMA_VERSION: i64 = 7;
+pub(crate) const SCHEMA_VERSION: i64 = 8;
 const SCHEMA: &str = include_str!("schema.sql");
 
 /// Entries that are held in memory because findings mostly point to what was just done, in bytes.
@@ -358,6 +358,7 @@ impl Index {
             Input::Probe { time_ns, state, seen_ns: _ } => self.probe(at, *time_ns, state)?,
             Input::Tick { time_ns, boot_ns, asleep_ns: _ } => self.last_tick = (*time_ns, *boot_ns),
             Input::Account(record) => self.account(at, record)?,
+            Input::Review(review) => self.review(at, review)?,
             Input::Stop { time_ns } => {
                 self.conn
                     .prepare_cached(
@@ -461,6 +462,22 @@ impl Index {
         Ok(())
     }
 
+    /// The latest judgement of a finding stands; the ledger has all.
+    fn review(&mut self, at: u64, review: &Review) -> Result<()> {
+        self.conn
+            .prepare_cached(
+                "INSERT OR REPLACE INTO reviews (finding, at, time_ns, judgement, json) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![
+                review.finding,
+                int(at),
+                int(review.time_ns),
+                review.judgement.name(),
+                serde_json::to_string(review)?,
+            ])?;
+        Ok(())
+    }
+
     fn account(&mut self, at: u64, record: &AccountRecord) -> Result<()> {
         let mut times = None;
         for item in &record.items {
@@ -509,6 +526,7 @@ impl Index {
         match kept {
             Kept::Member(member) => self.member(at, member),
             Kept::Probe { time_ns, state } => self.probe(at, *time_ns, state),
+            Kept::Review(review) => self.review(at, review),
             Kept::Start(start) => {
                 // A newer one may be there: then this is history.
                 let json = serde_json::to_string(start)?;
@@ -579,6 +597,7 @@ impl Index {
             "starts",
             "snapshots",
             "findings",
+            "reviews",
         ] {
             self.conn.execute(&format!("DELETE FROM {table} WHERE at <= ?1"), [int(through)])?;
         }
@@ -1014,6 +1033,7 @@ pub(crate) fn differences(conn: &Connection, other: &Path) -> Result<Vec<String>
         ("joins", "agent, call_id, pid, start_ns, seq, at, json"),
         ("findings", "id, at, agent, code, severity, time_ns, leaf, json"),
         ("evidence", "finding, position, copy, leaf"),
+        ("reviews", "finding, at, time_ns, judgement, json"),
         ("claims", "id, at, agent, verdict, time_ns, json"),
         ("opinions", "agent, skeleton, model, at, time_ns, json"),
         ("descents", "agent, pid, start_ns, via, at, time_ns, json"),

@@ -17,6 +17,7 @@ pub mod log;
 mod reader;
 pub mod reference;
 mod replay;
+mod review;
 mod store;
 pub mod views;
 pub mod witness;
@@ -25,12 +26,13 @@ pub use entry::{Decoded, Dropped, Entry, EvidenceCopy, Kept, KeptMember, Log, Pr
 pub use error::StoreError;
 pub use explanation::{Explanation, ExplanationView, Named, Quote};
 pub use http::{
-    AskStop, Contain, ContainRequest, Enrol, EnrolRequest, Enrolled, Http, HttpError, Peer, STANDS_STILL,
-    StopRequest, Told, ToldClaim, Update,
+    AskStop, Contain, ContainRequest, Doors, Enrol, EnrolRequest, Enrolled, Http, HttpError, KeepReview,
+    Peer, STANDS_STILL, StopRequest, Told, ToldClaim, Update,
 };
 pub use reader::{
     AccountItem, AttributedEvent, EventFilter, FindingDetail, FindingFilter, Health, LAST_MAX, Lineage,
     StoreReader, TimeRange,
 };
 pub use replay::Step;
+pub use review::{Inbox, Proof, ProofView, ReviewRequest, ReviewView, Reviewed};
 pub use store::{LOG_KEY, LOG_KEY_BEFORE, LOG_KEY_PUBLIC, LogKeys, Published, Reindexed, Retention, Store};

@@ -32,7 +32,7 @@ const KEYS_MAX: usize = 65_536;
 const LOSSES_MAX: i64 = 1000;
 
 pub struct StoreReader {
-    conn: Connection,
+    pub(crate) conn: Connection,
     ledger: Reader,
     warnings: Vec<String>,
 }

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use crate::explanation;
+use crate::review;
 use crate::views::{self, Field};
 
 /// What is a line or an object of its own: name, what it is, its fields, and how many of them (from the first on) are
@@ -98,6 +99,19 @@ pub const TABLES: &[(&str, &str, &[Field], usize)] = &[
         views::GAP_FIELDS,
         views::GAP_FIELDS.len(),
     ),
+    (
+        "proof",
+        "That a finding's leaf is in the tree that a checkpoint names (RFC 6962).",
+        review::PROOF_FIELDS,
+        review::PROOF_FIELDS.len(),
+    ),
+    (
+        "reviews",
+        "What a person said of a finding: a line of `muster review --json`.",
+        review::REVIEW_FIELDS,
+        review::REVIEW_FIELDS.len(),
+    ),
+    ("review", "What a person asks to have kept.", REVIEW_REQUEST_FIELDS, 2),
     ("health", "The daemon and its sensors.", HEALTH_FIELDS, HEALTH_FIELDS.len()),
     ("health.probes", "One probe.", PROBE_FIELDS, PROBE_FIELDS.len()),
     ("health.losses", "One loss.", LOSS_FIELDS, LOSS_FIELDS.len()),
@@ -108,6 +122,12 @@ pub const TABLES: &[(&str, &str, &[Field], usize)] = &[
     ("told.claims", "A sentence that does not hold.", TOLD_CLAIM_FIELDS, TOLD_CLAIM_FIELDS.len()),
     ("out", "What an operator asks of mustering out.", OUT_FIELDS, 1),
     ("error", "Why there is no answer.", ERROR_FIELDS, ERROR_FIELDS.len()),
+];
+
+const REVIEW_REQUEST_FIELDS: &[Field] = &[
+    ("finding", "string", "id of the finding"),
+    ("judgement", "string", "as in `reviews`"),
+    ("note", "string", "in the reviewer's words, at most 2,000 bytes"),
 ];
 
 const OUT_FIELDS: &[Field] = &[
@@ -265,6 +285,20 @@ pub(crate) const PATHS: &[(&str, &str, &str, &[Field], &str)] = &[
         &[],
         "object explanation",
     ),
+    (
+        "/api/v1/findings/{finding}/proof",
+        "get",
+        "Where a finding stands in the log, and that it does.",
+        &[],
+        "object proof",
+    ),
+    (
+        "/api/v1/reviews",
+        "get",
+        "What people said of findings: the latest of each.",
+        &[LIMIT],
+        "array of reviews",
+    ),
     ("/api/v1/health", "get", "The daemon and its sensors.", &[], "object health"),
     (
         "/api/v1/stream",
@@ -287,10 +321,18 @@ pub(crate) const PATHS: &[(&str, &str, &str, &[Field], &str)] = &[
         "object told",
     ),
     (
+        "/api/v1/reviews",
+        "post",
+        "Keeps what a person says of a finding. On the daemon's own unix socket, or with the operator's token and the \
+         header `X-Muster`; never to an agent.",
+        &[],
+        "object reviews",
+    ),
+    (
         "/api/v1/out",
         "post",
         "Musters an agent out, lets a frozen one go, or puts files back (docs/out.md). It answers when it is done. On the \
-         daemon's own unix socket only, and never to an agent.",
+         daemon's own unix socket, or with the operator's token and the header `X-Muster`; never to an agent.",
         &[],
         "value",
     ),
@@ -348,6 +390,7 @@ pub fn openapi() -> String {
                     json!({"required": true, "content": content(match *path {
                         "/api/v1/runs" => "object run",
                         "/api/v1/stop" => "object stop",
+                        "/api/v1/reviews" => "object review",
                         _ => "object out",
                     })}),
                 );
@@ -356,7 +399,10 @@ pub fn openapi() -> String {
                 fields.insert("security".to_owned(), json!([]));
             }
         }
-        paths.insert((*path).to_owned(), json!({ *method: operation }));
+        let methods = paths.entry((*path).to_owned()).or_insert_with(|| json!({}));
+        if let Some(methods) = methods.as_object_mut() {
+            methods.insert((*method).to_owned(), operation);
+        }
     }
     let schemas: Map<String, Value> = TABLES
         .iter()

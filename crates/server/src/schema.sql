@@ -38,6 +38,11 @@ CREATE INDEX findings_at ON findings (at);
 CREATE TABLE evidence (
     finding TEXT NOT NULL, position INTEGER NOT NULL, copy TEXT NOT NULL, leaf INTEGER, PRIMARY KEY (finding, position)
 ) WITHOUT ROWID;
+-- What people said of findings: the latest of each.
+CREATE TABLE reviews (
+    finding TEXT PRIMARY KEY, at INTEGER NOT NULL, time_ns INTEGER NOT NULL, judgement TEXT NOT NULL, json TEXT NOT NULL
+);
+CREATE INDEX reviews_at ON reviews (at);
 CREATE TABLE claims (
     id TEXT PRIMARY KEY, at INTEGER NOT NULL, agent TEXT NOT NULL, verdict TEXT NOT NULL, time_ns INTEGER NOT NULL,
     json TEXT NOT NULL

@@ -683,6 +683,15 @@ impl Store {
             let state = ProbeState { probe: row.get(0)?, error: row.get(2)? };
             keep.kept.push(Kept::Probe { time_ns: uint(row.get(1)?), state });
         }
+        let mut reviews = conn.prepare(
+            "SELECT json FROM reviews WHERE at <= ?1 AND EXISTS (SELECT 1 FROM findings WHERE id = reviews.finding)
+             ORDER BY at",
+        )?;
+        let mut rows = reviews.query([cut])?;
+        while let Some(row) = rows.next()? {
+            let json: String = row.get(0)?;
+            keep.kept.push(Kept::Review(serde_json::from_str(&json)?));
+        }
         let mut starts = conn.prepare("SELECT at, json FROM starts ORDER BY at DESC LIMIT 1")?;
         let mut rows = starts.query([])?;
         if let Some(row) = rows.next()? {

@@ -20,6 +20,7 @@ pub mod reindex;
 pub mod replay;
 pub mod restore;
 pub mod reveal;
+pub mod review;
 pub mod roll;
 pub mod rules;
 pub mod run;

@@ -243,6 +243,7 @@ fn concerns(input: &Input, agent: &str, members: &BTreeSet<ProcessKey>) -> bool 
         Input::Mandate(note) => note.agent.as_deref() == Some(agent),
         Input::Gate(note) => note.agent == agent,
         Input::Approval(note) => note.agent == agent,
+        Input::Review(review) => review.agent == agent,
         Input::Imported(_) => false,
     }
 }

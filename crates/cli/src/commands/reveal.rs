@@ -255,6 +255,7 @@ fn place(input: &Input) -> String {
         Input::ArtefactRead(read) => format!("what {} starts", read.path),
         Input::Mandate(note) => format!("what came to be of mandate {}", note.id),
         Input::Gate(note) => format!("a decision of the gate about {}", note.agent),
+        Input::Review(review) => format!("a review of finding {}", review.finding),
         Input::Approval(note) => format!("question {}", note.id),
         Input::Containment(step) => format!("step {} of {}", step.step, step.id),
         Input::Start(_)

@@ -20,7 +20,8 @@ use muster_event::{Kind, ProcessKey};
 use muster_sensor::{Config, now_ns, process_key};
 use muster_server::case::WITNESS_KEYS;
 use muster_server::{
-    ContainRequest, EnrolRequest, Enrolled, Http, Log, Peer, Retention, StopRequest, Store, StoreReader, Told,
+    ContainRequest, Doors, EnrolRequest, Enrolled, Http, Log, Peer, Retention, ReviewRequest, StopRequest,
+    Store, StoreReader, Told,
 };
 use muster_server::{STANDS_STILL, Update};
 
@@ -142,9 +143,12 @@ impl Watch {
             tcp,
             unix,
             public,
-            enroller(sender.clone()),
-            asker(sender.clone()),
-            container(sender.clone()),
+            Doors {
+                enrol: enroller(sender.clone()),
+                ask_stop: asker(sender.clone()),
+                contain: container(sender.clone()),
+                review: reviewer(sender.clone()),
+            },
         )
         .context("cannot serve")?;
         let http = Arc::new(http);
@@ -228,6 +232,10 @@ impl Watch {
             if daemon.source.is_kernel() { "kernel" } else { "proc" },
         );
         std::io::stdout().flush()?;
+        eprintln!(
+            "watch: who enters the page so may look; to act there, enter with the text in `{}`",
+            data.join("operator-token").display()
+        );
         if let Some(drills) = drills {
             schedule::start(drills, data, &stop)?;
         }
@@ -446,6 +454,21 @@ fn container(sender: Sender<Message>) -> Arc<muster_server::Contain> {
             .send(Message::Contain(peer, request, answer))
             .map_err(|_| gone())?;
         answered.recv_timeout(CONTAIN_MAX).map_err(|_| "the daemon is too busy to answer".to_owned())?
+    })
+}
+
+/// Hands what a person says of a finding to the loop.
+fn reviewer(sender: Sender<Message>) -> Arc<muster_server::KeepReview> {
+    let sender = Mutex::new(sender);
+    Arc::new(move |peer: Peer, request: ReviewRequest, agent| {
+        let (answer, answered) = channel();
+        let gone = || "the daemon is stopping".to_owned();
+        sender
+            .lock()
+            .map_err(|_| gone())?
+            .send(Message::Review(peer, request, agent, answer))
+            .map_err(|_| gone())?;
+        answered.recv_timeout(ENROL_MAX).map_err(|_| "the daemon is too busy to answer".to_owned())?
     })
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -17,21 +17,51 @@ use super::{App, HttpError, page};
 
 const TOKEN_BYTES: usize = 32;
 const COOKIE: &str = "muster";
+/// The header without which nothing is done.
+const ACT: &str = "x-muster";
 /// What anybody may fetch: they hold nothing.
-const OPEN: [&str; 4] = ["/style.css", "/page.js", "/icon.svg", "/openapi.json"];
+pub(super) const OPEN: [&str; 4] = ["/style.css", "/page.js", "/icon.svg", "/openapi.json"];
 
 /// Nothing from elsewhere, nothing inline.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// What a token opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Role {
+    /// May look at everything.
+    Reader,
+    /// May act too: muster out, answer, review.
+    Operator,
+}
+
+impl Role {
+    const ALL: [Role; 2] = [Role::Reader, Role::Operator];
+
+    /// In the daemon's folder.
+    pub(crate) fn file(self) -> &'static str {
+        match self {
+            Role::Reader => "token",
+            Role::Operator => "operator-token",
+        }
+    }
+}
+
 pub(crate) struct Access {
-    token: String,
+    reader: String,
+    operator: String,
     address: SocketAddr,
 }
 
 impl Access {
     pub(crate) fn new(data: &Path, address: SocketAddr) -> Result<Self, HttpError> {
-        let path = data.join("token");
+        let token = |role| Self::token_of(data, role);
+        Ok(Self { reader: token(Role::Reader)?, operator: token(Role::Operator)?, address })
+    }
+
+    /// As it stands in its file; made where there is none.
+    fn token_of(data: &Path, role: Role) -> Result<String, HttpError> {
+        let path = data.join(role.file());
         let wrap = |action| {
             let path = path.clone();
             move |source| HttpError::Token { path, action, source }
@@ -56,22 +86,30 @@ impl Access {
                 token
             }
         };
-        Ok(Self { token, address })
+        Ok(token)
     }
 
-    pub(crate) fn token(&self) -> &str {
-        &self.token
+    pub(crate) fn token(&self, role: Role) -> &str {
+        match role {
+            Role::Reader => &self.reader,
+            Role::Operator => &self.operator,
+        }
     }
 
-    pub(crate) fn is_right(&self, token: &str) -> bool {
+    /// What this token opens.
+    pub(crate) fn role_of(&self, given: &str) -> Option<Role> {
         // Takes as long for a wrong token as for the right one: its length is no secret, its text is.
-        token.len() == self.token.len()
-            && token.bytes().zip(self.token.bytes()).fold(0u8, |differ, (a, b)| differ | (a ^ b)) == 0
+        let is = |role: &Role| {
+            let token = self.token(*role);
+            given.len() == token.len()
+                && given.bytes().zip(token.bytes()).fold(0u8, |differ, (a, b)| differ | (a ^ b)) == 0
+        };
+        Role::ALL.into_iter().rfind(is)
     }
 
     /// The cookie that stands for the token from now on.
-    pub(crate) fn cookie(&self) -> String {
-        format!("{COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", self.token)
+    pub(crate) fn cookie(&self, role: Role) -> String {
+        format!("{COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", self.token(role))
     }
 
     /// A browser says which page sent the request. One of another site may send people here by a link (they then come
@@ -90,18 +128,15 @@ impl Access {
         host == own || ["127.0.0.1", "localhost", "[::1]"].iter().any(|name| host == format!("{name}:{port}"))
     }
 
-    fn is_allowed(&self, headers: &HeaderMap) -> bool {
+    /// What who sends these headers may do. `None`: nothing.
+    pub(crate) fn role(&self, headers: &HeaderMap) -> Option<Role> {
         let value = |name| headers.get(name).and_then(|v| v.to_str().ok());
         if let Some(token) = value(header::AUTHORIZATION).and_then(|v| v.strip_prefix("Bearer ")) {
-            return self.is_right(token.trim());
+            return self.role_of(token.trim());
         }
-        value(header::COOKIE).into_iter().flat_map(|all| all.split(';')).any(|cookie| {
-            cookie
-                .trim()
-                .strip_prefix(COOKIE)
-                .and_then(|c| c.strip_prefix('='))
-                .is_some_and(|t| self.is_right(t))
-        })
+        let cookies = value(header::COOKIE).into_iter().flat_map(|all| all.split(';'));
+        let tokens = cookies.filter_map(|it| it.trim().strip_prefix(COOKIE)?.strip_prefix('='));
+        tokens.filter_map(|token| self.role_of(token)).max()
     }
 }
 
@@ -131,7 +166,7 @@ pub(crate) async fn secured(mut response: Response) -> Response {
 }
 
 /// Stands before every request that comes over TCP.
-pub(crate) async fn check(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(crate) async fn check(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
     if !app.access.is_own_host(host) {
         return ApiError::new(
@@ -149,9 +184,37 @@ pub(crate) async fn check(State(app): State<App>, request: Request, next: Next) 
         )
         .into_response();
     }
-    let path = request.uri().path();
+    let path = request.uri().path().to_owned();
+    let path = path.as_str();
     let open = OPEN.contains(&path) || path == "/login";
-    if open || app.access.is_allowed(request.headers()) {
+    let role = app.access.role(request.headers());
+    if let Some(role) = role {
+        request.extensions_mut().insert(role);
+    }
+    let acts = request.method() != Method::GET && request.method() != Method::HEAD;
+    if acts && !open {
+        if role == Some(Role::Reader) {
+            return ApiError::new(
+                StatusCode::FORBIDDEN,
+                "this token may only look",
+                &format!(
+                    "enter with the operator's token, the text in `{}`",
+                    app.data.join(Role::Operator.file()).display()
+                ),
+            )
+            .into_response();
+        }
+        // A form of another page cannot send this header, and no browser sends it by itself.
+        if role == Some(Role::Operator) && !request.headers().contains_key(ACT) {
+            return ApiError::new(
+                StatusCode::FORBIDDEN,
+                "an act needs the header `X-Muster`",
+                "send `X-Muster: 1` with it",
+            )
+            .into_response();
+        }
+    }
+    if open || role.is_some() {
         return next.run(request).await;
     }
     if path.starts_with("/api/") {
@@ -179,11 +242,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let address = "127.0.0.1:7373".parse().unwrap();
         let first = Access::new(dir.path(), address).unwrap();
-        assert!(is_token(first.token()));
-        let mode = fs::metadata(dir.path().join("token")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(Access::new(dir.path(), address).unwrap().token(), first.token());
-        assert!(first.is_right(first.token()) && !first.is_right("") && !first.is_right(&"0".repeat(64)));
+        for role in Role::ALL {
+            assert!(is_token(first.token(role)));
+            let mode = fs::metadata(dir.path().join(role.file())).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+            assert_eq!(Access::new(dir.path(), address).unwrap().token(role), first.token(role));
+            assert_eq!(first.role_of(first.token(role)), Some(role));
+        }
+        assert_eq!((first.role_of(""), first.role_of(&"0".repeat(64))), (None, None));
         assert!(first.is_own_host("localhost:7373") && !first.is_own_host("evil.example:7373"));
         assert!(!first.is_own_host("127.0.0.1"));
     }

@@ -20,6 +20,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
 
 use super::{App, Caller, ContainRequest, EnrolRequest, StopRequest, Update};
+use crate::review::{ProofView, ReviewRequest, ReviewView};
 use crate::views::{
     self, ClaimView, EventView, FindingCounts, FindingView, LineageView, OpinionsView, RollView,
 };
@@ -43,6 +44,8 @@ pub(super) fn routes() -> Router<App> {
         .route("/api/v1/findings", get(findings))
         .route("/api/v1/findings/{finding}", get(finding))
         .route("/api/v1/findings/{finding}/explanation", get(explanation))
+        .route("/api/v1/findings/{finding}/proof", get(proof))
+        .route("/api/v1/reviews", get(reviews))
         .route("/api/v1/health", get(health))
         .route("/api/v1/stream", get(stream))
         .route("/openapi.json", get(openapi))
@@ -76,9 +79,12 @@ pub(super) fn socket_routes() -> Router<App> {
         .layer(DefaultBodyLimit::max(BODY_MAX))
 }
 
-/// Only for those who may open the daemon's own unix socket: root.
+/// Only for those who may open the daemon's own unix socket (root), or show the operator's token.
 pub(super) fn operator_routes() -> Router<App> {
-    Router::new().route("/api/v1/out", post(contain)).layer(DefaultBodyLimit::max(BODY_MAX))
+    Router::new()
+        .route("/api/v1/out", post(contain))
+        .route("/api/v1/reviews", post(review))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
 }
 
 #[derive(Debug)]
@@ -357,6 +363,29 @@ async fn explanation(State(app): State<App>, Path(id): Path<String>) -> Answer<E
         .ok_or_else(|| ApiError::not_found("finding", &id, "GET /api/v1/findings lists them"))
 }
 
+async fn proof(State(app): State<App>, Path(id): Path<String>) -> Answer<ProofView> {
+    let asked = id.clone();
+    let found = app.ask(move |store| store.proof(&asked)).await?;
+    found.map(|proof| Json(ProofView::from(&proof))).ok_or_else(|| {
+        ApiError::not_found("signed finding", &id, "one that is new is signed within a second or two")
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReviewsQuery {
+    limit: Option<usize>,
+}
+
+async fn reviews(
+    State(app): State<App>,
+    asked: Result<Query<ReviewsQuery>, axum::extract::rejection::QueryRejection>,
+) -> Answer<Vec<ReviewView>> {
+    let limit = query(asked)?.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
+    let found = app.ask(move |store| store.reviews(limit)).await?;
+    Ok(Json(found.iter().map(ReviewView::from).collect()))
+}
+
 async fn health(State(app): State<App>) -> Answer<Value> {
     let health = app.ask(|store| store.health()).await?;
     Ok(Json(json!({
@@ -408,18 +437,16 @@ fn sent(update: Result<Update, tokio_stream::wrappers::errors::BroadcastStreamRe
 
 async fn run(
     State(app): State<App>,
-    ConnectInfo(Caller(peer)): ConnectInfo<Caller>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
     Json(request): Json<EnrolRequest>,
 ) -> Response {
-    let Some(peer) = peer else {
-        return ApiError::internal("the kernel does not say who asks").into_response();
-    };
+    let Some(peer) = peer_of(caller).await else { return nobody() };
     if peer.uid != 0 && request.principal.is_some() {
         let hint = "leave --principal out: your own user answers for it";
         return ApiError::new(StatusCode::FORBIDDEN, "only root may name another principal", hint)
             .into_response();
     }
-    let enrol = app.enrol;
+    let enrol = app.doors.enrol;
     match tokio::task::spawn_blocking(move || enrol(peer, request)).await {
         Ok(Ok(enrolled)) => Json(enrolled).into_response(),
         Ok(Err(reason)) => {
@@ -431,13 +458,11 @@ async fn run(
 
 async fn stop(
     State(app): State<App>,
-    ConnectInfo(Caller(peer)): ConnectInfo<Caller>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
     Json(request): Json<StopRequest>,
 ) -> Response {
-    let Some(peer) = peer else {
-        return ApiError::internal("the kernel does not say who asks").into_response();
-    };
-    let ask = app.ask_stop;
+    let Some(peer) = peer_of(caller).await else { return nobody() };
+    let ask = app.doors.ask_stop;
     match tokio::task::spawn_blocking(move || ask(peer, request)).await {
         Ok(Ok(told)) => Json(told).into_response(),
         Ok(Err(reason)) => {
@@ -449,16 +474,14 @@ async fn stop(
 
 async fn contain(
     State(app): State<App>,
-    ConnectInfo(Caller(peer)): ConnectInfo<Caller>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
     Json(request): Json<ContainRequest>,
 ) -> Response {
-    let Some(peer) = peer else {
-        return ApiError::internal("the kernel does not say who asks").into_response();
-    };
-    if peer.uid != 0 {
+    let Some(peer) = peer_of(caller).await else { return nobody() };
+    if peer.uid != 0 && !peer.operator {
         return ApiError::new(StatusCode::FORBIDDEN, "only root may muster out", "use sudo").into_response();
     }
-    let contain = app.contain;
+    let contain = app.doors.contain;
     match tokio::task::spawn_blocking(move || contain(peer, request)).await {
         Ok(Ok(report)) => Json(report).into_response(),
         Ok(Err(reason)) => {
@@ -466,6 +489,48 @@ async fn contain(
         }
         Err(_) => ApiError::internal("the request was not answered").into_response(),
     }
+}
+
+async fn review(
+    State(app): State<App>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Json(request): Json<ReviewRequest>,
+) -> Response {
+    let Some(peer) = peer_of(caller).await else { return nobody() };
+    if peer.uid != 0 && !peer.operator {
+        return ApiError::new(StatusCode::FORBIDDEN, "only root may review", "use sudo").into_response();
+    }
+    let id = request.finding.clone();
+    let agent = match app.ask(move |store| store.finding(&id)).await {
+        Ok(Some(detail)) => detail.finding.agent,
+        Ok(None) => {
+            return ApiError::not_found("finding", &request.finding, "GET /api/v1/findings lists them")
+                .into_response();
+        }
+        Err(error) => return error.into_response(),
+    };
+    let keep = app.doors.review;
+    match tokio::task::spawn_blocking(move || keep(peer, request, agent)).await {
+        Ok(Ok(review)) => Json(review).into_response(),
+        Ok(Err(reason)) => {
+            ApiError::new(StatusCode::CONFLICT, &reason, "see what the daemon prints").into_response()
+        }
+        Err(_) => ApiError::internal("the review was not answered").into_response(),
+    }
+}
+
+/// Who is at the other end, on a thread that may wait.
+async fn peer_of(caller: Caller) -> Option<super::Peer> {
+    tokio::task::spawn_blocking(move || caller.peer()).await.ok().flatten()
+}
+
+fn nobody() -> Response {
+    ApiError::new(
+        StatusCode::FORBIDDEN,
+        "it cannot be seen which process asks",
+        "ask from this machine, or from a browser on it",
+    )
+    .into_response()
 }
 
 async fn openapi() -> impl IntoResponse {

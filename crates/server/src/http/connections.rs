@@ -50,6 +50,48 @@ impl<L: Listener> Listener for Bounded<L> {
     }
 }
 
+/// The process (and its user) that has the other end of a connection from this machine. `None`: it cannot be seen.
+pub(crate) fn owner(from: std::net::SocketAddr) -> Option<(u32, u32)> {
+    let table = if from.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
+    let (uid, inode) = std::fs::read_to_string(table)
+        .ok()
+        .and_then(|text| socket_of(&text, from))
+        // A browser may reach an IPv4 address by an IPv6 socket.
+        .or_else(|| socket_of(&std::fs::read_to_string("/proc/net/tcp6").ok()?, from))?;
+    let wanted = format!("socket:[{inode}]");
+    let processes = std::fs::read_dir("/proc").ok()?.flatten();
+    for pid in processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
+        let Ok(open) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
+        let mut links = open.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        if links.any(|link| link.as_os_str() == wanted.as_str()) {
+            return Some((pid, uid));
+        }
+    }
+    None
+}
+
+/// User and inode of the socket whose own address is this.
+fn socket_of(table: &str, from: std::net::SocketAddr) -> Option<(u32, u64)> {
+    let port = format!("{:04X}", from.port());
+    let own = match from.ip() {
+        std::net::IpAddr::V4(ip) => format!("{:08X}", u32::from_ne_bytes(ip.octets())),
+        std::net::IpAddr::V6(ip) => {
+            let octets = ip.octets();
+            let (words, _) = octets.as_chunks::<4>();
+            words.iter().map(|word| format!("{:08X}", u32::from_ne_bytes(*word))).collect()
+        }
+    };
+    table.lines().skip(1).find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (address, at) = fields.get(1)?.split_once(':')?;
+        // An IPv4 address in an IPv6 table stands behind ::ffff:.
+        let is = at == port && (address == own || own.len() == 8 && address.ends_with(&own));
+        // What is closed already has no inode.
+        let inode: u64 = fields.get(9)?.parse().ok().filter(|inode| *inode != 0)?;
+        is.then_some((fields.get(7)?.parse().ok()?, inode))
+    })
+}
+
 /// A connection and its place, which is free again when it ends. It ends when nothing comes and nothing goes for a while:
 /// a place is not held by saying nothing.
 pub(crate) struct Connection<S> {

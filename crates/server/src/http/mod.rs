@@ -7,7 +7,7 @@ mod page;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,14 +16,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
-use muster_engine::{AgentState, Finding};
+use muster_engine::{AgentId, AgentState, Finding};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 use tokio::sync::broadcast;
 
 use crate::StoreReader;
 use crate::error::Result as StoreResult;
-use access::Access;
+use crate::review::{ReviewRequest, ReviewView};
+use access::{Access, Role};
 use connections::Bounded;
 
 /// Updates that a slow client may be behind before it loses some.
@@ -45,12 +46,14 @@ pub struct EnrolRequest {
     pub command: Vec<String>,
 }
 
-/// Who asks, as the kernel knows it: the process that will become the agent.
+/// Who asks, as the kernel knows it: the process that will become the agent, or that of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// In the daemon's own pid namespace.
     pub pid: u32,
     pub uid: u32,
+    /// It showed the operator's token, which only root can read or give away.
+    pub operator: bool,
 }
 
 /// The answer.
@@ -134,6 +137,18 @@ pub type AskStop = dyn Fn(Peer, StopRequest) -> Result<Told, String> + Send + Sy
 /// Musters out, or undoes it, or says why not. It waits until it is done.
 pub type Contain = dyn Fn(Peer, ContainRequest) -> Result<serde_json::Value, String> + Send + Sync;
 
+/// Keeps what a person says of a finding of this agent, or says why not.
+pub type KeepReview = dyn Fn(Peer, ReviewRequest, AgentId) -> Result<ReviewView, String> + Send + Sync;
+
+/// What goes through to the daemon's loop.
+#[derive(Clone)]
+pub struct Doors {
+    pub enrol: Arc<Enrol>,
+    pub ask_stop: Arc<AskStop>,
+    pub contain: Arc<Contain>,
+    pub review: Arc<KeepReview>,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     #[error("cannot start the threads of the server: {0}")]
@@ -160,9 +175,7 @@ impl Http {
         tcp: TcpListener,
         unix: UnixListener,
         public: Option<UnixListener>,
-        enrol: Arc<Enrol>,
-        ask_stop: Arc<AskStop>,
-        contain: Arc<Contain>,
+        doors: Doors,
     ) -> Result<Http, HttpError> {
         let address = tcp.local_addr().map_err(HttpError::Listen)?;
         tcp.set_nonblocking(true).map_err(HttpError::Listen)?;
@@ -175,9 +188,7 @@ impl Http {
             readers: Arc::default(),
             updates: updates.clone(),
             notices: Arc::clone(&notices),
-            enrol,
-            ask_stop,
-            contain,
+            doors,
             access: Arc::clone(&access),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -189,6 +200,7 @@ impl Http {
         let routes = api::routes().merge(page::routes());
         let guarded: Router = routes
             .clone()
+            .merge(api::operator_routes())
             .layer(axum::middleware::from_fn_with_state(app.clone(), access::check))
             // Outermost: what is refused has them too.
             .layer(axum::middleware::map_response(access::secured))
@@ -201,6 +213,7 @@ impl Http {
             let tcp = tokio::net::TcpListener::from_std(tcp).map_err(HttpError::Listen)?;
             let unix = tokio::net::UnixListener::from_std(unix).map_err(HttpError::Listen)?;
             // These end with the runtime; an error of one connection is its own.
+            let guarded = guarded.into_make_service_with_connect_info::<Caller>();
             runtime.spawn(async move { axum::serve(Bounded::new(tcp), guarded).await });
             let trusted = trusted.into_make_service_with_connect_info::<Caller>();
             runtime.spawn(async move { axum::serve(unix, trusted).await });
@@ -227,8 +240,14 @@ impl Http {
         drop(self.updates.send(update));
     }
 
+    /// What opens the page and the API to who only looks.
     pub fn token(&self) -> &str {
-        self.access.token()
+        self.access.token(Role::Reader)
+    }
+
+    /// … and to who may act.
+    pub fn operator_token(&self) -> &str {
+        self.access.token(Role::Operator)
     }
 
     pub fn stop(mut self) {
@@ -248,17 +267,35 @@ impl Drop for Http {
     }
 }
 
-/// The other end of a unix socket, where the kernel says who that is.
+/// The other end: of a unix socket, where the kernel says who that is; of a TCP connection, where it can be asked.
 #[derive(Clone, Copy)]
-pub(crate) struct Caller(pub(crate) Option<Peer>);
+pub(crate) enum Caller {
+    Unix(Option<Peer>),
+    Tcp(SocketAddr),
+}
 
 impl Caller {
     fn of(stream: &tokio::net::UnixStream) -> Self {
         let peer = stream.peer_cred().ok().and_then(|cred| {
             let pid = u32::try_from(cred.pid()?).ok().filter(|pid| *pid != 0)?;
-            Some(Peer { pid, uid: cred.uid() })
+            Some(Peer { pid, uid: cred.uid(), operator: false })
         });
-        Caller(peer)
+        Caller::Unix(peer)
+    }
+
+    /// Who it is. It may take a while where the whole of `/proc` has to be looked through.
+    pub(crate) fn peer(self) -> Option<Peer> {
+        match self {
+            Caller::Unix(peer) => peer,
+            // Only who showed the operator's token comes so far.
+            Caller::Tcp(from) => connections::owner(from).map(|(pid, uid)| Peer { pid, uid, operator: true }),
+        }
+    }
+}
+
+impl Connected<IncomingStream<'_, Bounded<tokio::net::TcpListener>>> for Caller {
+    fn connect_info(stream: IncomingStream<'_, Bounded<tokio::net::TcpListener>>) -> Self {
+        Caller::Tcp(*stream.remote_addr())
     }
 }
 
@@ -281,9 +318,7 @@ pub(crate) struct App {
     readers: Arc<Mutex<Vec<StoreReader>>>,
     updates: broadcast::Sender<Update>,
     notices: Notices,
-    enrol: Arc<Enrol>,
-    ask_stop: Arc<AskStop>,
-    contain: Arc<Contain>,
+    doors: Doors,
     access: Arc<Access>,
 }
 

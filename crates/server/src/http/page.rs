@@ -76,11 +76,11 @@ struct Login {
 }
 
 async fn login(State(app): State<App>, Query(login): Query<Login>) -> Response {
-    if !app.access.is_right(login.token.trim()) {
+    let Some(role) = app.access.role_of(login.token.trim()) else {
         return ask_for_token(&app.data.join("token"), !login.token.is_empty());
-    }
+    };
     let mut response = Redirect::to("/").into_response();
-    if let Ok(cookie) = HeaderValue::from_str(&app.access.cookie()) {
+    if let Ok(cookie) = HeaderValue::from_str(&app.access.cookie(role)) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     response

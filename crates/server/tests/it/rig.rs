@@ -14,7 +14,9 @@ use muster_engine::{
     Opinion, Opinions, Output, Severity, Stage, Start, State, Verdict,
 };
 use muster_event::{Attribution, Event, Identity, Kind, Lost, ProbeState, ProcessKey, Queue};
-use muster_server::{AskStop, Enrolled, Http, Retention, StopRequest, Store, Told, ToldClaim};
+use muster_server::{
+    AskStop, Doors, Enrolled, Http, Retention, ReviewView, StopRequest, Store, Told, ToldClaim,
+};
 use tempfile::TempDir;
 
 /// Markup, a terminal's escape, a change of direction, a line break.
@@ -68,9 +70,21 @@ impl Rig {
             tcp,
             unix,
             None,
-            enrol,
-            ask,
-            Arc::new(|_, _| Ok(serde_json::json!({"agent": "one"}))),
+            Doors {
+                enrol,
+                ask_stop: ask,
+                contain: Arc::new(|_, _| Ok(serde_json::json!({"agent": "one"}))),
+                review: Arc::new(|peer, request, agent| {
+                    Ok(ReviewView {
+                        finding: request.finding,
+                        agent,
+                        time: "1970-01-01T00:00:00Z".to_owned(),
+                        judgement: request.judgement.name().to_owned(),
+                        note: request.note,
+                        by: format!("pid {}", peer.pid),
+                    })
+                }),
+            },
         )
         .unwrap();
         Self { http, address, socket, _folder: folder }
