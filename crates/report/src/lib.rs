@@ -18,7 +18,7 @@ mod opinions;
 mod roll;
 mod show;
 mod time;
-mod words;
+pub mod words;
 
 pub use cell::Style;
 pub use claims::claims;

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::cell::safe;
 
 /// What was done, without its kind's name.
-pub(crate) fn of_kind(kind: &Kind) -> String {
+pub fn of_kind(kind: &Kind) -> String {
     let mut out = match kind {
         Kind::Fork { child } => format!("pid {}", child.pid),
         Kind::Exec { path, script, argv, anonymous, .. } => {
@@ -132,12 +132,12 @@ fn failure(kind: &Kind) -> Option<String> {
     })
 }
 
-pub(crate) fn name_of(path: &str) -> &str {
+pub fn name_of(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
 /// Arguments as one would type them.
-pub(crate) fn shell_line(argv: &[String]) -> String {
+pub fn shell_line(argv: &[String]) -> String {
     let quoted: Vec<String> = argv
         .iter()
         .map(|a| {
@@ -197,7 +197,7 @@ fn namespaces(flags: u64) -> String {
 }
 
 /// What was said, in one line; nothing where it is of no interest to a reader.
-pub(crate) fn of_item(item: &Item) -> Option<String> {
+pub fn of_item(item: &Item) -> Option<String> {
     let text = match &item.body {
         Body::Session { id, model, .. } => {
             let model = model.as_ref().map(|m| format!(" with {m}")).unwrap_or_default();
@@ -231,7 +231,7 @@ pub(crate) fn of_item(item: &Item) -> Option<String> {
     Some(safe(&text.split_whitespace().collect::<Vec<_>>().join(" ")))
 }
 
-pub(crate) fn status_word(status: Status) -> &'static str {
+pub fn status_word(status: Status) -> &'static str {
     match status {
         Status::Ok => "ok",
         Status::Failed => "failed",

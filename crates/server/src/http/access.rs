@@ -228,7 +228,7 @@ pub(crate) async fn check(State(app): State<App>, mut request: Request, next: Ne
         )
         .into_response();
     }
-    page::ask_for_token(&app.data.join("token"), false)
+    page::ask_for_token(&app.data, false)
 }
 
 #[cfg(test)]
