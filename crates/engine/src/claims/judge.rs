@@ -83,7 +83,7 @@ impl View<'_> {
     /// Nothing shows it: does that say something?
     pub fn absent(&self, what: &str) -> Judged {
         if self.whole {
-            Judged::new(Verdict::Unsupported, what)
+            Judged::new(Verdict::Unsupported, format!("{what} on record"))
         } else if self.record {
             Judged::new(Verdict::Unverifiable, format!("{what} in what was recorded, which is not whole"))
         } else {

@@ -194,7 +194,7 @@ fn never(view: &View<'_>) -> Judged {
     if judged.verdict != Verdict::Unsupported || called || !view.account_whole() || could_test(view) {
         return judged;
     }
-    Judged::new(Verdict::Unsupported, "no run of tests is, and nothing that ran can have been one")
+    Judged::new(Verdict::Unsupported, "no run of tests is on record, and nothing that ran can have been one")
         .by([view.pending.said.clone()])
         .at(Severity::Low)
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use muster_account::{Actor, Body, Item};
 use muster_engine::claims::{Class, Source};
 use muster_engine::{
-    AccountRecord, AgentState, Cited, Claim, Code, Coverage, Evidence, Finding, Input, Label, Member,
-    Opinion, Opinions, Output, Severity, Stage, Start, State, Verdict,
+    AccountRecord, AgentState, Cited, Claim, Code, Coverage, Evidence, Finding, Input, Judgement, Label,
+    Member, Opinion, Opinions, Output, Review, Severity, Stage, Start, State, Verdict,
 };
 use muster_event::{Attribution, Event, Identity, Kind, Lost, ProbeState, ProcessKey, Queue};
 use muster_server::{
@@ -46,9 +46,15 @@ impl Answer {
 
 impl Rig {
     pub fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// With more than the story.
+    pub fn with(more: impl FnOnce(&mut Store)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (mut store, _) = Store::open(folder.path(), Retention::UNLIMITED).unwrap();
         story(&mut store);
+        more(&mut store);
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = tcp.local_addr().unwrap();
         let socket = folder.path().join("s");
@@ -326,5 +332,29 @@ fn story(store: &mut Store) {
     store.apply(&Output::Opinion(Box::new(opinions()))).unwrap();
     store.apply(&Output::Descent(Box::new(crate::samples::descent()))).unwrap();
     store.apply(&Output::Artefact(Box::new(crate::samples::artefact()))).unwrap();
+    let review = Review {
+        time_ns: T0,
+        finding: "f-1".to_owned(),
+        agent: "one".to_owned(),
+        judgement: Judgement::Escalated,
+        note: HOSTILE.to_owned(),
+        by: HOSTILE.to_owned(),
+    };
+    store.append(&Input::Review(Box::new(review))).unwrap();
+    store.commit(true).unwrap();
+}
+
+/// Many agents, and many findings of one of them, all with hostile words.
+pub fn crowd(store: &mut Store, agents: usize, findings: usize) {
+    for at in 0..agents {
+        let agent = format!("agent-{at}");
+        let state = AgentState { agent, started_ns: T0 + at as u64, ..state() };
+        store.apply(&Output::Agent(Box::new(state))).unwrap();
+    }
+    for at in 0..findings {
+        let (id, agent) = (format!("many-{at}"), "agent-7".to_owned());
+        let finding = Finding { id, agent, time_ns: T0 + at as u64, ..finding() };
+        store.apply(&Output::Finding(Box::new(finding))).unwrap();
+    }
     store.commit(true).unwrap();
 }

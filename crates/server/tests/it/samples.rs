@@ -7,7 +7,8 @@ use muster_engine::claims::{Class as Topic, Source};
 use muster_engine::{
     AccountFile, AccountRecord, AgentState, Artefact, ArtefactRead, Before, Certainty, Cited, Claim, Code,
     Containment, Coverage, Descent, Enrol, Evidence, Finding, Gap, GapCause, Identified, Imported, Input,
-    Interval, Join, Label, Member, Opinion, Opinions, Severity, Stage, Start, State, Strength, Verdict, Via,
+    Interval, Join, Judgement, Label, Member, Opinion, Opinions, Review, Severity, Stage, Start, State,
+    Strength, Verdict, Via,
 };
 use muster_event::{
     Access, Address, Attribution, Event, Identity, Kind, Lost, MemoryOp, ProbeState, ProcessKey, Queue,
@@ -468,7 +469,21 @@ fn later() -> Vec<Entry> {
     let outside = Log::Outside { time_ns: T0, who: odd(), what: "back".to_owned(), text: odd() };
     later.push(Entry::Log(Box::new(outside)));
     later.extend(descents());
+    later.extend(reviews());
     later
+}
+
+fn reviews() -> Vec<Entry> {
+    let review = Review {
+        time_ns: T0,
+        finding: "f-1".to_owned(),
+        agent: "one".to_owned(),
+        judgement: Judgement::FalseAlarm,
+        note: odd(),
+        by: odd(),
+    };
+    let kept = Entry::Kept(Box::new(Kept::Review(review.clone())));
+    vec![Entry::Input(Box::new(Input::Review(Box::new(review)))), kept]
 }
 
 fn descents() -> Vec<Entry> {
@@ -512,6 +527,7 @@ pub fn words() -> Vec<(&'static str, Vec<String>)> {
         words_of::<Stage>("`stage`"),
         words_of::<Severity>("`severity`"),
         words_of::<Code>("`code` of a finding"),
+        words_of::<Judgement>("`judgement` of a review"),
         words_of::<Source>("`source` of a claim"),
         words_of::<Topic>("`class` of a claim"),
         words_of::<Verdict>("`verdict` of a claim"),

@@ -8,7 +8,19 @@ use muster_server::reference::openapi;
 
 use crate::rig::{HOSTILE, Rig};
 
-const PAGES: [&str; 4] = ["/", "/fragment", "/agents/one", "/findings/f-1"];
+const PAGES: [&str; 11] = [
+    "/",
+    "/fragment",
+    "/agents/one",
+    "/agents/one/lanes?from=1700000000000000000&to=1700000001000000000",
+    "/findings",
+    "/findings/list?show=all",
+    "/findings/f-1",
+    "/drills",
+    "/ledger",
+    "/health",
+    "/?q=%3Cscript%3Ealert(1)%3C/script%3E",
+];
 const OPEN: [&str; 5] = ["/login", "/style.css", "/page.js", "/icon.svg", "/openapi.json"];
 
 /// Every documented path, with names that there are.
@@ -194,7 +206,7 @@ fn agents_are_enrolled_on_the_unix_socket_only() {
     let token = format!("Bearer {}", rig.http.token());
     let body = r#"{"pid":7,"principal":"p","command":["x"]}"#;
     let headers = [("Host", host.as_str()), ("Authorization", &token), ("Content-Type", "application/json")];
-    assert_eq!(rig.send("POST /api/v1/runs", &headers, body).status, 404);
+    assert_eq!(rig.send("POST /api/v1/runs", &headers, body).status, 403);
     assert_eq!(rig.send_unix("POST /api/v1/runs", body).json(), serde_json::json!({"agent": "one"}));
     let huge = format!(r#"{{"pid":7,"principal":"{}","command":[]}}"#, "p".repeat(70_000));
     assert_eq!(rig.send_unix("POST /api/v1/runs", &huge).status, 413);
@@ -214,4 +226,76 @@ fn connections_are_bounded_and_come_free_again() {
     drop(silent);
     late.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     assert!(late.read(&mut piece).unwrap() > 0 && piece.starts_with(b"HTTP/1.1 200"));
+}
+
+#[test]
+fn only_an_operator_acts_and_only_from_the_page_itself() {
+    let rig = Rig::new();
+    let host = rig.address.to_string();
+    let body = r#"{"finding":"f-1","judgement":"false_alarm","note":"n"}"#;
+    let status = |path: &str, token: &str, headers: &[(&str, &str)]| {
+        let bearer = format!("Bearer {token}");
+        let own = [
+            ("Host", host.as_str()),
+            ("Authorization", bearer.as_str()),
+            ("Content-Type", "application/json"),
+        ];
+        rig.send(&format!("POST {path}"), &[&own[..], headers].concat(), body).status
+    };
+    let (reader, operator) = (rig.http.token().to_owned(), rig.http.operator_token().to_owned());
+    assert_ne!(reader, operator);
+    let act = ("X-Muster", "1");
+    for path in ["/api/v1/reviews", "/api/v1/out"] {
+        assert_eq!(status(path, "", &[act]), 401, "{path}");
+        assert_eq!(status(path, &reader, &[act]), 403, "{path}: who only looks does nothing");
+        assert_eq!(status(path, &operator, &[]), 403, "{path}: a form cannot send the header");
+        for origin in ["http://evil.example", "null", "http://127.0.0.1:1"] {
+            assert_eq!(status(path, &operator, &[act, ("Origin", origin)]), 403, "{path} {origin}");
+        }
+        assert_eq!(status(path, &operator, &[act, ("Sec-Fetch-Site", "cross-site")]), 403, "{path}");
+    }
+    assert_eq!(status("/api/v1/reviews", &operator, &[act]), 200);
+    // Only the unix sockets enrol: over TCP the kernel does not say who asks.
+    assert_eq!(status("/api/v1/runs", &operator, &[act]), 404);
+    let unknown = r#"{"finding":"f-0","judgement":"confirmed"}"#;
+    let token = format!("Bearer {operator}");
+    let headers = [
+        ("Host", host.as_str()),
+        ("Authorization", token.as_str()),
+        ("Content-Type", "application/json"),
+        act,
+    ];
+    assert_eq!(rig.send("POST /api/v1/reviews", &headers, unknown).status, 404);
+    let answer = rig.send("POST /api/v1/reviews", &headers, body).json();
+    assert_eq!(answer["by"], format!("pid {}", std::process::id()), "the process at the other end is known");
+}
+
+#[test]
+fn buttons_are_for_operators() {
+    let rig = Rig::new();
+    let host = rig.address.to_string();
+    let page = |path: &str, token: &str| {
+        let cookie = format!("muster={token}");
+        rig.send(&format!("GET {path}"), &[("Host", host.as_str()), ("Cookie", &cookie)], "").body
+    };
+    for path in ["/agents/one", "/findings/f-1"] {
+        assert!(page(path, rig.http.operator_token()).contains("<button"), "{path}");
+        assert!(!page(path, rig.http.token()).contains("data-act="), "{path}");
+        assert!(!page(path, rig.http.token()).contains("data-judgement="), "{path}");
+    }
+}
+
+#[test]
+fn a_page_has_a_size_whatever_there_is() {
+    let rig = Rig::with(|store| crate::rig::crowd(store, 1_000, 10_000));
+    for path in ["/", "/fragment", "/findings", "/findings?show=all", "/agents/agent-7"] {
+        let begun = std::time::Instant::now();
+        let answer = rig.get(path);
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(answer.body.len() < 500_000, "{path}: {} bytes", answer.body.len());
+        println!("{path}: {} bytes, {:?}", answer.body.len(), begun.elapsed());
+    }
+    let roll = rig.get("/").body;
+    assert!(roll.contains("of 1000") || roll.contains("of 1001"), "the rest is told of");
+    assert!(rig.get("/?q=agent-777").body.contains("/agents/agent-777"));
 }

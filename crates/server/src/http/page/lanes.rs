@@ -145,7 +145,8 @@ impl Lanes<'_> {
             @for (at, word) in &ticks {
                 @let x = self.x(*at);
                 line class="tick" x1=(n(x)) x2=(n(x)) y1="18" y2=(HEIGHT - 4.0) {}
-                text class="axis" x=(n(x + 3.0)) y="13" { (word) }
+                // At the right edge there is no room for it.
+                @if x < RIGHT - 60.0 { text class="axis" x=(n(x + 3.0)) y="13" { (word) } }
             }
         }
     }

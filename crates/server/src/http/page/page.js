@@ -106,6 +106,11 @@ function lines(value, depth = 0) {
 }
 
 function brief(object, pad) {
+  // A step of mustering out, with how long it took.
+  if ("step" in object && "micros" in object) {
+    const ms = (object.micros / 1000).toFixed(1).padStart(9);
+    return `${pad}${object.step.padEnd(11)}${ms} ms  ${object.state === "done" ? "" : `${object.state}: `}${object.text}\n`;
+  }
   const parts = Object.entries(object)
     .filter(([, it]) => it !== null && it !== "")
     .map(([name, it]) => `${name} ${typeof it === "object" ? JSON.stringify(it) : it}`);
