@@ -52,7 +52,8 @@ pub fn install(agent: Agent) -> Result<Installed, Skipped> {
     Installed::at(agent, &folder).map_err(|e| skipped(e.to_string()))
 }
 
-fn download(agent: Agent, folder: &Path) -> Result<(), String> {
+/// Into an empty folder, without any script of theirs.
+fn fetch(packages: &[&str], folder: &Path) -> Result<(), String> {
     let npm = find_program("npm").ok_or("npm is not installed")?;
     match fs::remove_dir_all(folder) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => {
@@ -71,8 +72,12 @@ fn download(agent: Agent, folder: &Path) -> Result<(), String> {
         "--fetch-retries=1",
         "--loglevel=error",
     ]);
-    command.arg(format!("{}@{}", agent.package(), agent.version()));
-    finished(command, "npm install")?;
+    command.args(packages);
+    finished(command, "npm install").map(drop)
+}
+
+fn download(agent: Agent, folder: &Path) -> Result<(), String> {
+    fetch(&[&format!("{}@{}", agent.package(), agent.version())], folder)?;
     if let Some(script) = agent.after_install() {
         let package = folder.join("node_modules").join(agent.package());
         let mut command = Command::new(find_program("node").ok_or("node is not installed")?);
@@ -98,4 +103,21 @@ fn finished(command: Command, what: &str) -> Result<String, String> {
     let lines: Vec<&str> = ran.stderr.lines().filter(|line| !line.trim().is_empty()).collect();
     let end = lines[lines.len().saturating_sub(5)..].join(" | ");
     Err(format!("{what} failed ({}): {end}", ran.status))
+}
+
+/// Packages of npm in a folder of their own, e.g. a browser's driver. The first caller installs them, others wait.
+pub fn packages(name: &str, packages: &[&str]) -> Result<PathBuf, Skipped> {
+    let skipped = |reason: String| Skipped { reason: format!("{name}: {reason}") };
+    let all = agents_dir();
+    fs::create_dir_all(&all).map_err(|e| skipped(format!("cannot create `{}`: {e}", all.display())))?;
+    let folder = fs::canonicalize(&all).map_err(|e| skipped(e.to_string()))?.join(name);
+    let lock = File::create(all.join(format!("{name}.lock"))).map_err(|e| skipped(e.to_string()))?;
+    lock.lock().map_err(|e| skipped(format!("cannot lock `{name}.lock`: {e}")))?;
+    let wanted = packages.join("\n");
+    if fs::read_to_string(folder.join(MARKER)).is_ok_and(|there| there == wanted) {
+        return Ok(folder);
+    }
+    fetch(packages, &folder).map_err(skipped)?;
+    fs::write(folder.join(MARKER), wanted).map_err(|e| skipped(e.to_string()))?;
+    Ok(folder)
 }

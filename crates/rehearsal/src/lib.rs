@@ -39,10 +39,10 @@ mod script;
 pub use agent::{Agent, Installed};
 pub use api::Api;
 pub use home::Home;
-pub use install::{Skipped, agents_dir, install};
+pub use install::{Skipped, agents_dir, install, packages};
 pub use loop_agent::{
     LoopAgent, curl_agent, name_only_claude, name_only_langchain, plain_agent, plain_agent_script,
 };
 pub use model::{Asked, Model};
-pub use run::{Ran, RunError, run};
+pub use run::{Ran, RunError, find_program, run};
 pub use script::{Script, Step};

@@ -24,6 +24,7 @@ mod lineage;
 mod log;
 mod nobodys;
 mod out;
+mod page;
 mod persistence;
 mod record;
 mod redaction;

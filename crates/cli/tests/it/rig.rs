@@ -141,6 +141,11 @@ impl Daemon {
         answer
     }
 
+    pub fn address(&self) -> &str {
+        let page = self.ready.split_whitespace().find_map(|w| w.strip_prefix("page=http://")).unwrap();
+        page.split_once('/').unwrap().0
+    }
+
     pub fn roll(&self) -> Vec<Value> {
         self.list(&["roll"])
     }

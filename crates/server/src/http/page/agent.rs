@@ -219,7 +219,7 @@ fn stretch_of(seen: &Seen) -> Markup {
             a href={ "/agents/" (seen.agent.agent) } data-zoom="all" { "all" }
             span { (short_time(&views::time(from))) " to " (short_time(&views::time(to))) ", " (words_of_span(span)) }
         }
-        div.scroll { (seen.lanes) }
+        div.scroll tabindex="0" { (seen.lanes) }
         p.legend {
             span.key.mandated {} "mandated " span.key.call {} "tool call " span.key.done {} "act " span.key.join {} "joined "
             span.key.blind {} "not seen "
@@ -254,7 +254,7 @@ fn said_list(seen: &Seen) -> Markup {
         seen.said.iter().enumerate().filter_map(|(at, said)| Some((at, said, words::of_item(&said.item)?)));
     html! {
         @if seen.said.is_empty() { p.empty { "Nothing was said in this time." } }
-        ol.plain { @for (at, said, words) in shown.take(LISTED_MAX) {
+        ol.plain tabindex="0" { @for (at, said, words) in shown.take(LISTED_MAX) {
             li id={ "i" (at) } class=(kind_of(&said.item.body)) {
                 time { (clock(said_ns(said))) } " "
                 span.words { (words) }
@@ -288,7 +288,7 @@ fn kind_of(body: &Body) -> &'static str {
 fn done_list(seen: &Seen) -> Markup {
     html! {
         @if seen.done.is_empty() { p.empty { "Nothing is on record in this time." } }
-        ol.plain { @for event in seen.done.iter().take(LISTED_MAX) {
+        ol.plain tabindex="0" { @for event in seen.done.iter().take(LISTED_MAX) {
             li id={ "e" (event.seq) } {
                 time { (clock(event.time_ns)) } " "
                 span.kind { (event.kind.name()) } " "
@@ -312,7 +312,7 @@ fn lineage_of(lineage: &Lineage, tree: &[Event]) -> Markup {
             span.key.live {} "live " span.key.over {} "ended " span.key.file {} "file that makes others run something "
             span.key.descent {} "descent, certain " span.key.likely {} "likely only "
         }
-        div.scroll { (graph::draw(lineage, tree)) }
+        div.scroll tabindex="0" { (graph::draw(lineage, tree)) }
         @if tree.len() >= DRAWN_MAX { p.empty { "Made of the first " (DRAWN_MAX) " forks, executions and ends." } }
     }
 }
@@ -329,7 +329,7 @@ fn claims_table(claims: &[Claim], events: &[Event]) -> Markup {
     claims.truncate(CLAIMS_MAX);
     html! {
         @if claims.is_empty() { p.empty { "Nothing." } }
-        div.scroll { table.claims { tbody { @for claim in &claims { tr {
+        div.scroll tabindex="0" { table.claims { tbody { @for claim in &claims { tr {
             td { span class={ "verdict " (claim.verdict) } { (claim.verdict) } }
             td {
                 q { (sanitize(&claim.sentence)) }

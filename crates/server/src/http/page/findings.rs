@@ -122,7 +122,7 @@ async fn list(app: &App, asked: &Asked) -> Result<Markup, ApiError> {
             @if decided > 0 { "; of " (decided) " above info that people decided, " b { (count("false_alarm")) } " were false alarms" }
         }
         @if found.is_empty() { p.empty { "Nothing waits." } }
-        div.scroll { table.inbox { tbody {
+        div.scroll tabindex="0" { table.inbox { tbody {
             @for Reviewed { finding, review } in &found {
                 @let view = FindingView::from(finding);
                 tr id={ "f" (view.finding) } data-finding=(view.finding) data-agent=(view.agent) tabindex="-1" {

@@ -118,7 +118,7 @@ impl Lanes<'_> {
     pub(super) fn draw(&self) -> Markup {
         let calls = self.calls();
         html! {
-            svg id="lanes" class="lanes" viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img"
+            svg id="lanes" class="lanes" viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="group"
                 aria-label="Mandate, account and record of the agent on one time axis; the same stands in the lists below"
                 data-from=(self.from_ns) data-to=(self.to_ns) data-left=(LEFT) data-right=(RIGHT) data-width=(WIDTH) {
                 defs {

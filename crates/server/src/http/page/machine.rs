@@ -45,15 +45,19 @@ async fn health(State(app): State<App>, may: Option<Extension<Role>>) -> Result<
             } }
         }
         h2 { "Sensors" }
-        div.scroll { table { thead { tr { th scope="col" { "probe" } th scope="col" { "state" } } } tbody {
-            @for probe in &health.probes { tr {
-                td { (sanitize(&probe.probe)) }
-                td { @match &probe.error { None => span.ok { "sees" }, Some(error) => span.warning { "blind: " (sanitize(error)) } } }
-            } }
-        } } }
+        @if !kernel { p.warning { "There is no kernel record: every probe is missing." } }
+        @else if health.probes.iter().all(|probe| probe.error.is_none()) { p.ok { "No probe is known to be blind." } }
+        @if !health.probes.is_empty() {
+            div.scroll tabindex="0" { table { thead { tr { th scope="col" { "probe" } th scope="col" { "state" } } } tbody {
+                @for probe in &health.probes { tr {
+                    td { (sanitize(&probe.probe)) }
+                    td { @match &probe.error { None => span.ok { "sees again" }, Some(error) => span.warning { "blind: " (sanitize(error)) } } }
+                } }
+            } } }
+        }
         h2 { "What could not be seen" }
         @if gaps.is_empty() { p.empty { "No interval is known." } }
-        @else { div.scroll { table { thead { tr { th scope="col" { "why" } th scope="col" { "about" } th scope="col" { "from" } th scope="col" { "to" } th scope="col" { "missing" } th scope="col" { "more" } } } tbody {
+        @else { div.scroll tabindex="0" { table { thead { tr { th scope="col" { "why" } th scope="col" { "about" } th scope="col" { "from" } th scope="col" { "to" } th scope="col" { "missing" } th scope="col" { "more" } } } tbody {
             @for gap in gaps.iter().rev() { tr {
                 td { (serde_json::to_value(gap.cause).unwrap_or_default().as_str().unwrap_or_default().replace('_', " ")) }
                 td { (short(gap.agent.as_deref().unwrap_or(&gap.subject))) }
@@ -196,7 +200,7 @@ fn drill_tables(runs: &[Value]) -> Markup {
 }
 
 fn tally_table(what: &str, rows: &BTreeMap<String, Tally>) -> Markup {
-    html! { div.scroll { table { thead { tr { th scope="col" { (what) } th scope="col" { "seen" } th scope="col" { "share" } th scope="col" { "median time to detect" } } } tbody {
+    html! { div.scroll tabindex="0" { table { thead { tr { th scope="col" { (what) } th scope="col" { "seen" } th scope="col" { "share" } th scope="col" { "median time to detect" } } } tbody {
         @for (name, tally) in rows { tr {
             td { (short(name)) }
             td.number { (tally.seen) " of " (tally.runs) }

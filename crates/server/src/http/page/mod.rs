@@ -177,7 +177,7 @@ fn counts(agent: &RollView) -> Markup {
 
 fn findings_table(findings: &[FindingView]) -> Markup {
     html! {
-        div.scroll { table {
+        div.scroll tabindex="0" { table {
             thead { tr {
                 th scope="col" { "severity" } th scope="col" { "code" } th scope="col" { "summary" } th scope="col" { "agent" }
                 th scope="col" { "time" }

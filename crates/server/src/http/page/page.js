@@ -6,7 +6,7 @@ const byId = (id) => document.getElementById(id);
 const tables = byId("tables");
 
 // --- live -----------------------------------------------------------------------------------------------------------
-const PAUSE_MS = 300;
+const PAUSE_MS = tables ? 300 : 1500;
 let wanted = false;
 let busy = false;
 
@@ -24,7 +24,8 @@ async function refresh() {
     if (tables) {
       const answer = await fetch(tables.dataset.src, { credentials: "same-origin" });
       if (answer.ok) replace(tables, await answer.text());
-    } else if (byId("stretch") && !moved) {
+    } else if (byId("stretch") && !moved && !byId("stretch").matches(":hover, :focus-within")) {
+      // Not under somebody's hand.
       await show(null, null, false);
     }
   } catch (error) {

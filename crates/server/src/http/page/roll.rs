@@ -83,7 +83,7 @@ async fn tables(app: &App, asked: &Asked, may: Role) -> Result<Markup, ApiError>
                 @else { "no loss known" }
             }
         }
-        h2 { "Roll" }
+        h1 { "Roll" }
         @if roll.is_empty() { p.empty { "No agent has been seen. Start one, or enrol it: " code { "muster run -- claude" } } }
         @else { (roll_table(&roll, asked, may)) }
         h2 { a href="/findings" { "Findings" } " that wait" }
@@ -121,7 +121,7 @@ fn roll_table(roll: &[RollView], asked: &Asked, may: Role) -> Markup {
     let from = asked.page.saturating_mul(ROWS_MAX).min(all);
     let shown = rows.get(from..(from + ROWS_MAX).min(all)).unwrap_or_default();
     html! {
-        div.scroll { table.roll {
+        div.scroll tabindex="0" { table.roll {
             thead { tr {
                 th scope="col" { "agent" } th scope="col" { "product" } th scope="col" { "mandate" } th scope="col" { "state" }
                 th scope="col" { "stage" } th scope="col" { "coverage" } th scope="col" { "calls" } th scope="col" { "events" }
