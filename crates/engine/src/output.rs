@@ -167,6 +167,18 @@ impl State {
     }
 }
 
+impl AgentState {
+    /// Its state as people see it: a lineage that was frozen does not run, and one that was mustered out has not just ended.
+    pub fn standing(&self) -> State {
+        let step = self.containment.as_deref().and_then(|done| done.split(' ').next());
+        match (self.state, step) {
+            (State::Running, Some("freeze" | "cut" | "revoke")) => State::Frozen,
+            (State::Ended, Some("kill" | "quarantine" | "seal" | "verify" | "watch")) => State::Out,
+            (state, _) => state,
+        }
+    }
+}
+
 /// What could be seen of one agent, and so what could not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {

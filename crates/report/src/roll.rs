@@ -126,7 +126,7 @@ fn columns<'a>(
             (Some(mandate), None) => (safe(mandate), Colour::Green),
         }),
         column("STATE", false, 2, &|a| {
-            (a.state.name().to_owned(), if a.state == State::Running { Colour::Plain } else { Colour::Dim })
+            (a.standing().name().to_owned(), if a.state == State::Running { Colour::Plain } else { Colour::Dim })
         }),
         column("FOR", true, 6, &|a| {
             let until = a.ended_ns.unwrap_or(now_ns);

@@ -96,7 +96,7 @@ fn head(show: &Show, style: &Style) -> String {
             "state",
             format!(
                 "{} for {}, since {} UTC; pid {}, {} processes live",
-                agent.state.name(),
+                agent.standing().name(),
                 time::span(until.saturating_sub(agent.started_ns)),
                 time::full(agent.started_ns),
                 agent.root.pid,

@@ -271,7 +271,7 @@ impl RollView {
             mandate: state.mandate.clone(),
             principal: state.principal.clone(),
             label: state.label.clone(),
-            state: state.state.name().to_owned(),
+            state: state.standing().name().to_owned(),
             stage: state.stage.map(|stage| stage.name().to_owned()),
             coverage: state.coverage.word().to_owned(),
             coverage_detail: CoverageView::from(&state.coverage),

@@ -159,7 +159,7 @@ async fn finding(
     let found = app
         .ask(move |store| {
             let Some(detail) = store.finding(&asked)? else { return Ok(None) };
-            let state = store.agent(&detail.finding.agent)?.map(|agent| agent.state.name());
+            let state = store.agent(&detail.finding.agent)?.map(|agent| agent.standing().name());
             Ok(Some((detail, store.review(&asked)?, state)))
         })
         .await?;
