@@ -38,6 +38,7 @@ mod signer;
 mod tail;
 #[cfg(feature = "pkcs11")]
 mod token;
+mod top;
 mod without;
 
 use exit::Exit;
@@ -68,6 +69,8 @@ enum Command {
     Run(commands::run::Run),
     /// List all agents, mandated or not.
     Roll(commands::roll::Roll),
+    /// The roll and the findings that wait, live, with keys to look closer and to act.
+    Top(commands::top::Top),
     /// Show one agent: mandate, account and record on one time axis.
     Show(commands::show::Show),
     /// List findings.
@@ -147,6 +150,7 @@ fn main() -> ExitCode {
         Command::Watch(command) => command.run(&cli.global),
         Command::Run(command) => command.run(&cli.global),
         Command::Roll(command) => command.run(&cli.global),
+        Command::Top(command) => command.run(&cli.global),
         Command::Show(command) => command.run(&cli.global),
         Command::Findings(command) => command.run(&cli.global),
         Command::Explain(command) => command.run(&cli.global),

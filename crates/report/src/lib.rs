@@ -28,5 +28,5 @@ pub use findings::{event_line, finding, findings};
 pub use gaps::gaps;
 pub use lineage::{Lineage, lineage};
 pub use opinions::opinions;
-pub use roll::{roll, roll_empty};
+pub use roll::{roll, roll_empty, roll_order};
 pub use show::{Show, show};

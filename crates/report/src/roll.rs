@@ -22,7 +22,27 @@ struct Column {
     cells: Vec<(String, Colour)>,
 }
 
-/// The roll: who runs first, and of these who did worst. `findings`: of each agent, from info to critical.
+/// Who runs first, and of these who did worst.
+pub fn roll_order<'a>(
+    agents: &'a [AgentState],
+    findings: &BTreeMap<String, [u64; 5]>,
+) -> Vec<&'a AgentState> {
+    let none = [0; 5];
+    let worst = |agent: &AgentState| {
+        findings.get(&agent.agent).unwrap_or(&none).iter().rev().copied().collect::<Vec<u64>>()
+    };
+    let mut rows: Vec<&AgentState> = agents.iter().collect();
+    rows.sort_by(|a, b| {
+        (b.state == State::Running)
+            .cmp(&(a.state == State::Running))
+            .then_with(|| worst(b).cmp(&worst(a)))
+            .then(b.started_ns.cmp(&a.started_ns))
+            .then_with(|| a.agent.cmp(&b.agent))
+    });
+    rows
+}
+
+/// The roll in that order. `findings`: of each agent, from info to critical.
 pub fn roll(
     agents: &[AgentState],
     findings: &BTreeMap<String, [u64; 5]>,
@@ -31,15 +51,7 @@ pub fn roll(
 ) -> String {
     let none = [0; 5];
     let counts = |a: &AgentState| findings.get(&a.agent).unwrap_or(&none);
-    let mut rows: Vec<&AgentState> = agents.iter().collect();
-    rows.sort_by(|a, b| {
-        let worst = |agent: &AgentState| counts(agent).iter().rev().copied().collect::<Vec<u64>>();
-        (b.state == State::Running)
-            .cmp(&(a.state == State::Running))
-            .then_with(|| worst(b).cmp(&worst(a)))
-            .then(b.started_ns.cmp(&a.started_ns))
-            .then_with(|| a.agent.cmp(&b.agent))
-    });
+    let rows = roll_order(agents, findings);
     let mut columns = columns(&rows, counts, now_ns);
     let widths = |columns: &[Column]| -> Vec<usize> {
         columns
@@ -126,7 +138,10 @@ fn columns<'a>(
             (Some(mandate), None) => (safe(mandate), Colour::Green),
         }),
         column("STATE", false, 2, &|a| {
-            (a.standing().name().to_owned(), if a.state == State::Running { Colour::Plain } else { Colour::Dim })
+            (
+                a.standing().name().to_owned(),
+                if a.state == State::Running { Colour::Plain } else { Colour::Dim },
+            )
         }),
         column("FOR", true, 6, &|a| {
             let until = a.ended_ns.unwrap_or(now_ns);

@@ -33,25 +33,30 @@ impl Explain {
             writeln!(out, "{}", serde_json::to_string(&ExplanationView::from(&found))?)?;
             return Ok(Exit::Findings);
         }
-        let said: Vec<Said<'_>> = found
-            .said
-            .iter()
-            .map(|quote| Said {
-                path: &quote.path,
-                offset: quote.offset,
-                items: &quote.items,
-                raw: &quote.raw,
-            })
-            .collect();
-        let explain = muster_report::Explain {
-            finding: &found.finding,
-            agent: found.agent.as_ref(),
-            claim: found.claim.as_ref(),
-            said: &said,
-            events: &found.events,
-            missing: found.missing,
-        };
-        write!(out, "{}", muster_report::explain(&explain, &style()))?;
+        write!(out, "{}", text(&found))?;
         Ok(Exit::Findings)
     }
+}
+
+/// The same for who has a finding's id.
+pub fn drawn(reader: &StoreReader, id: &str) -> Result<String> {
+    let found = reader.explanation(id)?.ok_or_else(|| usage(format!("no finding `{id}`")))?;
+    Ok(text(&found))
+}
+
+fn text(found: &muster_server::Explanation) -> String {
+    let said: Vec<Said<'_>> = found
+        .said
+        .iter()
+        .map(|quote| Said { path: &quote.path, offset: quote.offset, items: &quote.items, raw: &quote.raw })
+        .collect();
+    let explain = muster_report::Explain {
+        finding: &found.finding,
+        agent: found.agent.as_ref(),
+        claim: found.claim.as_ref(),
+        said: &said,
+        events: &found.events,
+        missing: found.missing,
+    };
+    muster_report::explain(&explain, &style())
 }

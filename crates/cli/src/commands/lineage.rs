@@ -31,13 +31,17 @@ impl Lineage {
             let found = reader.lineage(&id)?.ok_or_else(|| usage(format!("no agent `{id}` on the roll")))?;
             writeln!(out, "{}", serde_json::to_string(&LineageView::from(&found))?)?;
         } else {
-            let mut left = AGENTS_MAX;
-            let tree = tree(&reader, &id, &mut left)?
-                .ok_or_else(|| usage(format!("no agent `{id}` on the roll")))?;
-            write!(out, "{}", muster_report::lineage(&tree, &style()))?;
+            write!(out, "{}", drawn(&reader, &id)?)?;
         }
         Ok(Exit::Nothing)
     }
+}
+
+/// The tree as text.
+pub fn drawn(reader: &StoreReader, id: &str) -> Result<String> {
+    let mut left = AGENTS_MAX;
+    let tree = tree(reader, id, &mut left)?.ok_or_else(|| usage(format!("no agent `{id}` on the roll")))?;
+    Ok(muster_report::lineage(&tree, &style()))
 }
 
 /// An agent with those that were started from within it. No agent is its own: each is there once.

@@ -27,6 +27,7 @@ pub mod run;
 pub mod show;
 pub mod signer;
 pub mod thaw;
+pub mod top;
 pub mod verify;
 pub mod watch;
 pub mod witness;

@@ -11,12 +11,15 @@ use muster_server::{EventFilter, FindingFilter, StoreReader, TimeRange};
 use crate::exit::{Exit, usage};
 use crate::{Global, screen, select, style};
 
+/// Events that are drawn unless more are asked for.
+const LAST: usize = 2_000;
+
 #[derive(Args)]
 pub struct Show {
     /// Its name, the beginning of it, or the pid of its first process.
     agent: String,
     /// Only the last N events of the record.
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 2000)]
+    #[arg(long, short = 'n', value_name = "N", default_value_t = LAST)]
     last: usize,
     /// The agent, its account and its record as one JSON object.
     #[arg(long)]
@@ -47,32 +50,7 @@ impl Show {
     }
 
     fn draw(&self, reader: &StoreReader, id: &str) -> Result<String> {
-        let agent = reader.agent(id)?.ok_or_else(|| usage(format!("no agent `{id}`")))?;
-        let mut events = Vec::new();
-        reader.records(&self.events(id), &mut |record| {
-            events.push(record.event);
-            true
-        })?;
-        let said: Vec<_> = reader
-            .account_items(id, TimeRange::default(), None)?
-            .into_iter()
-            .map(|said| (said.read_ns, said.item))
-            .collect();
-        let findings = reader.findings(&findings_of(id))?;
-        let joins = reader.joins(id)?;
-        let claims = reader.claims(id, None, None)?;
-        let show = muster_report::Show {
-            agent: &agent,
-            events: &events,
-            said: &said,
-            joins: &joins,
-            findings: &findings,
-            claims: &claims,
-            now_ns: now_ns(),
-        };
-        let opinions = muster_report::opinions(&reader.opinions(id, None)?, &style());
-        let gap = if opinions.is_empty() { "" } else { "\n" };
-        Ok(format!("{}{gap}{opinions}", muster_report::show(&show, &style())))
+        draw(reader, id, &self.events(id))
     }
 
     fn json(&self, reader: &StoreReader, id: &str) -> Result<Exit> {
@@ -111,4 +89,40 @@ impl Show {
 
 fn findings_of(id: &str) -> FindingFilter {
     FindingFilter { agent: Some(id.to_owned()), ..FindingFilter::default() }
+}
+
+/// The lanes of the last events.
+pub fn drawn(reader: &StoreReader, id: &str) -> Result<String> {
+    let filter =
+        EventFilter { agent: Some(id.to_owned()), limit: Some(LAST), last: true, ..EventFilter::default() };
+    draw(reader, id, &filter)
+}
+
+fn draw(reader: &StoreReader, id: &str, filter: &EventFilter) -> Result<String> {
+    let agent = reader.agent(id)?.ok_or_else(|| usage(format!("no agent `{id}`")))?;
+    let mut events = Vec::new();
+    reader.records(filter, &mut |record| {
+        events.push(record.event);
+        true
+    })?;
+    let said: Vec<_> = reader
+        .account_items(id, TimeRange::default(), None)?
+        .into_iter()
+        .map(|said| (said.read_ns, said.item))
+        .collect();
+    let findings = reader.findings(&findings_of(id))?;
+    let joins = reader.joins(id)?;
+    let claims = reader.claims(id, None, None)?;
+    let show = muster_report::Show {
+        agent: &agent,
+        events: &events,
+        said: &said,
+        joins: &joins,
+        findings: &findings,
+        claims: &claims,
+        now_ns: now_ns(),
+    };
+    let opinions = muster_report::opinions(&reader.opinions(id, None)?, &style());
+    let gap = if opinions.is_empty() { "" } else { "\n" };
+    Ok(format!("{}{gap}{opinions}", muster_report::show(&show, &style())))
 }

@@ -32,4 +32,5 @@ mod results;
 mod rig;
 mod rules;
 mod signer;
+mod top;
 mod witness;
