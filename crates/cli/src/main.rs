@@ -25,6 +25,7 @@ mod fuzzing;
 mod identify;
 mod judge;
 mod log_key;
+mod notify;
 mod outside;
 mod pulse;
 mod questions;
@@ -79,6 +80,8 @@ enum Command {
     Explain(commands::explain::Explain),
     /// Keep what you think of a finding, or list what was said of all.
     Review(commands::review::Review),
+    /// Say who is told of findings and whether that works, or test it.
+    Notify(commands::notify::Notify),
     /// List what an agent claimed of its work, each with the verdict of the record.
     Claims(commands::claims::Claims),
     /// Show all that belongs to an agent: its processes, what others started for it, and what may bring it back.
@@ -155,6 +158,7 @@ fn main() -> ExitCode {
         Command::Findings(command) => command.run(&cli.global),
         Command::Explain(command) => command.run(&cli.global),
         Command::Review(command) => command.run(&cli.global),
+        Command::Notify(command) => command.run(&cli.global),
         Command::Claims(command) => command.run(&cli.global),
         Command::Lineage(command) => command.run(&cli.global),
         Command::Compare(command) => command.run(&cli.global),

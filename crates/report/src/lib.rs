@@ -14,6 +14,7 @@ pub mod fuzzing;
 mod gaps;
 pub mod judge;
 mod lineage;
+pub mod notify;
 mod opinions;
 mod roll;
 mod show;

@@ -184,6 +184,43 @@ impl StoreReader {
         Ok(found)
     }
 
+    /// Findings whose leaf comes after this one, in the order of the log.
+    pub fn findings_after(&self, leaf: u64, limit: usize) -> Result<Vec<(u64, Finding)>> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT leaf, json FROM findings WHERE leaf > ?1 ORDER BY leaf LIMIT ?2")?;
+        let after = i64::try_from(leaf).unwrap_or(i64::MAX);
+        let mut rows = statement.query(params![after, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (leaf, json): (i64, String) = (row.get(0)?, row.get(1)?);
+            found.push((u64::try_from(leaf).unwrap_or(0), serde_json::from_str(&json)?));
+        }
+        Ok(found)
+    }
+
+    /// The leaf of the last finding; 0: there is none.
+    pub fn last_finding_leaf(&self) -> Result<u64> {
+        let leaf: Option<i64> =
+            self.conn.query_row("SELECT MAX(leaf) FROM findings", [], |row| row.get(0))?;
+        Ok(leaf.and_then(|leaf| u64::try_from(leaf).ok()).unwrap_or(0))
+    }
+
+    /// SHA-256 of a leaf as the tree has it, in hex. `None`: its bytes are not there any more.
+    pub fn leaf_hash(&self, leaf: u64) -> Result<Option<String>> {
+        match self.log().read(leaf) {
+            Ok(bytes) => Ok(Some(hex(&tree::leaf_hash(&bytes)))),
+            Err(muster_ledger::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Name of the log, once it is signed.
+    pub fn origin(&self) -> Result<Option<String>> {
+        let note = self.log().checkpoint()?;
+        Ok(note.and_then(|note| Some(std::str::from_utf8(&note).ok()?.lines().next()?.to_owned())))
+    }
+
     /// Where a finding stands in the log, and that it does. `None`: there is no such finding, or no checkpoint over it yet.
     pub fn proof(&self, finding: &str) -> Result<Option<Proof>> {
         let leaf: Option<i64> = self

@@ -34,6 +34,7 @@ CREATE TABLE findings (
 CREATE INDEX findings_agent ON findings (agent, severity);
 CREATE INDEX findings_time ON findings (time_ns);
 CREATE INDEX findings_at ON findings (at);
+CREATE INDEX findings_leaf ON findings (leaf);
 -- Copies, so that retention never takes what a finding rests on. `leaf`: where it stands in the ledger, also when pruned.
 CREATE TABLE evidence (
     finding TEXT NOT NULL, position INTEGER NOT NULL, copy TEXT NOT NULL, leaf INTEGER, PRIMARY KEY (finding, position)

@@ -36,7 +36,7 @@ use crate::judge::JudgeOptions;
 use crate::outside::{Callbacks, Outside, OutsideOptions, Plan};
 use crate::signer::{KeySource, Place};
 use crate::without::{Part, Without};
-use crate::{Global, client, data_files, judge, log_key, pulse, redaction, scope, tail};
+use crate::{Global, client, data_files, judge, log_key, notify, pulse, redaction, scope, tail};
 
 const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
 /// Those who are watched must not be able to starve the loop by their numbers: it needs little, but it needs it soon.
@@ -92,6 +92,7 @@ impl Watch {
         let data = &global.data;
         prepare_folder(data)?;
         let config = containment::Config::read(data, self.config.as_deref())?;
+        let notified = notify::config::read(data, self.config.as_deref())?;
         let drills = schedule::Config::read(data, self.config.as_deref())?;
         let limit = Retention {
             bytes_max: self.keep_mib.saturating_mul(1 << 20),
@@ -195,7 +196,7 @@ impl Watch {
             eprintln!("watch: {}", text.as_deref().unwrap_or("it goes on"));
             publisher.publish(Update::Notice { about: STANDS_STILL.to_owned(), text });
         })?;
-        let publisher = Arc::clone(&http);
+        let (publisher, told) = (Arc::clone(&http), Arc::clone(&http));
         let mut daemon = Daemon {
             data: data.clone(),
             engine: Engine::with_rules(products.clone(), rules),
@@ -236,6 +237,11 @@ impl Watch {
             "watch: who enters the page so may look; to act there, enter with the text in `{}`",
             data.join("operator-token").display()
         );
+        let publisher = Arc::clone(&told);
+        let notice: Arc<dyn Fn(&str, Option<String>) + Send + Sync> = Arc::new(move |about, text| {
+            publisher.publish(Update::Notice { about: about.to_owned(), text });
+        });
+        notify::start(notified, data, &stop, &notice)?;
         if let Some(drills) = drills {
             schedule::start(drills, data, &stop)?;
         }

@@ -38,6 +38,9 @@ struct Sections {
     #[serde(default)]
     #[expect(dead_code, reason = "it is another command's")]
     rules: Option<toml::Value>,
+    #[serde(default)]
+    #[expect(dead_code, reason = "it is another command's")]
+    notify: Option<toml::Value>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

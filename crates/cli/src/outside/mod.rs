@@ -9,6 +9,8 @@ mod sink;
 mod url;
 mod witness;
 
+pub use witness::agent;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;

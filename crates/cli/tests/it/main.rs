@@ -23,6 +23,7 @@ mod library;
 mod lineage;
 mod log;
 mod nobodys;
+mod notify;
 mod out;
 mod page;
 mod persistence;
