@@ -15,6 +15,8 @@ pub const LINKS_MAX: usize = 8;
 #[derive(Clone, Debug)]
 pub struct Link {
     pub id: String,
+    /// The id that its part names: its own, or that of the one it renews.
+    pub stands_for: String,
     pub mandate: Mandate,
     /// The text of the Cedar file that it names.
     pub policy: Option<String>,
@@ -52,7 +54,7 @@ impl Chain {
         }
         for pair in links.windows(2) {
             let [part, parent] = pair else { continue };
-            if part.mandate.parent.as_deref() != Some(parent.id.as_str()) {
+            if part.mandate.parent.as_deref() != Some(parent.stands_for.as_str()) {
                 return Err(Refused::NotItsParent(parent.id.clone()));
             }
             part.mandate.is_part_of(&parent.mandate).map_err(Refused::Wider)?;
@@ -249,7 +251,7 @@ fn lines_at_home(lines: &Lines, home: &str) -> Result<Lines, String> {
 }
 
 fn compile(link: Link, is_part: bool, binding: &Binding) -> Result<Compiled, Refused> {
-    let Link { id, mut mandate, policy } = link;
+    let Link { id, stands_for: _, mut mandate, policy } = link;
     let name = mandate.policy.as_ref().map(|policy| policy.name.clone()).unwrap_or_default();
     let refused = |why: String| Refused::Policy { name: name.clone(), why };
     match (&mandate.policy, &policy) {
@@ -318,7 +320,8 @@ mod tests {
     const NOW: Nanos = 1_795_600_000_000_000_000;
 
     fn link(text: &str) -> Link {
-        Link { id: crate::id_of(text.as_bytes()), mandate: Mandate::parse(text).unwrap(), policy: None }
+        let id = crate::id_of(text.as_bytes());
+        Link { stands_for: id.clone(), id, mandate: Mandate::parse(text).unwrap(), policy: None }
     }
 
     fn binding() -> Binding {

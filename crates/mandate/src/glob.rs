@@ -91,6 +91,11 @@ impl Word {
         self.literal.as_deref()
     }
 
+    /// Matches nothing that there is: no name holds a NUL.
+    pub fn nothing() -> Word {
+        Word { signs: vec![Sign::One('\0')], literal: Some("\0".to_owned()) }
+    }
+
     fn is_anything(&self) -> bool {
         self.signs == [Sign::Run]
     }

@@ -12,7 +12,10 @@ mod note;
 mod part;
 mod policy;
 mod refused;
+mod register;
 mod runtime;
+pub mod signature;
+mod signers;
 mod text;
 
 pub use action::*;
@@ -24,4 +27,7 @@ pub use mandate::{
 };
 pub use note::*;
 pub use refused::Refused;
+pub use register::{KNOWN_MAX, Known, Register, Signed};
+pub use signers::{SIGNERS_MAX, Signers};
+pub use ssh_key::{PrivateKey, PublicKey};
 pub use text::{TextError, duration_ns, duration_words, moment_ns, moment_text};
