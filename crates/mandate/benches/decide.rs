@@ -54,8 +54,12 @@ fn chains() -> Vec<Chain> {
         register.trust(&id, &signed, None, 1).unwrap();
         ids.push(id);
     }
-    let binding =
-        Binding { product: "codex".into(), home: Some("/home/a".into()), install: vec!["/opt/codex".into()] };
+    let binding = Binding {
+        product: "codex".into(),
+        home: Some("/home/a".into()),
+        install: vec!["/opt/codex".into()],
+        inherits: false,
+    };
     ids.iter().map(|id| register.chain(id, &binding).unwrap()).collect()
 }
 

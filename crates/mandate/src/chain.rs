@@ -31,6 +31,8 @@ pub struct Binding {
     pub home: Option<String>,
     /// Folders that the agent's own program lies in.
     pub install: Vec<String>,
+    /// It acts under its parent's mandate, which need not name its product: that the parent may start it is another line.
+    pub inherits: bool,
 }
 
 /// The agent's own mandate first, the root of its authority last.
@@ -64,6 +66,7 @@ impl Chain {
         }
         if let Some(own) = links.first()
             && !binding.product.is_empty()
+            && !binding.inherits
             && !own.mandate.is_for_product(&binding.product)
         {
             return Err(Refused::WrongAgent(binding.product.clone()));

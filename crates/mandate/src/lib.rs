@@ -4,6 +4,10 @@
 
 mod action;
 mod chain;
+pub mod draft;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod glob;
 mod host;
 mod line;
@@ -29,5 +33,6 @@ pub use note::*;
 pub use refused::Refused;
 pub use register::{KNOWN_MAX, Known, Register, Signed};
 pub use signers::{SIGNERS_MAX, Signers};
+pub use ssh_key;
 pub use ssh_key::{PrivateKey, PublicKey};
 pub use text::{TextError, duration_ns, duration_words, moment_ns, moment_text};

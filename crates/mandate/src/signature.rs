@@ -52,6 +52,29 @@ pub fn check(body: &[u8], signature: &str) -> Result<PublicKey, Refused> {
     Ok(key)
 }
 
+/// Are these bytes within what the armour holds?
+fn holds(armoured: &str, wanted: &[u8]) -> bool {
+    let text: String = armoured.lines().filter(|line| !line.starts_with("-----")).collect();
+    let value = |b: u8| match b {
+        b'A'..=b'Z' => Some(b - b'A'),
+        b'a'..=b'z' => Some(b - b'a' + 26),
+        b'0'..=b'9' => Some(b - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let (mut bytes, mut bits, mut count) = (Vec::new(), 0u32, 0);
+    for sextet in text.bytes().filter_map(value) {
+        bits = (bits << 6 | u32::from(sextet)) & 0xff_ffff;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.extend(u8::try_from(bits >> count & 0xff));
+        }
+    }
+    bytes.windows(wanted.len()).any(|part| part == wanted)
+}
+
 /// Signs with a key that is not locked by a passphrase. RSA keys are left to `ssh-keygen`.
 pub fn sign(key: &PrivateKey, body: &[u8]) -> Result<String, String> {
     if matches!(key.algorithm(), Algorithm::Rsa { .. } | Algorithm::Dsa) {

@@ -215,6 +215,7 @@ impl Watch {
             pulse,
             containments,
             oversight: Default::default(),
+            mandates: Mandates::new(data, &hostname()),
         };
         begin(&mut daemon, data, top)?;
         daemon.sign();
@@ -339,6 +340,7 @@ fn begin(daemon: &mut Daemon, data: &Path, only_under: Option<ProcessKey>) -> Re
         eprintln!("watch: probe {} is blind: {}", state.probe, muster_event::sanitize(error));
         daemon.take(Input::Probe { time_ns: now_ns(), state, seen_ns: None });
     }
+    daemon.look_at_mandates();
     // Enrolments outlive the daemon.
     for agent in earlier.iter().filter(|a| a.parent.is_none()) {
         let (Some(principal), true) = (&agent.principal, process_key(agent.root.pid) == Some(agent.root))
@@ -358,8 +360,14 @@ fn begin(daemon: &mut Daemon, data: &Path, only_under: Option<ProcessKey>) -> Re
             label: agent.label.clone(),
             command: agent.command.clone(),
         }));
-        if let (Some(cgroup), Some(id)) = (cgroup, daemon.engine.agent_of_root(agent.root)) {
-            daemon.cgroups.insert(id.to_owned(), cgroup);
+        let Some(id) = daemon.engine.agent_of_root(agent.root).map(str::to_owned) else { continue };
+        if let Some(cgroup) = cgroup {
+            daemon.cgroups.insert(id.clone(), cgroup);
+        }
+        if let Some(mandate) = &agent.mandate
+            && let Some(note) = daemon.mandates.again(mandate, &id, now_ns())
+        {
+            daemon.take(Input::Mandate(Box::new(note)));
         }
     }
     let is_seen = |process: ProcessKey| only_under.is_none_or(|top| scope::is_under(process, top));
@@ -447,6 +455,10 @@ fn container(sender: Sender<Message>) -> Arc<muster_server::Contain> {
             .map_err(|_| gone())?;
         answered.recv_timeout(CONTAIN_MAX).map_err(|_| "the daemon is too busy to answer".to_owned())?
     })
+}
+
+fn hostname() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
 fn prepare_folder(data: &Path) -> Result<()> {

@@ -73,12 +73,12 @@ fn refusals() {
     refused(&signed(&WHOLE.replace("serial", "policy = \"x.cedar\"\nserial"), 1), "build-1", now(), "policy");
     let mut register = Register::default();
     let id = register.add(&good, &signers(), "build-1", now()).unwrap();
-    let codex = Binding { product: "claude-code".into(), home: Some("/root".into()), install: Vec::new() };
+    let codex = Binding { product: "claude-code".into(), home: Some("/root".into()), ..Binding::default() };
     assert_eq!(register.chain(&id, &codex).err().map(|e| e.word()), Some("wrong-agent"));
 }
 
 fn binding() -> Binding {
-    Binding { product: "codex".into(), home: Some("/root".into()), install: Vec::new() }
+    Binding { product: "codex".into(), home: Some("/root".into()), ..Binding::default() }
 }
 
 #[test]

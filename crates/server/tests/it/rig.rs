@@ -156,6 +156,7 @@ pub fn state() -> AgentState {
         root: key(10),
         parent: None,
         mandate: Some("m".to_owned()),
+        mandate_until_ns: None,
         principal: Some(HOSTILE.to_owned()),
         label: HOSTILE.to_owned(),
         found_by: HOSTILE.to_owned(),

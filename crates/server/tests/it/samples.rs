@@ -238,6 +238,7 @@ fn agent() -> AgentState {
         root: key(1),
         parent: Some("two".to_owned()),
         mandate: Some("m".to_owned()),
+        mandate_until_ns: None,
         principal: Some(odd()),
         label: odd(),
         found_by: odd(),
