@@ -3,19 +3,26 @@
 //! What is refused waits a moment before it counts: only then is it known whether the product did it for itself, and which
 //! name an address was reached by. One finding for an agent and a kind of overreach, with a count.
 
+mod act;
+mod overreach;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use muster_event::{Address, Event, Kind, Nanos, ProcessKey};
 use muster_mandate::{
-    Action, Binding, Chain, Decision, GateNote, Kind as Scope, MandateNote, MandateState, Operation,
-    Protocol, Refused, Register, Signed, Verdict,
+    Action, ApprovalNote, ApprovalState, Binding, Chain, Decision, GateNote, Kind as Scope, MandateNote,
+    MandateState, Operation, Pattern, Protocol, Refused, Register, Signed, Subject, Verdict,
 };
 
-use crate::engine::{Engine, event_evidence, finding_id, short_hash};
+use crate::engine::{Engine, event_evidence, finding_id};
 use crate::process::Role;
 use crate::reconcile::shorten;
 use crate::{Code, Evidence, Finding, Severity, Stage, State};
+
+use act::changed_paths;
+pub use act::{actions_of, credential, install_folders};
+use overreach::{DISTINCT_MAX, Overreach, words};
 
 const SECOND_NS: Nanos = 1_000_000_000;
 /// So long it may take until it is known what a process is, and the name behind an address.
@@ -24,10 +31,8 @@ const SETTLE_NS: Nanos = 2 * SECOND_NS;
 const PENDING_MAX: usize = 1_024;
 /// Names that a lineage asked for or opened TLS to, per agent; beyond it, no address is held to be unnamed.
 const NAMES_MAX: usize = 1_024;
-/// Different things beyond the mandate that are counted, per agent and kind.
-const DISTINCT_MAX: usize = 4_096;
-/// Told by name in a finding.
-const EXAMPLES_MAX: usize = 3;
+/// Patterns that people allowed, per agent: each is asked about each question.
+const APPROVED_MAX: usize = 256;
 /// A finding comes again when so many different things were done.
 const STEPS: [usize; 4] = [1, 10, 100, 1_000];
 /// A mandate that ended leaves so much time to come to an end too.
@@ -60,6 +65,11 @@ pub(crate) struct Held {
     names: BTreeSet<String>,
     /// It asks a service for names: the record does not show which.
     resolver: bool,
+    /// It went into a namespace of its own: what it mounts is seen by nobody else.
+    apart: bool,
+    /// What people allowed when they were asked.
+    approved: BTreeSet<String>,
+    approved_patterns: Vec<(Scope, Pattern)>,
     beyond: BTreeMap<Beyond, Overreach>,
     agent_decided: bool,
 }
@@ -78,24 +88,6 @@ enum Beyond {
     Scope(Scope),
     /// Done after the mandate had ended.
     Late,
-}
-
-#[derive(Default)]
-struct Overreach {
-    distinct: BTreeSet<String>,
-    more: usize,
-    examples: Vec<String>,
-    evidence: Vec<Evidence>,
-    /// A line refuses it by name, or a person was to be asked.
-    refused: bool,
-    asks: bool,
-    /// Some of it was done, and some was stopped.
-    done: usize,
-    stopped: usize,
-    rule: String,
-    reason: String,
-    first_ns: Nanos,
-    told: usize,
 }
 
 impl Engine {
@@ -260,6 +252,12 @@ impl Engine {
         {
             agent.authority.resolver = true;
         }
+        if let Kind::Namespace { result, .. } = &event.kind
+            && *result >= 0
+            && let Some(agent) = self.agents.get_mut(&id)
+        {
+            agent.authority.apart = true;
+        }
         let actions = actions_of(event);
         if actions.is_empty() {
             return;
@@ -314,9 +312,33 @@ impl Engine {
         }
     }
 
+    /// A person was asked, and allowed it.
+    pub(crate) fn on_approval(&mut self, note: &ApprovalNote) {
+        self.time_ns = self.time_ns.max(note.time_ns);
+        let Some(agent) = self.agents.get_mut(&note.agent) else { return };
+        let held = &mut agent.authority;
+        if note.state != ApprovalState::Answered(Verdict::Allow) || held.approved.len() >= DISTINCT_MAX {
+            return;
+        }
+        held.approved.insert(words(&note.action));
+        let scope = Scope::of(&note.action);
+        if let Some(pattern) = note.pattern.as_ref().and_then(|text| Pattern::new(scope, text, false).ok())
+            && held.approved_patterns.len() < APPROVED_MAX
+        {
+            held.approved_patterns.push((scope, pattern));
+        }
+    }
+
     /// Is the act the product's own business, or one that a name explains?
     fn is_explained(&self, id: &str, pending: &Pending) -> bool {
         let Some(agent) = self.agents.get(id) else { return true };
+        let held = &agent.authority;
+        if held.apart && matches!(pending.action, Action::Privileged { operation: Operation::Mount, .. }) {
+            return true;
+        }
+        if pending.decision.verdict == Verdict::Ask && held.is_approved(&pending.action) {
+            return true;
+        }
         if let Some(process) = self.processes.get(pending.process) {
             match process.member.as_ref().map(|member| member.role) {
                 // Its own program's idle writes, once the mandate is over, are no act of the model.
@@ -341,7 +363,6 @@ impl Engine {
         if *protocol == Protocol::Unix {
             return false;
         }
-        let held = &agent.authority;
         let Some(chain) = &held.chain else { return true };
         // Which of the names that it asked for this address is the answer to, the record does not say.
         held.names.len() >= NAMES_MAX
@@ -357,7 +378,14 @@ impl Engine {
             })
     }
 
-    fn count_beyond(&mut self, id: &str, pending: Pending) {
+    fn count_beyond(&mut self, id: &str, mut pending: Pending) {
+        // Since then it may be known what product it is, or the mandate was renewed.
+        if let Some(chain) = self.chain_of(id) {
+            pending.decision = chain.decide(&pending.action, self.timeline.wall(pending.own_ns));
+        }
+        if pending.decision.verdict == Verdict::Allow {
+            return;
+        }
         if self.is_explained(id, &pending) {
             return;
         }
@@ -651,85 +679,14 @@ impl Engine {
     }
 }
 
-impl Overreach {
-    fn add(
-        &mut self,
-        action: &Action,
-        decision: &Decision,
-        evidence: Option<Evidence>,
-        own_ns: Nanos,
-        stopped: bool,
-    ) {
-        let shown = words(action);
-        let key = short_hash(&[&shown, if stopped { "stopped" } else { "" }]);
-        if self.distinct.len() >= DISTINCT_MAX {
-            self.more += 1;
-        } else if !self.distinct.insert(key) {
-            return;
-        }
-        if self.examples.is_empty() {
-            self.first_ns = own_ns;
-            self.rule.clone_from(&decision.rule);
-            self.reason.clone_from(&decision.reason);
-        }
-        if self.examples.len() < EXAMPLES_MAX && !self.examples.contains(&shown) {
-            self.examples.push(shown);
-            self.evidence.extend(evidence);
-        }
-        self.refused |= decision.rule.starts_with("scope.deny") || decision.rule.starts_with("policy");
-        self.asks |= decision.verdict == Verdict::Ask;
-        if stopped {
-            self.stopped += 1;
-        } else {
-            self.done += 1;
-        }
-    }
-
-    fn count(&self) -> usize {
-        self.distinct.len() + self.more
-    }
-
-    fn finding(&self, id: &str, scope: Scope, step: usize) -> Finding {
-        let grave = self.refused || matches!(scope, Scope::Credential | Scope::Privileged);
-        let (severity, overreach) = match (self.done, grave) {
-            (0, _) => (Severity::Low, 1),
-            (_, true) => (Severity::High, 2),
-            (_, false) => (Severity::Medium, 1),
-        };
-        let examples: Vec<String> =
-            self.examples.iter().map(|example| format!("`{}`", shorten(example))).collect();
-        let more = match self.count().saturating_sub(self.examples.len()) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        let did = match (self.done, self.stopped) {
-            (0, _) => format!("tried to {} outside its mandate, and was stopped", verb(scope)),
-            (_, 0) if self.asks && !self.refused => {
-                format!("did not wait for a person's word to {}", verb(scope))
-            }
-            (_, 0) => format!("went outside its mandate to {}", verb(scope)),
-            (done, stopped) => {
-                format!("went outside its mandate to {} ({done} done, {stopped} stopped)", verb(scope))
-            }
-        };
-        let held = if self.done > 0 { "done" } else { "" };
-        Finding {
-            id: finding_id(Code::OutsideMandate, id, &format!("{} {step} {held}", scope.name())),
-            code: Code::OutsideMandate,
-            severity,
-            stage: Stage::Initiate,
-            overreach,
-            deception: 0,
-            agent: id.to_owned(),
-            time_ns: self.first_ns,
-            summary: format!("{did}: {}{more}", examples.join(", ")),
-            explanation: format!(
-                "`{}` decides it: {}. What the product does for itself is not counted. It would be refuted if a person had \
-                 allowed it in words: then a line that says so belongs into the mandate (`muster mandate suggest`).",
-                self.rule, self.reason
-            ),
-            evidence: self.evidence.clone(),
-        }
+impl Held {
+    fn is_approved(&self, action: &Action) -> bool {
+        let scope = Scope::of(action);
+        self.approved.contains(&words(action))
+            || Subject::new(action).is_some_and(|subject| {
+                let mut patterns = self.approved_patterns.iter().filter(|(of, _)| *of == scope);
+                patterns.any(|(_, pattern)| pattern.matches(&subject, false))
+            })
     }
 }
 
@@ -737,254 +694,6 @@ fn is_late(decision: &Decision) -> bool {
     matches!(decision.rule.as_str(), "expired" | "not_before")
 }
 
-fn verb(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Read => "read",
-        Scope::Write => "write",
-        Scope::Execute => "run programs",
-        Scope::Connect => "connect",
-        Scope::Credential => "read credentials",
-        Scope::Tool => "use tools",
-        Scope::Agent => "start agents",
-        Scope::Privileged => "use privileged operations",
-    }
-}
-
-/// What is shown of an action, and by what two are one.
-fn words(action: &Action) -> String {
-    match action {
-        Action::Read { path } | Action::Write { path } | Action::Execute { path, .. } => path.clone(),
-        Action::Connect { host, address, port, .. } => {
-            let host = host.clone().or_else(|| address.map(|it| it.to_string())).unwrap_or_default();
-            port.map_or(host.clone(), |port| format!("{host}:{port}"))
-        }
-        Action::Credential { what, path } => {
-            path.as_ref().map_or(what.clone(), |path| format!("{what}: {path}"))
-        }
-        Action::Tool { name, .. } => name.clone(),
-        Action::Agent { product } => product.clone(),
-        Action::Privileged { operation, detail } => {
-            format!("{} {detail}", muster_mandate::operation_name(*operation)).trim_end().to_owned()
-        }
-    }
-}
-
 fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
-}
-
-/// Paths that this act changed.
-fn changed_paths(kind: &Kind) -> Vec<&str> {
-    match kind {
-        Kind::Open { path, access, result } if access.write && *result >= 0 => vec![path],
-        Kind::Rename { from, to, result } if *result >= 0 => vec![from, to],
-        Kind::Link { to: path, result, .. }
-        | Kind::Symlink { path, result, .. }
-        | Kind::Unlink { path, result, .. }
-        | Kind::Mkdir { path, result }
-        | Kind::Truncate { path, result, .. }
-        | Kind::Chmod { path, result, .. }
-        | Kind::Chown { path, result, .. }
-            if *result >= 0 =>
-        {
-            vec![path]
-        }
-        Kind::IoUring { path: Some(path), operation, flags }
-            if operation.starts_with("open") && flags & 0o3 != 0 =>
-        {
-            vec![path]
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// What the event is in the words of mandates. `muster mandate suggest` goes by the same.
-pub fn actions_of(event: &Event) -> Vec<Action> {
-    let privileged = |operation, detail: String| vec![Action::Privileged { operation, detail }];
-    match &event.kind {
-        // Of files that are only read, the sensor tells of those that may hold secrets.
-        Kind::Open { path, access, result } if !access.write && *result >= 0 && is_file(path) => {
-            let mut actions = vec![Action::Read { path: path.clone() }];
-            if let Some(what) = credential(path) {
-                actions.push(Action::Credential { what: what.to_owned(), path: Some(path.clone()) });
-            }
-            actions
-        }
-        Kind::Exec { path, script, argv, anonymous: false, .. } => {
-            let files = std::iter::once(path).chain(script.as_ref());
-            files.map(|path| Action::Execute { path: path.clone(), argv: argv.clone() }).collect()
-        }
-        // -EINPROGRESS: the usual answer to a connection that does not wait. Port 0 only asks which way it would go.
-        Kind::Connect { address: Address::Ip { ip, port }, result }
-            if (*result >= 0 || *result == -115) && *port != 0 =>
-        {
-            vec![connect(None, Some(*ip), Some(*port))]
-        }
-        Kind::Send { address: Address::Ip { ip, port }, result } if *result >= 0 && *port != 0 => {
-            vec![connect(None, Some(*ip), Some(*port))]
-        }
-        Kind::Tls { name, address: Address::Ip { ip, port } } => {
-            vec![connect(Some(name.clone()), Some(*ip), Some(*port))]
-        }
-        Kind::Connect { address: Address::Unix { path }, result: 0 } if is_service(path) => {
-            vec![Action::Connect {
-                host: Some(path.clone()),
-                address: None,
-                port: None,
-                protocol: Protocol::Unix,
-            }]
-        }
-        Kind::Ptrace { request, target, result } if *request != 0 && *result >= 0 => {
-            privileged(Operation::Ptrace, format!("of {target}"))
-        }
-        Kind::Bpf { result, .. } if *result >= 0 => privileged(Operation::Bpf, String::new()),
-        Kind::LoadModule { name, .. } => privileged(Operation::Module, name.clone()),
-        Kind::Mount { call, target, result: 0, .. } => {
-            privileged(Operation::Mount, format!("{call} {target}"))
-        }
-        Kind::Namespace { call, result, .. } if *result >= 0 => {
-            privileged(Operation::Namespace, call.clone())
-        }
-        kind => changed_paths(kind)
-            .into_iter()
-            .filter(|path| is_file(path))
-            .map(|path| Action::Write { path: path.to_owned() })
-            .collect(),
-    }
-}
-
-/// Not a pipe, a socket or a file in memory, which have no place.
-fn is_file(path: &str) -> bool {
-    path.starts_with('/') && !path.starts_with("/memfd:") && !path.starts_with("/dev/shm/sem.")
-}
-
-fn connect(host: Option<String>, address: Option<std::net::IpAddr>, port: Option<u16>) -> Action {
-    Action::Connect { host, address, port, protocol: Protocol::Tcp }
-}
-
-/// Sockets through which somebody else acts for the caller; those of programs with each other are nobody's business.
-fn is_service(path: &str) -> bool {
-    const SERVICES: [&str; 10] = [
-        "docker",
-        "podman",
-        "containerd",
-        "crio",
-        "/run/systemd/private",
-        "system_bus_socket",
-        "/run/dbus/",
-        "libvirt",
-        "ssh-agent",
-        "/ssh-",
-    ];
-    SERVICES.iter().any(|service| path.contains(service))
-}
-
-/// What kind of authority elsewhere this file holds.
-pub fn credential(path: &str) -> Option<&'static str> {
-    const PLACES: [(&str, &str); 17] = [
-        ("/.ssh/id_", "ssh"),
-        ("/etc/ssh/ssh_host_", "ssh"),
-        ("/.aws/credentials", "aws"),
-        ("/.azure/", "azure"),
-        ("/.config/gcloud/", "gcp"),
-        ("/.kube/config", "kubernetes"),
-        ("/serviceaccount/token", "kubernetes"),
-        ("/.docker/config.json", "docker"),
-        ("/.git-credentials", "git"),
-        ("/.config/gh/hosts.yml", "git"),
-        ("/.netrc", "netrc"),
-        ("/.gnupg/", "gnupg"),
-        ("/keyrings/", "keyring"),
-        ("/Login Data", "browser"),
-        ("/logins.json", "browser"),
-        ("/wallet.dat", "wallet"),
-        ("/keystore/", "wallet"),
-    ];
-    if path.ends_with(".pub") {
-        return None;
-    }
-    let name = path.rsplit('/').next().unwrap_or(path);
-    if name == ".env" || name.starts_with(".env.") && !name.ends_with(".example") {
-        return Some("env-file");
-    }
-    PLACES.iter().find(|(place, _)| path.contains(place)).map(|(_, what)| *what)
-}
-
-/// The folders of the program of a product: its package, or where its executable lies, unless that is a folder of others.
-pub fn install_folders(path: &str, script: Option<&str>, cwd: &str) -> Vec<String> {
-    const OF_ALL: [&str; 9] = [
-        "/usr/bin",
-        "/bin",
-        "/usr/local/bin",
-        "/usr/sbin",
-        "/sbin",
-        "/usr/local/sbin",
-        "/opt",
-        "/tmp",
-        "/root",
-    ];
-    let folder = |path: &str| {
-        let (before, inside) = match path.rfind("/node_modules/") {
-            Some(at) => path.split_at_checked(at + "/node_modules/".len())?,
-            None => {
-                let folder = path.rsplit_once('/')?.0;
-                let depth = folder.matches('/').count();
-                let own =
-                    depth >= 2 && !OF_ALL.contains(&folder) && folder != cwd && !folder.ends_with("/bin");
-                // `…/x/bin/x` is `x`'s.
-                let up = folder
-                    .strip_suffix("/bin")
-                    .filter(|up| up.matches('/').count() >= 2 && !OF_ALL.contains(up));
-                let home = up.is_some_and(|up| up.ends_with("/.local"));
-                return if own { Some(folder.to_owned()) } else { up.filter(|_| !home).map(str::to_owned) };
-            }
-        };
-        let words = if inside.starts_with('@') { 2 } else { 1 };
-        Some(format!("{before}{}", inside.split('/').take(words).collect::<Vec<_>>().join("/")))
-    };
-    let mut folders: Vec<String> = [Some(path), script].into_iter().flatten().filter_map(folder).collect();
-    folders.sort();
-    folders.dedup();
-    folders
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn where_a_product_lies() {
-        for (path, script, expected) in [
-            (
-                "/usr/bin/node",
-                Some("/usr/lib/node_modules/@openai/codex/bin/codex.js"),
-                vec!["/usr/lib/node_modules/@openai/codex"],
-            ),
-            (
-                "/usr/bin/node",
-                Some("/a/node_modules/x/node_modules/y/c.js"),
-                vec!["/a/node_modules/x/node_modules/y"],
-            ),
-            ("/root/.local/share/claude/versions/2.1", None, vec!["/root/.local/share/claude/versions"]),
-            ("/usr/local/bin/claude", None, vec![]),
-            ("/root/.local/bin/claude", None, vec![]),
-            ("/opt/tools/codex/bin/codex", None, vec!["/opt/tools/codex"]),
-            ("/work/run", None, vec![]),
-        ] {
-            assert_eq!(install_folders(path, script, "/w"), expected, "{path}");
-        }
-    }
-
-    #[test]
-    fn what_gives_authority_elsewhere() {
-        for (path, expected) in [
-            ("/root/.ssh/id_ed25519", Some("ssh")),
-            ("/root/.ssh/id_ed25519.pub", None),
-            ("/p/.env.production", Some("env-file")),
-            ("/p/.env.example", None),
-            ("/p/src/main.rs", None),
-        ] {
-            assert_eq!(credential(path), expected, "{path}");
-        }
-    }
 }

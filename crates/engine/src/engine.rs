@@ -133,7 +133,7 @@ impl Engine {
             Input::Containment(step) => self.on_containment(&step),
             Input::Mandate(note) => self.on_mandate(*note),
             Input::Gate(note) => self.on_gate(&note),
-            Input::Approval(_) => {}
+            Input::Approval(note) => self.on_approval(&note),
             Input::Tick { time_ns, .. } => self.on_tick(time_ns),
             Input::ClockStep { time_ns, by_ns } => {
                 let own_ns = self.timeline.step(time_ns, by_ns);

@@ -24,10 +24,14 @@ pub fn check(body: &[u8], signature: &str) -> Result<PublicKey, Refused> {
         return Err(unreadable(format!("longer than {SIGNATURE_MAX} bytes")));
     }
     let read = SshSig::from_pem(signature.trim_start()).map_err(|error| {
+        // What a certificate signed begins as a key of a kind that is not known.
+        let by_certificate = holds(signature, b"-cert-v01@openssh.com");
         unreadable(match error {
+            _ if by_certificate => {
+                "certificates cannot sign mandates\nhint: sign with the key itself".to_owned()
+            }
             ssh_key::Error::AlgorithmUnknown | ssh_key::Error::AlgorithmUnsupported { .. } => {
-                "of a kind of key that is not known\nhint: certificates cannot sign; use the key itself"
-                    .to_owned()
+                "of a kind of key that is not known".to_owned()
             }
             other => other.to_string(),
         })

@@ -32,6 +32,7 @@ use crate::drill::schedule;
 use crate::exit::{Exit, usage};
 use crate::identify::Identifier;
 use crate::judge::JudgeOptions;
+use crate::mandates::Mandates;
 use crate::outside::{Callbacks, Outside, OutsideOptions, Plan};
 use crate::signer::{KeySource, Place};
 use crate::without::{Part, Without};

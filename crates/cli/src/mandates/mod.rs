@@ -96,6 +96,10 @@ impl Mandates {
                 notes.push(note);
             }
         }
+        if notes.iter().any(|note| note.state != MandateState::Refused) {
+            // What came may be what others are a part of.
+            self.seen.retain(|_, (_, refused)| refused.as_ref().is_none_or(|it| it.word() != "broken-chain"));
+        }
         for path in with("revoked") {
             let Some(id) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
             let why = || file::read(path, 4_096).unwrap_or_default();

@@ -14,7 +14,8 @@ use muster_engine::{
     Opinion, Opinions, Output, Severity, Stage, Start, State, Verdict,
 };
 use muster_event::{Attribution, Event, Identity, Kind, Lost, ProbeState, ProcessKey, Queue};
-use muster_server::{AskStop, Enrolled, Http, Retention, StopRequest, Store, Told, ToldClaim};
+use muster_server::views::MandateView;
+use muster_server::{AskStop, Enrolled, Http, Retention, StopRequest, Store, Told, ToldClaim, Update};
 use tempfile::TempDir;
 
 /// Markup, a terminal's escape, a change of direction, a line break.
@@ -73,6 +74,7 @@ impl Rig {
             Arc::new(|_, _| Ok(serde_json::json!({"agent": "one"}))),
         )
         .unwrap();
+        http.publish(Update::Mandates(vec![mandate()]));
         Self { http, address, socket, _folder: folder }
     }
 
@@ -144,6 +146,23 @@ pub fn stream_until(rig: &Rig, until: &str, publish: impl Fn(&Http)) -> String {
         {
             return line.to_owned();
         }
+    }
+}
+
+fn mandate() -> MandateView {
+    MandateView {
+        id: "0a".repeat(32),
+        state: "in force".to_owned(),
+        principal: "alice@x".to_owned(),
+        task: "a task".to_owned(),
+        signer: Some("SHA256:x".to_owned()),
+        parent: None,
+        renews: None,
+        renewed_by: None,
+        revoked: None,
+        not_before: None,
+        expires: muster_server::views::time(T0),
+        agents: vec!["one".to_owned()],
     }
 }
 

@@ -13,6 +13,7 @@ use muster_event::{
     Access, Address, Attribution, Event, Identity, Kind, Lost, MemoryOp, ProbeState, ProcessKey, Queue,
     SignalTarget, Snapshot,
 };
+use muster_mandate::{MandateNote, MandateState};
 use muster_server::{Dropped, Entry, EvidenceCopy, Kept, KeptMember, Log, Pruned, StoredOutput};
 
 use crate::leaves::words_of;
@@ -469,7 +470,36 @@ fn later() -> Vec<Entry> {
     let outside = Log::Outside { time_ns: T0, who: odd(), what: "back".to_owned(), text: odd() };
     later.push(Entry::Log(Box::new(outside)));
     later.extend(descents());
+    later.extend(mandates());
     later
+}
+
+fn mandates() -> Vec<Entry> {
+    let note = |state, full: bool| {
+        Input::Mandate(Box::new(MandateNote {
+            time_ns: T0,
+            id: "0a".repeat(32),
+            agent: full.then(|| "one".to_owned()),
+            state,
+            text: odd(),
+            body: full.then(odd),
+            policy: full.then(odd),
+            path: full.then(odd),
+            signer: full.then(odd),
+            parent: full.then(|| "0b".repeat(32)),
+            expires_ns: full.then_some(T0),
+        }))
+    };
+    let inputs = [
+        note(MandateState::Accepted, true),
+        note(MandateState::Refused, false),
+        note(MandateState::Renewed, true),
+        note(MandateState::Revoked, false),
+        note(MandateState::Expired, false),
+    ];
+    let output = StoredOutput::Agent(Box::new(AgentState { mandate_until_ns: Some(T0), ..agent() }));
+    let inputs = inputs.into_iter().map(|input| Entry::Input(Box::new(input)));
+    inputs.chain([Entry::Output(output)]).collect()
 }
 
 fn descents() -> Vec<Entry> {

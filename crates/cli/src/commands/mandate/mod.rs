@@ -242,7 +242,7 @@ impl Check {
         let host = self.host.clone().unwrap_or_else(hostname);
         let now_ns = muster_sensor::now_ns();
         let mut register = Register::default();
-        let mut add = || {
+        let mut add = || -> Result<String, Refused> {
             let chain = mandates::read_chain(&self.file)?;
             let mut id = String::new();
             for signed in chain.iter().rev() {

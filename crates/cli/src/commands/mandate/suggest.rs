@@ -1,6 +1,7 @@
 //! `muster mandate suggest`: what an agent did, as the lines that would have covered it.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -128,10 +129,9 @@ impl Suggest {
             let lines = |kind: Scope| draft.allow.get(&kind).cloned().unwrap_or_default();
             let scope: serde_json::Map<String, serde_json::Value> =
                 Scope::ALL.into_iter().map(|kind| (kind.key().to_owned(), lines(kind).into())).collect();
-            println!(
-                "{}",
-                serde_json::json!({"agent": id, "scope": scope, "mandate": text, "acts": actions.len()})
-            );
+            let value =
+                serde_json::json!({"agent": id, "scope": scope, "mandate": text, "acts": actions.len()});
+            writeln!(std::io::stdout().lock(), "{value}")?;
             return Ok(Exit::Nothing);
         }
         write_new(&self.out, &text)?;
