@@ -332,6 +332,7 @@ mod tests {
             product: "claude-code".into(),
             home: Some("/home/a".into()),
             install: vec!["/opt/claude".into()],
+            inherits: false,
         }
     }
 

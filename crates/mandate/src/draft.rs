@@ -27,6 +27,8 @@ const NAMED_MAX: usize = 12;
 const FILES_MAX: usize = 2;
 /// Lines of paths of one kind; beyond it, folders are put together.
 const PATHS_MAX: usize = 40;
+/// So many lines below one folder are put together.
+const ALIKE_MIN: usize = 4;
 
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
@@ -214,18 +216,21 @@ fn path_lines(
     let mut lines: Vec<String> = whole.into_iter().collect();
     let mut depth = 6;
     while lines.len() > PATHS_MAX && depth >= 2 {
-        lines = lines
-            .into_iter()
-            .map(|line| {
-                let parts: Vec<&str> = line.split('/').collect();
-                match parts.get(..=depth) {
-                    Some(start) if parts.len() > depth + 1 => format!("{}/**", start.join("/")),
-                    _ => line,
-                }
-            })
-            .collect::<BTreeSet<String>>()
-            .into_iter()
-            .collect();
+        let start = |line: &str| {
+            let parts: Vec<&str> = line.split('/').collect();
+            let start = parts.get(..=depth)?.join("/");
+            (parts.len() > depth + 1).then_some(start)
+        };
+        let mut of: BTreeMap<String, usize> = BTreeMap::new();
+        for line in lines.iter().filter_map(|line| start(line)) {
+            *of.entry(line).or_default() += 1;
+        }
+        // A folder of its own stays as it is.
+        let together = |line: String| match start(&line) {
+            Some(start) if of.get(&start).is_some_and(|count| *count >= ALIKE_MIN) => format!("{start}/**"),
+            _ => line,
+        };
+        lines = lines.into_iter().map(together).collect::<BTreeSet<String>>().into_iter().collect();
         depth -= 1;
     }
     // What a wider line holds need not be named.
