@@ -76,7 +76,8 @@ impl Mandates {
             .take(FILES_MAX)
             .collect();
         files.sort();
-        let with = |end: &'static str| files.iter().filter(move |path| path.extension().is_some_and(|it| it == end));
+        let with =
+            |end: &'static str| files.iter().filter(move |path| path.extension().is_some_and(|it| it == end));
         // A part may stand before its whole: until nothing more is taken.
         let mut waiting: Vec<&PathBuf> = with("toml").filter(|path| self.is_new(path)).collect();
         loop {
