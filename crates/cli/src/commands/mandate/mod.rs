@@ -289,13 +289,7 @@ impl Explain {
             ..Binding::default()
         };
         // Its lines are asked, not its signature or time.
-        let mut register = Register::default();
-        let mut id = String::new();
-        for signed in chain.iter().rev() {
-            id = id_of(signed.body.as_bytes());
-            register.trust(&id, signed, None, 0).map_err(refused)?;
-        }
-        let chain = register.chain(&id, &binding).map_err(refused)?;
+        let chain = mandates::chain_of(&chain, &binding).map_err(refused)?;
         let now_ns = muster_sensor::now_ns();
         let invalid = chain.invalid(now_ns);
         let at = if invalid.is_some() { chain.expires_ns().saturating_sub(1) } else { now_ns };
