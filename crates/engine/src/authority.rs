@@ -31,6 +31,8 @@ const SETTLE_NS: Nanos = 2 * SECOND_NS;
 const PENDING_MAX: usize = 1_024;
 /// Names that a lineage asked for or opened TLS to, per agent; beyond it, no address is held to be unnamed.
 const NAMES_MAX: usize = 1_024;
+/// Folders of one product's programs: a launcher's, a native one's, and those of an update meanwhile.
+const INSTALL_MAX: usize = 16;
 /// Patterns that people allowed, per agent: each is asked about each question.
 const APPROVED_MAX: usize = 256;
 /// A finding comes again when so many different things were done.
@@ -65,6 +67,8 @@ pub(crate) struct Held {
     names: BTreeSet<String>,
     /// It asks a service for names: the record does not show which.
     resolver: bool,
+    /// Folders of the programs of its product that it was seen to run.
+    install: BTreeSet<String>,
     /// It went into a namespace of its own: what it mounts is seen by nobody else.
     apart: bool,
     /// What people allowed when they were asked.
@@ -197,7 +201,7 @@ impl Engine {
         let binding = Binding {
             product: wanted.1.clone(),
             home: wanted.2.clone(),
-            install: install.unwrap_or_default(),
+            install: agent.authority.install.iter().cloned().chain(install.unwrap_or_default()).collect(),
             inherits: !agent.authority.own,
         };
         let (own, root) = (agent.authority.own, agent.state.root);
@@ -216,6 +220,20 @@ impl Engine {
             _ => {}
         }
         chain
+    }
+
+    /// A process of it runs a program of its product: what lies beside that is the product's own.
+    pub(crate) fn note_program(&mut self, key: ProcessKey) {
+        let Some(process) = self.processes.get(key) else { return };
+        let Some(id) = process.member.as_ref().map(|member| member.agent.clone()) else { return };
+        let (path, script) = (process.path.clone(), process.script.clone());
+        let Some(agent) = self.agents.get_mut(&id) else { return };
+        for folder in install_folders(&path, script.as_deref(), &agent.state.cwd) {
+            let held = &mut agent.authority;
+            if held.install.len() < INSTALL_MAX && held.install.insert(folder) {
+                held.made_for = None;
+            }
+        }
     }
 
     fn wrong_agent(&mut self, id: &str, root: ProcessKey, refused: &Refused) {

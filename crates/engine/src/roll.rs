@@ -202,6 +202,9 @@ impl Engine {
         if let Some(process) = self.processes.get_mut(key) {
             process.harness = is;
         }
+        if is {
+            self.note_program(key);
+        }
     }
 
     /// A process that ran the agent's own program goes on as another one: an act, as if it had forked for it.

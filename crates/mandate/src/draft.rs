@@ -119,12 +119,16 @@ pub fn lines_for(actions: &[Action], binding: &Binding, cwd: &str) -> BTreeMap<K
     }
     let mut lines: BTreeMap<Kind, Vec<String>> = BTreeMap::new();
     lines.insert(Kind::Read, vec!["/**".to_owned()]);
+    let home = binding.home.as_deref();
     for (kind, actions) in by_kind {
         let made = match kind {
             // Of reads, only those of sensitive files are known: what is not known is not refused.
             Kind::Read => continue,
-            Kind::Write => path_lines(paths(&actions), cwd, FILES_MAX, |path| path.to_owned()),
-            Kind::Execute => path_lines(paths(&actions), cwd, NAMED_MAX, |path| path.replace(' ', "\\ ")),
+            Kind::Write => path_lines(paths(&actions), cwd, home, FILES_MAX),
+            Kind::Execute => {
+                let lines = path_lines(paths(&actions), cwd, home, NAMED_MAX);
+                lines.into_iter().map(|line| line.replace(' ', "\\ ")).collect()
+            }
             Kind::Connect => connect_lines(&actions),
             Kind::Credential | Kind::Tool | Kind::Agent | Kind::Privileged => {
                 let lines: BTreeSet<String> = actions
@@ -180,12 +184,8 @@ fn paths<'a>(actions: &[&'a Action]) -> BTreeSet<&'a str> {
         .collect()
 }
 
-fn path_lines(
-    paths: BTreeSet<&str>,
-    cwd: &str,
-    named_max: usize,
-    shown: impl Fn(&str) -> String,
-) -> Vec<String> {
+fn path_lines(paths: BTreeSet<&str>, cwd: &str, home: Option<&str>, named_max: usize) -> Vec<String> {
+    let home = home.map(|home| escape(home.trim_end_matches('/'))).filter(|home| !home.is_empty());
     let mut whole: BTreeSet<String> = BTreeSet::new();
     let mut folders: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let is_project = cwd.matches('/').count() >= 2 && !matches!(cwd, "/usr/bin" | "/usr/lib" | "/home/");
@@ -219,7 +219,9 @@ fn path_lines(
         let start = |line: &str| {
             let parts: Vec<&str> = line.split('/').collect();
             let start = parts.get(..=depth)?.join("/");
-            (parts.len() > depth + 1).then_some(start)
+            // A home folder is never put together, nor what holds it.
+            let above = home.as_ref().is_some_and(|home| home.starts_with(&start));
+            (parts.len() > depth + 1 && !above).then_some(start)
         };
         let mut of: BTreeMap<String, usize> = BTreeMap::new();
         for line in lines.iter().filter_map(|line| start(line)) {
@@ -244,7 +246,12 @@ fn path_lines(
                     .is_some_and(|outer| outer.includes(inner) && (!inner.includes(outer) || other < at))
         })
     };
-    (0..lines.len()).filter(|at| !held(*at)).filter_map(|at| lines.get(at)).map(|line| shown(line)).collect()
+    // As the next user has it too.
+    let shown = |line: &String| match home.as_ref().and_then(|home| line.strip_prefix(home.as_str())) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("~{rest}"),
+        _ => line.clone(),
+    };
+    (0..lines.len()).filter(|at| !held(*at)).filter_map(|at| lines.get(at)).map(shown).collect()
 }
 
 /// Four digits in a row, or eight characters of which some are digits and none spell a word.
@@ -463,6 +470,7 @@ mod tests {
             write("/etc/one.conf"),
             write("/var/cache/thing/a83hf73h2.json"),
             write("/work/app"),
+            write("/root/.thing/one"),
             Action::Execute { path: "/usr/bin/git".into(), argv: vec!["git".into()] },
             Action::Tool { name: "Bash".into(), arguments: "{}".into() },
         ]);
@@ -471,7 +479,14 @@ mod tests {
         assert_eq!(lines[&Kind::Tool], ["Bash"]);
         assert_eq!(
             lines[&Kind::Write],
-            ["/etc/one.conf", "/srv/data/**", "/tmp/**", "/var/cache/thing/*", "/work/app/**"]
+            [
+                "/etc/one.conf",
+                "~/.thing/one",
+                "/srv/data/**",
+                "/tmp/**",
+                "/var/cache/thing/*",
+                "/work/app/**"
+            ]
         );
         // They cover all that was done.
         let draft = Draft {

@@ -392,7 +392,10 @@ pub fn read_chain(path: &Path) -> Result<Brought, Refused> {
 }
 
 /// What was brought as a chain that decides. Its lines are taken as they are: signatures, machine and time are the daemon's to check.
-pub fn chain_of(brought: &Brought, binding: &muster_mandate::Binding) -> Result<muster_mandate::Chain, Refused> {
+pub fn chain_of(
+    brought: &Brought,
+    binding: &muster_mandate::Binding,
+) -> Result<muster_mandate::Chain, Refused> {
     let mut register = Register::default();
     let mut id = String::new();
     for signed in brought.iter().rev() {

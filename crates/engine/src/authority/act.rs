@@ -82,7 +82,11 @@ pub fn actions_of(event: &Event) -> Vec<Action> {
 
 /// Not a pipe, a socket or a file in memory, which have no place.
 fn is_file(path: &str) -> bool {
-    path.starts_with('/') && !path.starts_with("/memfd:") && !path.starts_with("/dev/shm/sem.")
+    // `O_TMPFILE`: shown as its folder and number, and gone with its process.
+    let unnamed = ["/tmp/#", "/var/tmp/#", "/dev/shm/#"]
+        .iter()
+        .any(|start| path.strip_prefix(start).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit())));
+    !unnamed && path.starts_with('/') && !path.starts_with("/memfd:") && !path.starts_with("/dev/shm/sem.")
 }
 
 fn connect(host: Option<String>, address: Option<std::net::IpAddr>, port: Option<u16>) -> Action {
