@@ -39,21 +39,23 @@ impl Run {
         });
         let shown: Vec<String> =
             std::iter::once(&program).chain(&arguments).map(|a| a.to_string_lossy().into_owned()).collect();
-        let mut request = serde_json::json!({
+        let path =
+            self.mandate.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+        let (mandate, refused) = match path.as_ref().map(|path| mandates::read_chain(path)) {
+            None => (Vec::new(), None),
+            Some(Ok(chain)) => (chain, None),
+            // The daemon makes a finding of it, and refuses.
+            Some(Err(why)) => (Vec::new(), Some(format!("{}: {why}", why.word()))),
+        };
+        let request = serde_json::json!({
             "principal": principal,
             "label": self.label,
             // As it is, for who may read this process's arguments anyhow: the daemon cuts secrets out, with its key.
             "command": shown,
+            "mandate": mandate,
+            "mandate_file": path.map(|path| path.display().to_string()),
+            "mandate_refused": refused,
         });
-        if let Some(path) = &self.mandate {
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            match mandates::read_chain(&path) {
-                Ok(chain) => request["mandate"] = serde_json::to_value(chain)?,
-                // The daemon makes a finding of it, and refuses.
-                Err(why) => request["mandate_refused"] = format!("{}: {why}", why.word()).into(),
-            }
-            request["mandate_file"] = path.display().to_string().into();
-        }
         let answer = client::enrol(&global.data, &request)?;
         let agent = answer.get("agent").and_then(|a| a.as_str()).unwrap_or_default();
         // The same process goes on as the agent: it is in its cgroup and followed before its first instruction.

@@ -296,8 +296,10 @@ impl Explain {
         let decision = chain.decide(&action, at);
         let mut out = std::io::stdout().lock();
         if self.json {
-            let mut value = serde_json::to_value(&decision)?;
-            value["in_force"] = invalid.is_none().into();
+            let value = json!({
+                "verdict": decision.verdict, "rule": decision.rule, "reason": decision.reason,
+                "mandate": decision.mandate, "in_force": invalid.is_none(),
+            });
             writeln!(out, "{value}")?;
         } else {
             let word = match decision.verdict {
