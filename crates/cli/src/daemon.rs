@@ -632,7 +632,8 @@ impl Daemon {
         let given = match &request.mandate_refused {
             Some(why) => {
                 let mut note = self.mandates.refused("", agent, &Refused::Unsigned, now_ns);
-                note.text = redact(&muster_event::sanitize(why)).into_owned();
+                let told = why.split("\nhint:").next().unwrap_or_default();
+                note.text = redact(&muster_event::sanitize(told)).into_owned();
                 self.take(Input::Mandate(Box::new(note)));
                 return Err(why.clone());
             }

@@ -161,7 +161,9 @@ impl Engine {
             "expired" | "not-yet-valid" | "unreadable" | "no-home" => (Severity::Low, 1, 0),
             _ => (Severity::Medium, 1, 1),
         };
-        let (id, why) = (id.clone(), why.to_owned());
+        // The hint is for who brought it.
+        let (id, why) = (id.clone(), why.split("\nhint:").next().unwrap_or_default().to_owned());
+        let named = if note.id.is_empty() { String::new() } else { format!(" {}", short(&note.id)) };
         let root = agent.state.root;
         self.raise(Finding {
             id: finding_id(Code::MandateRefused, &id, &format!("{} {}", note.id, note.text)),
@@ -172,7 +174,7 @@ impl Engine {
             deception,
             agent: id,
             time_ns: note.time_ns,
-            summary: format!("its mandate {} was refused: {}", short(&note.id), shorten(&why)),
+            summary: format!("its mandate{named} was refused: {}", shorten(&why)),
             explanation: "An agent was to be started under a mandate that does not hold, and was not. It would be refuted by a \
                 mistake in a file that a person was about to sign: `muster mandate check FILE` says what is wrong with it."
                 .to_owned(),
@@ -681,8 +683,8 @@ impl Engine {
         for (kind, overreach) in &mut agent.authority.beyond {
             let count = overreach.count();
             let step = STEPS.into_iter().rfind(|step| count >= *step).unwrap_or(0);
-            // What was stopped and then done is told again.
-            let key = step * 2 + usize::from(overreach.done > 0);
+            // What was stopped and then done is told again, and what a line refuses by name.
+            let key = step * 4 + usize::from(overreach.refused) * 2 + usize::from(overreach.done > 0);
             if *kind == Beyond::Late || key <= overreach.told || step == 0 {
                 continue;
             }

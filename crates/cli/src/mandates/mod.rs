@@ -208,8 +208,17 @@ impl Mandates {
         let own = brought.first().ok_or(Refused::Unsigned)?;
         for signed in brought.iter().rev() {
             let id = id_of(signed.body.as_bytes());
-            let known = register.get(&id).is_some();
-            if !known {
+            if let Some(known) = register.get(&id) {
+                // The bytes are known; who brings them shows that they are signed, by a key that still may.
+                let parent = known.mandate.parent.as_ref().and_then(|parent| register.get(parent));
+                let keys = parent.map(|parent| parent.mandate.delegation.keys.clone()).unwrap_or_default();
+                let principal = known.mandate.principal.as_str();
+                let check = |signers: &Signers| {
+                    signers.check(signed.body.as_bytes(), &signed.signature, principal, now_ns)
+                };
+                check(&self.signers)
+                    .or_else(|refused| check(&Signers::of_keys(&keys, principal)).map_err(|_| refused))?;
+            } else {
                 register.add(signed, &self.signers, &self.host, now_ns)?;
                 new.push((id, signed));
             }

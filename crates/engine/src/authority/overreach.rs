@@ -21,7 +21,7 @@ pub(super) struct Overreach {
     examples: Vec<String>,
     evidence: Vec<Evidence>,
     /// A line refuses it by name, or a person was to be asked.
-    refused: bool,
+    pub(super) refused: bool,
     asks: bool,
     /// Some of it was done, and some was stopped.
     pub(super) done: usize,
@@ -53,11 +53,20 @@ impl Overreach {
             self.rule.clone_from(&decision.rule);
             self.reason.clone_from(&decision.reason);
         }
-        if self.examples.len() < EXAMPLES_MAX && !self.examples.contains(&shown) {
+        // The first that a line refuses by name stands for all.
+        let refused = decision.rule.starts_with("scope.deny") || decision.rule.starts_with("policy");
+        if refused && !self.refused {
+            self.refused = true;
+            self.rule.clone_from(&decision.rule);
+            self.reason.clone_from(&decision.reason);
+            self.examples.retain(|example| *example != shown);
+            self.examples.insert(0, shown);
+            self.examples.truncate(EXAMPLES_MAX);
+            self.evidence.extend(evidence);
+        } else if self.examples.len() < EXAMPLES_MAX && !self.examples.contains(&shown) {
             self.examples.push(shown);
             self.evidence.extend(evidence);
         }
-        self.refused |= decision.rule.starts_with("scope.deny") || decision.rule.starts_with("policy");
         self.asks |= decision.verdict == Verdict::Ask;
         if stopped {
             self.stopped += 1;
@@ -93,7 +102,12 @@ impl Overreach {
                 format!("went outside its mandate to {} ({done} done, {stopped} stopped)", verb(scope))
             }
         };
-        let held = if self.done > 0 { "done" } else { "" };
+        let held = match (self.done > 0, self.refused) {
+            (true, true) => "done refused",
+            (true, false) => "done",
+            (false, true) => "refused",
+            (false, false) => "",
+        };
         Finding {
             id: finding_id(Code::OutsideMandate, id, &format!("{} {step} {held}", scope.name())),
             code: Code::OutsideMandate,
