@@ -460,8 +460,7 @@ mod tests {
 
     #[test]
     fn folders_not_thousands_of_files() {
-        let mut actions: Vec<Action> =
-            (0..1_000).map(|n| write(&format!("/work/app/src/{n}/x.rs"))).collect();
+        let mut actions: Vec<Action> = (0..1_000).map(|n| write(&format!("/x/app/src/{n}/x.rs"))).collect();
         actions.extend((0..300).map(|n| write(&format!("/srv/data/{n}/a/b/c"))));
         actions.extend([
             write("/tmp/x"),
@@ -469,24 +468,17 @@ mod tests {
             write("/root/.claude/projects/x"),
             write("/etc/one.conf"),
             write("/var/cache/thing/a83hf73h2.json"),
-            write("/work/app"),
+            write("/x/app"),
             write("/root/.thing/one"),
             Action::Execute { path: "/usr/bin/git".into(), argv: vec!["git".into()] },
             Action::Tool { name: "Bash".into(), arguments: "{}".into() },
         ]);
-        let lines = lines_for(&actions, &binding(), "/work/app");
+        let lines = lines_for(&actions, &binding(), "/x/app");
         assert_eq!(lines[&Kind::Execute], ["/usr/bin/git"]);
         assert_eq!(lines[&Kind::Tool], ["Bash"]);
         assert_eq!(
             lines[&Kind::Write],
-            [
-                "/etc/one.conf",
-                "~/.thing/one",
-                "/srv/data/**",
-                "/tmp/**",
-                "/var/cache/thing/*",
-                "/work/app/**"
-            ]
+            ["/etc/one.conf", "~/.thing/one", "/srv/data/**", "/tmp/**", "/var/cache/thing/*", "/x/app/**"]
         );
         // They cover all that was done.
         let draft = Draft {

@@ -1,3 +1,5 @@
+//! Files that others may change, and the folder that the daemon looks at.
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 

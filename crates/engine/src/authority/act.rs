@@ -200,7 +200,7 @@ mod tests {
             ("/usr/local/bin/claude", None, vec![]),
             ("/root/.local/bin/claude", None, vec![]),
             ("/opt/tools/codex/bin/codex", None, vec!["/opt/tools/codex"]),
-            ("/work/run", None, vec![]),
+            ("/x/run", None, vec![]),
         ] {
             assert_eq!(install_folders(path, script, "/w"), expected, "{path}");
         }
