@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use muster_engine::{AgentId, Engine, Enrol, Input, Output, Products, Review, Severity, State};
 use muster_event::{Lost, ProcessKey, Queue, redact, redact_argv};
 use muster_ledger::note::Note;
+use muster_mandate::Refused;
 use muster_sensor::{Batch, Clocks, Source, now_ns, process_key};
 use muster_server::{
     ContainRequest, EnrolRequest, Enrolled, Log, Peer, ReviewRequest, ReviewView, StopRequest, Store,
@@ -21,6 +22,7 @@ use crate::cgroup::Cgroup;
 use crate::containment::oversight::Oversight;
 use crate::containment::{Containments, Job};
 use crate::identify::Identifier;
+use crate::mandates::Mandates;
 use crate::outside::{News, Outside, What};
 use crate::pulse::Pulse;
 use crate::questions::Questions;
@@ -44,6 +46,8 @@ const TICK: Duration = Duration::from_millis(200);
 /// … and after so long in which nothing happened: each tick is a leaf of the ledger, 43 MB in a day of the former.
 const TICK_IDLE: Duration = Duration::from_millis(800);
 const IDLE: Duration = Duration::from_secs(30);
+/// How often the folder of mandates is looked at.
+const MANDATES: Duration = Duration::from_secs(1);
 /// How often the record's size is compared with its limit.
 const ENFORCE: Duration = Duration::from_secs(10);
 
@@ -94,6 +98,7 @@ pub struct Daemon {
     pub pulse: Pulse,
     pub containments: Containments,
     pub oversight: Oversight,
+    pub mandates: Mandates,
 }
 
 /// When the log was signed, and what keeps it from being so.
@@ -159,6 +164,7 @@ impl Daemon {
     pub fn run(&mut self, stop: &AtomicBool) {
         let (mut ticked, mut committed, mut synced, mut enforced, mut looked) =
             (Instant::now(), Instant::now(), Instant::now(), Instant::now(), Instant::now());
+        let mut read = Instant::now();
         while !stop.load(Ordering::Relaxed) {
             self.pulse.beat();
             let batch = self.source.poll(ROUND);
@@ -200,6 +206,10 @@ impl Daemon {
                 self.commit(durable);
             }
             self.sign_when_due();
+            if read.elapsed() >= MANDATES {
+                read = Instant::now();
+                self.look_at_mandates();
+            }
             if looked.elapsed() >= KEYS {
                 looked = Instant::now();
                 self.look_for_keys();
@@ -631,13 +641,66 @@ impl Daemon {
         }
     }
 
+    /// What came, changed, was revoked or expired.
+    pub fn look_at_mandates(&mut self) {
+        let now_ns = now_ns();
+        let notes = self.mandates.look(now_ns);
+        let any = !notes.is_empty();
+        for note in notes {
+            self.take(Input::Mandate(Box::new(note)));
+        }
+        if any {
+            self.tell_mandates();
+        }
+    }
+
+    fn tell_mandates(&self) {
+        (self.publish)(Update::Mandates(self.mandates.views(now_ns())));
+    }
+
+    /// Gives an agent that was just enrolled the mandate that it brought, or says why it may not start.
+    fn give_mandate(&mut self, agent: &str, request: &EnrolRequest) -> Result<(), String> {
+        let now_ns = now_ns();
+        let given = match &request.mandate_refused {
+            Some(why) => {
+                let mut note = self.mandates.refused("", agent, &Refused::Unsigned, now_ns);
+                let told = why.split("\nhint:").next().unwrap_or_default();
+                note.text = redact(&muster_event::sanitize(told)).into_owned();
+                self.take(Input::Mandate(Box::new(note)));
+                return Err(why.clone());
+            }
+            None if request.mandate.is_empty() => return Ok(()),
+            None => self.mandates.give(&request.mandate, request.mandate_file.as_deref(), agent, now_ns),
+        };
+        match given {
+            Ok((id, notes)) => {
+                eprintln!("watch: {agent} runs under the mandate {}", id.get(..12).unwrap_or(&id));
+                for note in notes {
+                    self.take(Input::Mandate(Box::new(note)));
+                }
+                self.tell_mandates();
+                Ok(())
+            }
+            Err(refused) => {
+                let id = request.mandate.first().map(|own| muster_mandate::id_of(own.body.as_bytes()));
+                let note = self.mandates.refused(&id.unwrap_or_default(), agent, &refused, now_ns);
+                eprintln!(
+                    "watch: the mandate of {agent} is refused: {}",
+                    muster_event::sanitize(&refused.to_string())
+                );
+                self.take(Input::Mandate(Box::new(note)));
+                Err(format!("the mandate is refused: {refused}"))
+            }
+        }
+    }
+
     fn enrol(&mut self, peer: Peer, request: EnrolRequest) -> Result<Enrolled, String> {
         let process = process_key(peer.pid).ok_or_else(|| format!("no process {}", peer.pid))?;
         self.may_enrol(process)?;
         // What it did before it asked, its execution above all, comes first: where it stands is known from that.
         let batch = self.source.poll(Duration::ZERO);
         self.take_batch(batch);
-        let principal = request.principal.unwrap_or_else(|| principal(peer.uid));
+        let principal = request.principal.clone().unwrap_or_else(|| principal(peer.uid));
         // Without cgroup v2 the lineage is followed by its ancestry alone.
         let cgroup = Cgroup::make(process)
             .map_err(|error| eprintln!("watch: no control group for pid {}: {error}", peer.pid))
@@ -659,6 +722,7 @@ impl Daemon {
         if let Some(cgroup) = cgroup {
             self.cgroups.insert(agent.clone(), cgroup);
         }
+        self.give_mandate(&agent, &request)?;
         Ok(Enrolled { agent })
     }
 }

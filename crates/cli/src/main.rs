@@ -25,6 +25,7 @@ mod fuzzing;
 mod identify;
 mod judge;
 mod log_key;
+mod mandates;
 mod notify;
 mod outside;
 mod pulse;
@@ -68,6 +69,8 @@ enum Command {
     Watch(commands::watch::Watch),
     /// Enrol an agent and start it: `muster run -- claude`.
     Run(commands::run::Run),
+    /// Write, sign, check and compare mandates: what an agent may do, on whose word and until when.
+    Mandate(commands::mandate::MandateCommand),
     /// List all agents, mandated or not.
     Roll(commands::roll::Roll),
     /// The roll and the findings that wait, live, with keys to look closer and to act.
@@ -152,6 +155,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Watch(command) => command.run(&cli.global),
         Command::Run(command) => command.run(&cli.global),
+        Command::Mandate(command) => command.run(&cli.global),
         Command::Roll(command) => command.run(&cli.global),
         Command::Top(command) => command.run(&cli.global),
         Command::Show(command) => command.run(&cli.global),

@@ -108,6 +108,8 @@ pub(crate) struct Agent {
     pub woken: bool,
     pub matches: crate::rules::Matches,
     pub sustain: crate::sustain::Sustain,
+    /// The mandate that it acts under, and what went beyond it.
+    pub authority: crate::authority::Held,
 }
 
 pub(crate) struct Call {
@@ -311,6 +313,7 @@ impl Agent {
             woken: false,
             matches: Default::default(),
             sustain: Default::default(),
+            authority: Default::default(),
         }
     }
 

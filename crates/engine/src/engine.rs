@@ -60,6 +60,7 @@ pub struct Engine {
     pub(crate) artefacts: crate::artefact::Artefacts,
     /// Files that agents of different roots write by turns.
     pub(crate) shared: crate::sustain::Shared,
+    pub(crate) mandates: crate::authority::Mandates,
     pub(crate) timeline: Timeline,
     pub(crate) out: Vec<Output>,
 }
@@ -94,6 +95,7 @@ impl Engine {
             asks: Default::default(),
             dormant: Default::default(),
             artefacts: Default::default(),
+            mandates: Default::default(),
             timeline: Timeline::default(),
             out: Vec::new(),
         }
@@ -129,7 +131,10 @@ impl Engine {
             Input::Opinion(opinions) => self.on_opinions(opinions),
             Input::ArtefactRead(read) => self.on_artefact_read(read),
             Input::Containment(step) => self.on_containment(&step),
-            Input::Mandate(_) | Input::Gate(_) | Input::Approval(_) | Input::Review(_) => {}
+            Input::Mandate(note) => self.on_mandate(*note),
+            Input::Gate(note) => self.on_gate(&note),
+            Input::Approval(note) => self.on_approval(&note),
+            Input::Review(_) => {}
             Input::Tick { time_ns, .. } => self.on_tick(time_ns),
             Input::ClockStep { time_ns, by_ns } => {
                 let own_ns = self.timeline.step(time_ns, by_ns);
@@ -267,6 +272,7 @@ impl Engine {
                 self.check_denials(&id);
                 self.check_omissions(&id);
                 self.check_successors(&id);
+                self.check_authority(&id);
             }
         }
         self.forget_asks();

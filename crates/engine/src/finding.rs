@@ -59,10 +59,16 @@ pub enum Code {
     CarryOver,
     Successor,
     Rule,
+    OutsideMandate,
+    ExpiredMandate,
+    OutlivedTask,
+    MandateRefused,
+    OversightBroken,
+    MandateTouched,
 }
 
 impl Code {
-    pub const ALL: [Code; 27] = [
+    pub const ALL: [Code; 33] = [
         Code::UnmandatedAgent,
         Code::UnreportedAction,
         Code::PhantomAction,
@@ -90,6 +96,12 @@ impl Code {
         Code::CarryOver,
         Code::Successor,
         Code::Rule,
+        Code::OutsideMandate,
+        Code::ExpiredMandate,
+        Code::OutlivedTask,
+        Code::MandateRefused,
+        Code::OversightBroken,
+        Code::MandateTouched,
     ];
 
     pub fn name(self) -> &'static str {
@@ -121,6 +133,12 @@ impl Code {
             Code::CarryOver => "carry-over",
             Code::Successor => "successor",
             Code::Rule => "rule",
+            Code::OutsideMandate => "outside-mandate",
+            Code::ExpiredMandate => "expired-mandate",
+            Code::OutlivedTask => "outlived-task",
+            Code::MandateRefused => "mandate-refused",
+            Code::OversightBroken => "oversight-broken",
+            Code::MandateTouched => "mandate-touched",
         }
     }
 
@@ -145,6 +163,10 @@ impl Code {
     pub fn owasp(self) -> &'static str {
         match self {
             Code::UnmandatedAgent => "ASI10",
+            Code::OutsideMandate | Code::ExpiredMandate | Code::MandateRefused | Code::MandateTouched => {
+                "ASI03"
+            }
+            Code::OutlivedTask | Code::OversightBroken => "ASI10",
             Code::UnreportedAction | Code::PhantomAction => "ASI10",
             Code::AccountMissing
             | Code::AccountTampered
@@ -184,7 +206,13 @@ impl Code {
             | Code::ModelOpinion
             | Code::CarryOver
             | Code::Successor
-            | Code::Rule => None,
+            | Code::Rule
+            | Code::OutsideMandate
+            | Code::OutlivedTask => None,
+            Code::ExpiredMandate => Some("T1078"),
+            Code::MandateRefused => Some("T1553"),
+            Code::OversightBroken => Some("T1562"),
+            Code::MandateTouched => Some("T1098"),
             Code::Compute => Some("T1496"),
             Code::Credentials => Some("T1552"),
             Code::Copies => Some("T1567"),

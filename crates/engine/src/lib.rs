@@ -5,6 +5,7 @@
 mod action;
 mod agent;
 mod artefact;
+mod authority;
 mod chain;
 pub mod claims;
 mod content;
@@ -41,6 +42,7 @@ mod survivor;
 mod sustain;
 mod timeline;
 
+pub use authority::{actions_of, credential, install_folders};
 pub use claims::{Claim, Verdict};
 pub use descent::{Artefact, ArtefactRead, Certainty, Containment, Descent, Via};
 pub use engine::Engine;

@@ -118,6 +118,9 @@ pub struct AgentState {
     pub parent: Option<AgentId>,
     /// Id of the enrolment or mandate it runs under; `None`: unmandated.
     pub mandate: Option<String>,
+    /// When its mandate expires, where it has one that does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mandate_until_ns: Option<Nanos>,
     pub principal: Option<String>,
     pub label: String,
     /// How it was found, in words, e.g. ``package `@openai/codex` ``, ``posted to `/v1/messages` ``.

@@ -59,6 +59,9 @@ impl Engine {
             self.note_act(&event);
         }
         self.note_sustain(&event);
+        if !matches!(event.kind, Kind::Exec { .. }) {
+            self.note_authority(&event);
+        }
         match &event.kind {
             Kind::Fork { child } => self.on_fork(&event, *child),
             Kind::Exec { .. } => self.on_exec(&event),
@@ -219,6 +222,7 @@ impl Engine {
             crate::process::trim(&mut process.argv);
         }
         self.note_act(event);
+        self.note_authority(event);
         self.check_request(event);
         self.check_content(event);
         self.note_request(event);

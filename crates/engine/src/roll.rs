@@ -54,6 +54,7 @@ impl Engine {
             root: ProcessKey { pid: 0, start_ns: 0 },
             parent: None,
             mandate: None,
+            mandate_until_ns: None,
             principal: None,
             label: String::new(),
             found_by: format!("imported from `{}`", imported.path),
@@ -200,6 +201,9 @@ impl Engine {
     fn mark_harness(&mut self, key: ProcessKey, is: bool) {
         if let Some(process) = self.processes.get_mut(key) {
             process.harness = is;
+        }
+        if is {
+            self.note_program(key);
         }
     }
 
@@ -408,14 +412,14 @@ impl Engine {
         let Some(process) = self.processes.get(new.root) else { return };
         let parent = process.member.as_ref().map(|m| m.agent.clone());
         // A sub-agent without a mandate of its own acts under its parent's.
-        let inherited = parent
-            .as_ref()
-            .and_then(|id| self.agents.get(id))
-            .map(|a| (a.state.mandate.clone(), a.state.principal.clone(), a.cgroup));
+        let inherited = parent.as_ref().and_then(|id| self.agents.get(id)).map(|a| {
+            let held = (a.state.mandate.clone(), a.state.mandate_until_ns);
+            (held, a.state.principal.clone(), a.cgroup)
+        });
         // Nor does one that an agent enrols get another: no agent can give what it has not got.
-        let (mandate, principal, cgroup) = match (new.mandate, inherited) {
+        let ((mandate, mandate_until_ns), principal, cgroup) = match (new.mandate, inherited) {
             (_, Some(inherited)) => inherited,
-            (mandate, None) => (mandate, new.principal, 0),
+            (mandate, None) => ((mandate, None), new.principal, 0),
         };
         let exec_unseen = process.exec_seq == 0 && new.seq == 0;
         // An enrolment outlives a daemon; what was done before the next one came is unseen all the same.
@@ -429,6 +433,7 @@ impl Engine {
             root: new.root,
             parent,
             mandate,
+            mandate_until_ns,
             principal,
             label: new.label,
             found_by: match &self.recorded {

@@ -132,6 +132,7 @@ impl Engine {
                     agent.state.calls += 1;
                 }
                 arguments.truncate(arguments.floor_char_boundary(ARGUMENTS_MAX));
+                let named = of_this_run.then(|| (tool.clone(), arguments.clone()));
                 let index = agent.add_call(Call {
                     call_id,
                     tool,
@@ -157,6 +158,9 @@ impl Engine {
                     self.note_command_impact(id, index);
                 } else {
                     agent.close_call(index);
+                }
+                if let Some((tool, arguments)) = named {
+                    self.note_tool(id, &tool, &arguments, evidence.clone(), read_ns);
                 }
             }
             Body::Effective { call_id, command, arguments: _ } => {

@@ -18,6 +18,12 @@ pub struct MandateNote {
     pub text: String,
     /// The signed bytes themselves (TOML), where it is accepted for the first time.
     pub body: Option<String>,
+    /// The Cedar file that it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// The file that it was read from, where the daemon knows it: who runs under it does not touch it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// Who signed, by the allowed signers.
     pub signer: Option<String>,
     /// Id of the mandate that it is a part of.

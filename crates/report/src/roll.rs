@@ -134,7 +134,14 @@ fn columns<'a>(
         column("PID", true, 4, &|a| (a.root.pid.to_string(), Colour::Plain)),
         column("MANDATE", false, 1, &|a| match (&a.mandate, &a.principal) {
             (None, _) => ("unmandated".to_owned(), Colour::Yellow),
-            (Some(_), Some(principal)) => (safe(principal), Colour::Green),
+            (Some(_), Some(principal)) => match a.mandate_until_ns {
+                Some(_) if a.ended_ns.is_some() => (safe(principal), Colour::Green),
+                Some(until) if until > now_ns => {
+                    (format!("{} {} left", safe(principal), time::span(until - now_ns)), Colour::Green)
+                }
+                Some(_) => (format!("{} expired", safe(principal)), Colour::Red),
+                None => (safe(principal), Colour::Green),
+            },
             (Some(mandate), None) => (safe(mandate), Colour::Green),
         }),
         column("STATE", false, 2, &|a| {

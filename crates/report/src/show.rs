@@ -75,7 +75,17 @@ fn head(show: &Show, style: &Style) -> String {
     let until = agent.ended_ns.unwrap_or(show.now_ns);
     let mandate = match (&agent.mandate, &agent.principal) {
         (None, _) => "none: nobody enrolled it".to_owned(),
-        (Some(mandate), Some(principal)) => format!("{mandate} by {principal} {}", agent.label),
+        (Some(mandate), Some(principal)) => {
+            let left = match agent.mandate_until_ns {
+                Some(until) if until > show.now_ns && agent.ended_ns.is_none() => {
+                    format!(", {} left", time::span(until - show.now_ns))
+                }
+                Some(until) => format!(", until {} UTC", time::full(until)),
+                None => String::new(),
+            };
+            // The beginning of an id is enough to name it.
+            format!("{}{left} by {principal} {}", mandate.get(..20).unwrap_or(mandate), agent.label)
+        }
         (Some(mandate), None) => mandate.clone(),
     };
     let facts = [

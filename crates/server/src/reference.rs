@@ -17,6 +17,12 @@ use crate::views::{self, Field};
 pub const TABLES: &[(&str, &str, &[Field], usize)] = &[
     ("roll", "One agent: a line of `muster roll --json`.", views::ROLL_FIELDS, views::ROLL_FIELDS.len()),
     (
+        "mandates",
+        "One mandate: a line of `muster mandate list --json`.",
+        views::MANDATE_FIELDS,
+        views::MANDATE_FIELDS.len(),
+    ),
+    (
         "roll.coverage_detail",
         "What was seen of an agent.",
         views::COVERAGE_FIELDS,
@@ -193,6 +199,9 @@ const RUN_FIELDS: &[Field] = &[
     ("principal", "string", "who answers for it"),
     ("command", "array of string", "what it will execute"),
     ("label", "string", "what it is to do, in words"),
+    ("mandate", "array of value", "the signed mandate, followed by those that it is a part of"),
+    ("mandate_file", "string", "the file that it stands in"),
+    ("mandate_refused", "string", "why the file was not read"),
 ];
 
 const ENROLLED_FIELDS: &[Field] = &[("agent", "string", "name of the agent")];
@@ -299,6 +308,7 @@ pub(crate) const PATHS: &[(&str, &str, &str, &[Field], &str)] = &[
         &[LIMIT],
         "array of reviews",
     ),
+    ("/api/v1/mandates", "get", "All mandates that the daemon holds.", &[], "array of mandates"),
     ("/api/v1/health", "get", "The daemon and its sensors.", &[], "object health"),
     (
         "/api/v1/stream",

@@ -46,6 +46,7 @@ pub struct RollView {
     pub version: Option<String>,
     pub root_pid: u32,
     pub mandate: Option<String>,
+    pub mandate_until: Option<String>,
     pub principal: Option<String>,
     pub label: String,
     pub state: String,
@@ -70,7 +71,8 @@ pub const ROLL_FIELDS: &[Field] = &[
     ("product", "string", "data-file name of the product, or `unknown`"),
     ("version", "string or null", "version of the product, or null"),
     ("root_pid", "integer", "process id of the agent's first process"),
-    ("mandate", "string or null", "id of the enrolment it runs under; null: unmandated"),
+    ("mandate", "string or null", "id of the mandate or enrolment it runs under; null: unmandated"),
+    ("mandate_until", "time or null", "when its mandate expires; null: it has none that does"),
     ("principal", "string or null", "who enrolled it, or null"),
     ("label", "string", "what it was enrolled for; may be empty"),
     ("state", "string", "`running`, `ended`, `frozen` or `out`"),
@@ -92,6 +94,38 @@ pub const ROLL_FIELDS: &[Field] = &[
     ("sessions", "array of string", "session ids that its accounts name"),
     ("doing", "string", "its latest tool call or execution, in words"),
     ("findings", "object roll.findings", "number of its findings by severity, as an object"),
+];
+
+/// A mandate that the daemon holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MandateView {
+    pub id: String,
+    pub state: String,
+    pub principal: String,
+    pub task: String,
+    pub signer: Option<String>,
+    pub parent: Option<String>,
+    pub renews: Option<String>,
+    pub renewed_by: Option<String>,
+    pub revoked: Option<String>,
+    pub not_before: Option<String>,
+    pub expires: String,
+    pub agents: Vec<String>,
+}
+
+pub const MANDATE_FIELDS: &[Field] = &[
+    ("id", "string", "SHA-256 of the signed bytes, hex"),
+    ("state", "string", "`in force`, `expired`, `renewed` or `revoked`"),
+    ("principal", "string", "who answers for it"),
+    ("task", "string", "what it is for"),
+    ("signer", "string or null", "fingerprint of the key that signed it"),
+    ("parent", "string or null", "id of the mandate that it is a part of"),
+    ("renews", "string or null", "id of the mandate whose lease it renews"),
+    ("renewed_by", "string or null", "id of the mandate that renewed it"),
+    ("revoked", "string or null", "who revoked it, and why"),
+    ("not_before", "time or null", "when it begins"),
+    ("expires", "time", "when it ends"),
+    ("agents", "array of string", "agents that it was given to since the daemon's start"),
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -269,6 +303,7 @@ impl RollView {
             version: state.version.clone(),
             root_pid: state.root.pid,
             mandate: state.mandate.clone(),
+            mandate_until: state.mandate_until_ns.map(time),
             principal: state.principal.clone(),
             label: state.label.clone(),
             state: state.standing().name().to_owned(),

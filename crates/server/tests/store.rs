@@ -60,6 +60,7 @@ fn state(agent: &str, pid: u32) -> AgentState {
         root: key(pid),
         parent: None,
         mandate: None,
+        mandate_until_ns: None,
         principal: None,
         label: HOSTILE.to_owned(),
         found_by: "package".to_owned(),

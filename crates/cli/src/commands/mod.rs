@@ -13,6 +13,7 @@ pub mod hook;
 pub mod import;
 pub mod key;
 pub mod lineage;
+pub mod mandate;
 pub mod notify;
 pub mod out;
 pub mod products;

@@ -2,12 +2,13 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::exit::{Exit, usage};
-use crate::{Global, client};
+use crate::{Global, client, mandates};
 
 #[derive(Args)]
 pub struct Run {
@@ -17,6 +18,9 @@ pub struct Run {
     /// Who answers for it. Default: the user who runs this; only root may name another.
     #[arg(long, value_name = "NAME")]
     principal: Option<String>,
+    /// The signed mandate that it is to run under (`muster mandate`). Without one, it is enrolled and has no limits.
+    #[arg(long, value_name = "FILE")]
+    mandate: Option<PathBuf>,
     /// The agent's command and its arguments.
     #[arg(last = true, required = true)]
     command: Vec<OsString>,
@@ -35,15 +39,24 @@ impl Run {
         });
         let shown: Vec<String> =
             std::iter::once(&program).chain(&arguments).map(|a| a.to_string_lossy().into_owned()).collect();
-        let answer = client::enrol(
-            &global.data,
-            &serde_json::json!({
-                "principal": principal,
-                "label": self.label,
-                // As it is, for who may read this process's arguments anyhow: the daemon cuts secrets out, with its key.
-                "command": shown,
-            }),
-        )?;
+        let path =
+            self.mandate.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+        let (mandate, refused) = match path.as_ref().map(|path| mandates::read_chain(path)) {
+            None => (Vec::new(), None),
+            Some(Ok(chain)) => (chain, None),
+            // The daemon makes a finding of it, and refuses.
+            Some(Err(why)) => (Vec::new(), Some(format!("{}: {why}", why.word()))),
+        };
+        let request = serde_json::json!({
+            "principal": principal,
+            "label": self.label,
+            // As it is, for who may read this process's arguments anyhow: the daemon cuts secrets out, with its key.
+            "command": shown,
+            "mandate": mandate,
+            "mandate_file": path.map(|path| path.display().to_string()),
+            "mandate_refused": refused,
+        });
+        let answer = client::enrol(&global.data, &request)?;
         let agent = answer.get("agent").and_then(|a| a.as_str()).unwrap_or_default();
         // The same process goes on as the agent: it is in its cgroup and followed before its first instruction.
         let error = std::process::Command::new(&program).args(&arguments).env("MUSTER_AGENT", agent).exec();

@@ -33,6 +33,7 @@ use crate::drill::schedule;
 use crate::exit::{Exit, usage};
 use crate::identify::Identifier;
 use crate::judge::JudgeOptions;
+use crate::mandates::Mandates;
 use crate::outside::{Callbacks, Outside, OutsideOptions, Plan};
 use crate::signer::{KeySource, Place};
 use crate::without::{Part, Without};
@@ -220,6 +221,7 @@ impl Watch {
             pulse,
             containments,
             oversight: Default::default(),
+            mandates: Mandates::new(data, &hostname()),
         };
         begin(&mut daemon, data, top)?;
         daemon.sign();
@@ -353,6 +355,7 @@ fn begin(daemon: &mut Daemon, data: &Path, only_under: Option<ProcessKey>) -> Re
         eprintln!("watch: probe {} is blind: {}", state.probe, muster_event::sanitize(error));
         daemon.take(Input::Probe { time_ns: now_ns(), state, seen_ns: None });
     }
+    daemon.look_at_mandates();
     // Enrolments outlive the daemon.
     for agent in earlier.iter().filter(|a| a.parent.is_none()) {
         let (Some(principal), true) = (&agent.principal, process_key(agent.root.pid) == Some(agent.root))
@@ -372,8 +375,14 @@ fn begin(daemon: &mut Daemon, data: &Path, only_under: Option<ProcessKey>) -> Re
             label: agent.label.clone(),
             command: agent.command.clone(),
         }));
-        if let (Some(cgroup), Some(id)) = (cgroup, daemon.engine.agent_of_root(agent.root)) {
-            daemon.cgroups.insert(id.to_owned(), cgroup);
+        let Some(id) = daemon.engine.agent_of_root(agent.root).map(str::to_owned) else { continue };
+        if let Some(cgroup) = cgroup {
+            daemon.cgroups.insert(id.clone(), cgroup);
+        }
+        if let Some(mandate) = &agent.mandate
+            && let Some(note) = daemon.mandates.again(mandate, &id, now_ns())
+        {
+            daemon.take(Input::Mandate(Box::new(note)));
         }
     }
     let is_seen = |process: ProcessKey| only_under.is_none_or(|top| scope::is_under(process, top));
@@ -476,6 +485,10 @@ fn reviewer(sender: Sender<Message>) -> Arc<muster_server::KeepReview> {
             .map_err(|_| gone())?;
         answered.recv_timeout(ENROL_MAX).map_err(|_| "the daemon is too busy to answer".to_owned())?
     })
+}
+
+fn hostname() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
 fn prepare_folder(data: &Path) -> Result<()> {

@@ -22,6 +22,7 @@ mod judge;
 mod library;
 mod lineage;
 mod log;
+mod mandates;
 mod nobodys;
 mod notify;
 mod out;

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod authority;
 mod claims;
 mod deception;
 mod descent;

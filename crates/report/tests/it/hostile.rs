@@ -34,6 +34,7 @@ fn agent() -> AgentState {
         root: key(10),
         parent: Some(text()),
         mandate: Some(text()),
+        mandate_until_ns: None,
         principal: Some(text()),
         label: text(),
         found_by: text(),

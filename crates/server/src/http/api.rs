@@ -22,7 +22,7 @@ use tokio_stream::{Stream, StreamExt};
 use super::{App, Caller, ContainRequest, EnrolRequest, StopRequest, Update};
 use crate::review::{ProofView, ReviewRequest, ReviewView};
 use crate::views::{
-    self, ClaimView, EventView, FindingCounts, FindingView, LineageView, OpinionsView, RollView,
+    self, ClaimView, EventView, FindingCounts, FindingView, LineageView, MandateView, OpinionsView, RollView,
 };
 use crate::{AccountItem, EventFilter, ExplanationView, FindingFilter, StoreError, TimeRange};
 
@@ -30,6 +30,8 @@ use crate::{AccountItem, EventFilter, ExplanationView, FindingFilter, StoreError
 const LIMIT: usize = 1000;
 pub(crate) const LIMIT_MAX: usize = 10_000;
 const BODY_MAX: usize = 64 * 1024;
+/// An enrolment may bring a whole chain of mandates, each of which is far shorter than it may be.
+const ENROL_MAX: usize = 2 * 1024 * 1024;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 pub(super) fn routes() -> Router<App> {
@@ -47,6 +49,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/api/v1/findings/{finding}/proof", get(proof))
         .route("/api/v1/reviews", get(reviews))
         .route("/api/v1/health", get(health))
+        .route("/api/v1/mandates", get(mandates))
         .route("/api/v1/stream", get(stream))
         .route("/openapi.json", get(openapi))
         .route("/log/checkpoint", get(checkpoint))
@@ -76,7 +79,7 @@ pub(super) fn socket_routes() -> Router<App> {
     Router::new()
         .route("/api/v1/runs", post(run))
         .route("/api/v1/stop", post(stop))
-        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(DefaultBodyLimit::max(ENROL_MAX))
 }
 
 /// Only for those who may open the daemon's own unix socket (root), or show the operator's token.
@@ -164,6 +167,10 @@ fn query<T>(query: Result<Query<T>, axum::extract::rejection::QueryRejection>) -
 
 async fn roll(State(app): State<App>) -> Answer<Vec<RollView>> {
     app.ask(|store| store.roll_views()).await.map(Json)
+}
+
+async fn mandates(State(app): State<App>) -> Json<Vec<MandateView>> {
+    Json(app.mandates())
 }
 
 async fn agent(State(app): State<App>, Path(id): Path<String>) -> Answer<RollView> {
@@ -428,6 +435,8 @@ fn sent(update: Result<Update, tokio_stream::wrappers::errors::BroadcastStreamRe
         Ok(Update::Notice { about, text }) => {
             ("notice", Ok(json!({"about": about, "text": text}).to_string()))
         }
+        // Is not sent to who listens.
+        Ok(Update::Mandates(mandates)) => ("mandates", serde_json::to_string(&mandates)),
         Err(tokio_stream::wrappers::errors::BroadcastStreamRecvError::Lagged(count)) => {
             ("lagged", Ok(json!({"missed": count}).to_string()))
         }

@@ -24,6 +24,7 @@ use tokio::sync::broadcast;
 use crate::StoreReader;
 use crate::error::Result as StoreResult;
 use crate::review::{ReviewRequest, ReviewView};
+use crate::views::MandateView;
 use access::{Access, Role};
 use connections::Bounded;
 
@@ -44,6 +45,15 @@ pub struct EnrolRequest {
     #[serde(default)]
     pub label: String,
     pub command: Vec<String>,
+    /// The mandate that it is to run under, each followed by the one that it is a part of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mandate: Vec<muster_mandate::Signed>,
+    /// The file that it stands in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mandate_file: Option<String>,
+    /// Why the file was not read: a word and a reason, as findings have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mandate_refused: Option<String>,
 }
 
 /// Who asks, as the kernel knows it: the process that will become the agent, or that of an operator.
@@ -116,6 +126,8 @@ pub enum Update {
         about: String,
         text: Option<String>,
     },
+    /// All mandates that are known: for who asks, not for who listens.
+    Mandates(Vec<MandateView>),
 }
 
 /// Longest time for an answer from the index; where the daemon's loop is known to stand still, there will be none.
@@ -127,6 +139,9 @@ pub const STANDS_STILL: &str = "standstill";
 
 /// What keeps Muster from its work now, by what it is about.
 type Notices = Arc<Mutex<BTreeMap<String, String>>>;
+
+/// The mandates that the daemon holds.
+type Mandates = Arc<Mutex<Vec<MandateView>>>;
 
 /// Takes an enrolment, or says why not. It may wait.
 pub type Enrol = dyn Fn(Peer, EnrolRequest) -> Result<Enrolled, String> + Send + Sync;
@@ -164,6 +179,7 @@ pub struct Http {
     runtime: Option<Runtime>,
     updates: broadcast::Sender<Update>,
     notices: Notices,
+    mandates: Mandates,
     access: Arc<Access>,
 }
 
@@ -183,11 +199,13 @@ impl Http {
         let access = Arc::new(Access::new(data, address)?);
         let (updates, _) = broadcast::channel(UPDATES_MAX);
         let notices = Notices::default();
+        let mandates = Mandates::default();
         let app = App {
             data: data.into(),
             readers: Arc::default(),
             updates: updates.clone(),
             notices: Arc::clone(&notices),
+            mandates: Arc::clone(&mandates),
             doors,
             access: Arc::clone(&access),
         };
@@ -224,11 +242,15 @@ impl Http {
                 runtime.spawn(async move { axum::serve(Bounded::new(public), enrolment).await });
             }
         }
-        Ok(Http { runtime: Some(runtime), updates, notices, access })
+        Ok(Http { runtime: Some(runtime), updates, notices, mandates, access })
     }
 
     /// Tells those who listen; never waits.
     pub fn publish(&self, update: Update) {
+        if let Update::Mandates(mandates) = update {
+            *self.mandates.lock().unwrap_or_else(PoisonError::into_inner) = mandates;
+            return;
+        }
         if let Update::Notice { about, text } = &update {
             let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
             match text {
@@ -318,6 +340,7 @@ pub(crate) struct App {
     readers: Arc<Mutex<Vec<StoreReader>>>,
     updates: broadcast::Sender<Update>,
     notices: Notices,
+    mandates: Mandates,
     doors: Doors,
     access: Arc<Access>,
 }
@@ -326,6 +349,10 @@ impl App {
     /// What keeps Muster from its work now.
     fn notices(&self) -> BTreeMap<String, String> {
         self.notices.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn mandates(&self) -> Vec<MandateView> {
+        self.mandates.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Asks the store, on a thread that may wait.

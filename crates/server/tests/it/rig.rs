@@ -14,8 +14,9 @@ use muster_engine::{
     Member, Opinion, Opinions, Output, Review, Severity, Stage, Start, State, Verdict,
 };
 use muster_event::{Attribution, Event, Identity, Kind, Lost, ProbeState, ProcessKey, Queue};
+use muster_server::views::MandateView;
 use muster_server::{
-    AskStop, Doors, Enrolled, Http, Retention, ReviewView, StopRequest, Store, Told, ToldClaim,
+    AskStop, Doors, Enrolled, Http, Retention, ReviewView, StopRequest, Store, Told, ToldClaim, Update,
 };
 use tempfile::TempDir;
 
@@ -93,6 +94,7 @@ impl Rig {
             },
         )
         .unwrap();
+        http.publish(Update::Mandates(vec![mandate()]));
         Self { http, address, socket, _folder: folder }
     }
 
@@ -167,6 +169,23 @@ pub fn stream_until(rig: &Rig, until: &str, publish: impl Fn(&Http)) -> String {
     }
 }
 
+fn mandate() -> MandateView {
+    MandateView {
+        id: "0a".repeat(32),
+        state: "in force".to_owned(),
+        principal: "alice@x".to_owned(),
+        task: "a task".to_owned(),
+        signer: Some("SHA256:x".to_owned()),
+        parent: None,
+        renews: None,
+        renewed_by: None,
+        revoked: None,
+        not_before: None,
+        expires: muster_server::views::time(T0),
+        agents: vec!["one".to_owned()],
+    }
+}
+
 pub fn state() -> AgentState {
     AgentState {
         agent: "one".to_owned(),
@@ -176,6 +195,7 @@ pub fn state() -> AgentState {
         root: key(10),
         parent: None,
         mandate: Some("m".to_owned()),
+        mandate_until_ns: None,
         principal: Some(HOSTILE.to_owned()),
         label: HOSTILE.to_owned(),
         found_by: HOSTILE.to_owned(),

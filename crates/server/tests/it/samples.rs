@@ -14,6 +14,7 @@ use muster_event::{
     Access, Address, Attribution, Event, Identity, Kind, Lost, MemoryOp, ProbeState, ProcessKey, Queue,
     SignalTarget, Snapshot,
 };
+use muster_mandate::{MandateNote, MandateState};
 use muster_server::{Dropped, Entry, EvidenceCopy, Kept, KeptMember, Log, Pruned, StoredOutput};
 
 use crate::leaves::words_of;
@@ -239,6 +240,7 @@ fn agent() -> AgentState {
         root: key(1),
         parent: Some("two".to_owned()),
         mandate: Some("m".to_owned()),
+        mandate_until_ns: None,
         principal: Some(odd()),
         label: odd(),
         found_by: odd(),
@@ -470,6 +472,7 @@ fn later() -> Vec<Entry> {
     later.push(Entry::Log(Box::new(outside)));
     later.extend(descents());
     later.extend(reviews());
+    later.extend(mandates());
     later
 }
 
@@ -484,6 +487,34 @@ fn reviews() -> Vec<Entry> {
     };
     let kept = Entry::Kept(Box::new(Kept::Review(review.clone())));
     vec![Entry::Input(Box::new(Input::Review(Box::new(review)))), kept]
+}
+
+fn mandates() -> Vec<Entry> {
+    let note = |state, full: bool| {
+        Input::Mandate(Box::new(MandateNote {
+            time_ns: T0,
+            id: "0a".repeat(32),
+            agent: full.then(|| "one".to_owned()),
+            state,
+            text: odd(),
+            body: full.then(odd),
+            policy: full.then(odd),
+            path: full.then(odd),
+            signer: full.then(odd),
+            parent: full.then(|| "0b".repeat(32)),
+            expires_ns: full.then_some(T0),
+        }))
+    };
+    let inputs = [
+        note(MandateState::Accepted, true),
+        note(MandateState::Refused, false),
+        note(MandateState::Renewed, true),
+        note(MandateState::Revoked, false),
+        note(MandateState::Expired, false),
+    ];
+    let output = StoredOutput::Agent(Box::new(AgentState { mandate_until_ns: Some(T0), ..agent() }));
+    let inputs = inputs.into_iter().map(|input| Entry::Input(Box::new(input)));
+    inputs.chain([Entry::Output(output)]).collect()
 }
 
 fn descents() -> Vec<Entry> {

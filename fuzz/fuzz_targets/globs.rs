@@ -1,0 +1,5 @@
+//! `globs` of crates/rules/src/fuzzing.rs.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| muster_mandate::fuzzing::globs(bytes));
