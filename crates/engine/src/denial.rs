@@ -549,7 +549,7 @@ fn targets(call: &Call, cwd: &str, home: Option<&str>) -> Vec<Target> {
 }
 
 /// With the user's folder in place of `~/` and `$HOME/`, where a word begins with it.
-fn at_home(text: &str, home: Option<&str>) -> String {
+pub(crate) fn at_home(text: &str, home: Option<&str>) -> String {
     let Some(home) = home.filter(|home| home.starts_with('/')) else { return text.to_owned() };
     let home = format!("{}/", home.trim_end_matches('/'));
     let mut out = text.replace("${HOME}/", &home).replace("$HOME/", &home);
@@ -657,7 +657,7 @@ fn verb(argv: &[String]) -> (String, Vec<String>, Vec<char>) {
 }
 
 /// The hosts of addresses in a text.
-fn hosts(text: &str) -> Vec<String> {
+pub(crate) fn hosts(text: &str) -> Vec<String> {
     let after = |part: &str| {
         let host: String = part
             .rsplit_once('@')
