@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use muster_engine::{AgentId, Engine, Enrol, Input, Output, Products, Severity, State};
-use muster_event::{Lost, ProcessKey, Queue, redact, redact_argv};
+use muster_engine::{AgentId, Engine, Enrol, HooksRead, Input, Output, Products, Severity, State};
+use muster_event::{Kind, Lost, ProcessKey, Queue, redact, redact_argv};
 use muster_ledger::note::Note;
+use muster_mandate::ApprovalState;
 use muster_sensor::{Batch, Clocks, Source, now_ns, process_key};
 use muster_server::{
     ContainRequest, EnrolRequest, Enrolled, Log, Peer, StopRequest, Store, StoreError, Told, Update,
@@ -19,12 +20,15 @@ use crate::artefacts::Artefacts;
 use crate::cgroup::Cgroup;
 use crate::containment::oversight::Oversight;
 use crate::containment::{Containments, Job};
+use crate::canaries::CanaryFile;
+use crate::gate::Gate;
+use crate::gate::notice::{self, Notices};
 use crate::identify::Identifier;
 use crate::outside::{News, Outside, What};
 use crate::pulse::Pulse;
 use crate::questions::Questions;
 use crate::signer::KeySource;
-use crate::{configuration, judge, log_key, tail};
+use crate::{configuration, hooks, judge, log_key, tail};
 
 /// Longest wait for the sensor in one round: bounds how long an account record or an enrolment waits.
 const ROUND: Duration = Duration::from_millis(8);
@@ -91,6 +95,10 @@ pub struct Daemon {
     pub pulse: Pulse,
     pub containments: Containments,
     pub oversight: Oversight,
+    pub gate: Gate,
+    /// People are told of questions.
+    pub notices: Notices,
+    pub canaries: CanaryFile,
 }
 
 /// When the log was signed, and what keeps it from being so.
@@ -185,6 +193,7 @@ impl Daemon {
                 self.look_for_lost_oversight();
             }
             self.questions.settle();
+            self.take_gate(false);
             if committed.elapsed() >= COMMIT {
                 committed = Instant::now();
                 let durable = synced.elapsed() >= DURABLE;
@@ -197,6 +206,7 @@ impl Daemon {
             if looked.elapsed() >= KEYS {
                 looked = Instant::now();
                 self.look_for_keys();
+                self.look_for_canaries();
             }
             // Without a signature that says what was dropped, what is dropped is taken for tampering.
             if enforced.elapsed() >= ENFORCE && !self.log.failed {
@@ -208,9 +218,41 @@ impl Daemon {
                 }
             }
         }
+        self.take_gate(true);
         self.take(Input::Stop { time_ns: now_ns() });
         self.commit(true);
         self.sign();
+    }
+
+    /// What the gate decided, and what people were asked and answered.
+    fn take_gate(&mut self, all: bool) {
+        let drained = self.gate.drain(all);
+        for note in drained.approvals {
+            let about = format!("question {}", note.id);
+            if note.state == ApprovalState::Asked {
+                self.notice(&about, Some(notice::text(&note)));
+                self.notices.tell(&note);
+            } else {
+                self.notice(&about, None);
+            }
+            // Who let what pass is signed soon.
+            self.log.urgent = true;
+            self.take(Input::Approval(Box::new(note)));
+        }
+        for note in drained.gate {
+            self.take(Input::Gate(Box::new(note)));
+        }
+        for (agent, count) in drained.refused {
+            eprintln!("watch: {count} decisions about {agent} were refused: they came faster than they can be written");
+        }
+    }
+
+    pub fn look_for_canaries(&mut self) {
+        match self.canaries.look(now_ns()) {
+            Ok(Some(canaries)) => self.take(Input::Canaries(canaries)),
+            Ok(None) => {}
+            Err(error) => eprintln!("watch: the list of decoys: {error}"),
+        }
     }
 
     fn sign_when_due(&mut self) {
@@ -340,7 +382,11 @@ impl Daemon {
             self.take(Input::Snapshot(snapshot));
         }
         for event in batch.events {
+            let ended = matches!(event.kind, Kind::Exit { .. }).then_some(event.process);
             self.take(Input::Event(event));
+            if let Some(process) = ended {
+                self.gate.exited(process);
+            }
         }
         for lost in batch.lost {
             eprintln!("watch: {} events of the {:?} queue were lost", lost.count, lost.queue);
@@ -434,6 +480,14 @@ impl Daemon {
             Output::ReadArtefact { agent, path, mechanism } => {
                 return self.artefacts.ask(agent, path, mechanism);
             }
+            Output::ReadHooks { agent, product, home, cwd } => {
+                let product = hooks::Product::named(&product)?;
+                let home = home.unwrap_or_default();
+                let hooks::Standing { intact, watched, wrong } =
+                    hooks::standing(product, Path::new(&home), Path::new(&cwd));
+                let read = HooksRead { agent, time_ns: now_ns(), intact, watched, wrong };
+                return Some(Input::Hooks(Box::new(read)));
+            }
             Output::Forget { agent } => drop(self.tail.send(tail::Request::Forget { agent })),
             Output::ReadConfiguration { agent, product, home, cwd, argv } => {
                 let mut read = configuration::read(&product, home.as_deref(), &cwd, &argv);
@@ -447,6 +501,11 @@ impl Daemon {
                         self.trouble.hold(output.clone());
                     }
                     self.begin_trouble(&error);
+                }
+                match &output {
+                    Output::Member(member) => self.gate.member(member.process, &member.agent),
+                    Output::Agent(state) => self.gate.agent(state),
+                    _ => {}
                 }
                 match output {
                     Output::Member(member) if !self.containments.is_idle() => {
@@ -632,7 +691,7 @@ impl Daemon {
 }
 
 /// The user who answers for an enrolment: `name@host`.
-fn principal(uid: u32) -> String {
+pub fn principal(uid: u32) -> String {
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let name = users.lines().find_map(|line| {
         let mut fields = line.split(':');

@@ -60,6 +60,9 @@ pub struct Engine {
     pub(crate) artefacts: crate::artefact::Artefacts,
     /// Files that agents of different roots write by turns.
     pub(crate) shared: crate::sustain::Shared,
+    pub(crate) guards: crate::guard::Guards,
+    /// Decoys by path, and what they look like.
+    pub(crate) canaries: BTreeMap<String, String>,
     pub(crate) timeline: Timeline,
     pub(crate) out: Vec<Output>,
 }
@@ -94,6 +97,8 @@ impl Engine {
             asks: Default::default(),
             dormant: Default::default(),
             artefacts: Default::default(),
+            guards: Default::default(),
+            canaries: Default::default(),
             timeline: Timeline::default(),
             out: Vec::new(),
         }
@@ -129,7 +134,10 @@ impl Engine {
             Input::Opinion(opinions) => self.on_opinions(opinions),
             Input::ArtefactRead(read) => self.on_artefact_read(read),
             Input::Containment(step) => self.on_containment(&step),
-            Input::Mandate(_) | Input::Gate(_) | Input::Approval(_) => {}
+            Input::Gate(note) => self.guard_asked(&note),
+            Input::Mandate(_) | Input::Approval(_) => {}
+            Input::Hooks(read) => self.on_hooks_read(*read),
+            Input::Canaries(canaries) => self.on_canaries(canaries),
             Input::Tick { time_ns, .. } => self.on_tick(time_ns),
             Input::ClockStep { time_ns, by_ns } => {
                 let own_ns = self.timeline.step(time_ns, by_ns);
@@ -267,6 +275,7 @@ impl Engine {
                 self.check_denials(&id);
                 self.check_omissions(&id);
                 self.check_successors(&id);
+                self.check_hooks(&id);
             }
         }
         self.forget_asks();
@@ -296,6 +305,7 @@ impl Engine {
             self.put_to_sleep(&id);
             self.forget_gaps_of(&id);
             self.artefacts.agent_forgotten(&id);
+            self.guards.agent_forgotten(&id);
             self.agents.remove(&id);
             self.cgroups.retain(|_, of| *of != id);
             self.sessions.retain(|_, of| *of != id);

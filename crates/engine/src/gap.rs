@@ -309,7 +309,9 @@ impl Engine {
             | Input::Containment(_)
             | Input::Mandate(_)
             | Input::Gate(_)
-            | Input::Approval(_) => {}
+            | Input::Approval(_)
+            | Input::Hooks(_)
+            | Input::Canaries(_) => {}
         }
     }
 

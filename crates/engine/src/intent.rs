@@ -20,9 +20,9 @@ const ARGUMENTS_MAX: usize = 4 * 1024;
 const WORDS_MAX: usize = 64;
 const WORD_MAX: usize = 1024;
 
-/// What a call does, each thing once, in the order in which it stands there. Paths are absolute by their text; links are not
+/// What a call of this product does, each thing once, in the order in which it stands there. Paths are absolute by their text; links are not
 /// followed, and programs without a path stand as they are named.
-pub fn actions(call: &Body, cwd: &str, home: Option<&str>) -> Vec<Action> {
+pub fn actions(product: &str, call: &Body, cwd: &str, home: Option<&str>) -> Vec<Action> {
     let Body::Call { tool, class, command, paths, cwd: own, arguments, .. } = call else { return Vec::new() };
     let cwd = &own.as_deref().map_or(cwd.to_owned(), |own| absolute(&at_home(own, home), cwd));
     let mut out = Vec::new();
@@ -46,7 +46,7 @@ pub fn actions(call: &Body, cwd: &str, home: Option<&str>) -> Vec<Action> {
             }
             out.extend(hosts.into_iter().map(|host| connect(host, None)));
         }
-        Class::Delegate => out.push(Action::Agent { product: "sub-agent".to_owned() }),
+        Class::Delegate => out.push(Action::Agent { product: product.to_owned() }),
         // They reach nothing but the model and its reader.
         Class::Think | Class::Plan | Class::Ask => {}
         Class::Mcp | Class::Other => out.push(tool_of(tool, arguments)),
@@ -230,7 +230,7 @@ mod tests {
     #[track_caller]
     fn check(tool: &str, input: Value, expected: &[&str]) {
         let call = tool_call("claude-code", "c", tool, &input);
-        let mut found: Vec<String> = actions(&call, "/w", Some("/home/x")).iter().map(short).collect();
+        let mut found: Vec<String> = actions("claude-code", &call, "/w", Some("/home/x")).iter().map(short).collect();
         let mut expected: Vec<String> = expected.iter().map(|&e| e.to_owned()).collect();
         found.sort();
         expected.sort();
@@ -266,7 +266,7 @@ mod tests {
         check("WebFetch", json!({"url": "https://User@Docs.example:8080/x"}), &["reach docs.example"]);
         check("WebSearch", json!({"query": "x"}), &["tool WebSearch"]);
         check("mcp__db__drop", json!({"t": 1}), &["tool mcp__db__drop"]);
-        check("Task", json!({"prompt": "x"}), &["start sub-agent"]);
+        check("Task", json!({"prompt": "x"}), &["start claude-code"]);
         check("TodoWrite", json!({"todos": []}), &[]);
         check("CronCreate", json!({"cron": "* * * * *"}), &["tool CronCreate"]);
     }
@@ -275,7 +275,7 @@ mod tests {
     fn too_much_is_not_let_through() {
         let many: Vec<String> = (0..300).map(|n| format!("touch f{n}")).collect();
         let call = tool_call("claude-code", "c", "Bash", &json!({"command": many.join("\n")}));
-        let found = actions(&call, "/w", None);
+        let found = actions("claude-code", &call, "/w", None);
         assert_eq!(found.len(), ACTIONS_MAX);
         assert!(matches!(found.last(), Some(Action::Tool { .. })), "what was not looked at is asked about as a whole");
     }

@@ -5,6 +5,7 @@
 mod action;
 mod agent;
 mod artefact;
+mod canary;
 mod chain;
 pub mod claims;
 mod content;
@@ -17,6 +18,7 @@ mod finding;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gap;
+mod guard;
 mod imitation;
 mod input;
 mod intent;
@@ -42,10 +44,12 @@ mod survivor;
 mod sustain;
 mod timeline;
 
+pub use canary::{Canaries, Canary};
 pub use claims::{Claim, Verdict};
 pub use descent::{Artefact, ArtefactRead, Certainty, Containment, Descent, Via};
 pub use engine::Engine;
 pub use finding::{Code, Evidence, Finding, Severity, Stage};
+pub use guard::HooksRead;
 pub use gap::{Before, Gap, GapCause, Interval};
 pub use intent::{ACTIONS_MAX, actions, credential, is_metadata};
 pub use input::{AccountFile, AccountRecord, Enrol, Identified, Imported, Input, Start};

@@ -59,6 +59,8 @@ impl Engine {
             self.note_act(&event);
         }
         self.note_sustain(&event);
+        self.guard_hooks(&event);
+        self.check_canaries(&event);
         match &event.kind {
             Kind::Fork { child } => self.on_fork(&event, *child),
             Kind::Exec { .. } => self.on_exec(&event),

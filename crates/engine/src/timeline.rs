@@ -82,6 +82,8 @@ impl Timeline {
             Input::Mandate(note) => own(&mut note.time_ns),
             Input::Gate(note) => own(&mut note.time_ns),
             Input::Approval(note) => own(&mut note.time_ns),
+            Input::Hooks(read) => own(&mut read.time_ns),
+            Input::Canaries(canaries) => own(&mut canaries.time_ns),
             Input::Probe { time_ns, .. }
             | Input::AccountState { time_ns, .. }
             | Input::Tick { time_ns, .. }
@@ -123,6 +125,7 @@ impl Timeline {
                 | Output::Harness { .. }
                 | Output::ReadConfiguration { .. }
                 | Output::ReadArtefact { .. }
+                | Output::ReadHooks { .. }
                 | Output::Forget { .. }
                 | Output::Member(_)
                 | Output::Join(_)

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod approval;
 pub mod case;
 pub mod entry;
 mod error;
@@ -24,6 +25,7 @@ pub mod witness;
 pub use entry::{Decoded, Dropped, Entry, EvidenceCopy, Kept, KeptMember, Log, Pruned, StoredOutput};
 pub use error::StoreError;
 pub use explanation::{Explanation, ExplanationView, Named, Quote};
+pub use approval::{Answerer, ApprovalView, Approve, ApproveRequest};
 pub use http::{
     AskStop, Contain, ContainRequest, Enrol, EnrolRequest, Enrolled, Http, HttpError, Peer, STANDS_STILL,
     StopRequest, Told, ToldClaim, Update,

@@ -243,6 +243,8 @@ fn concerns(input: &Input, agent: &str, members: &BTreeSet<ProcessKey>) -> bool 
         Input::Mandate(note) => note.agent.as_deref() == Some(agent),
         Input::Gate(note) => note.agent == agent,
         Input::Approval(note) => note.agent == agent,
+        Input::Hooks(read) => read.agent == agent,
+        Input::Canaries(_) => true,
         Input::Imported(_) => false,
     }
 }

@@ -256,6 +256,8 @@ fn place(input: &Input) -> String {
         Input::Mandate(note) => format!("what came to be of mandate {}", note.id),
         Input::Gate(note) => format!("a decision of the gate about {}", note.agent),
         Input::Approval(note) => format!("question {}", note.id),
+        Input::Hooks(read) => format!("hooks of {}", read.agent),
+        Input::Canaries(_) => "the decoys".to_owned(),
         Input::Containment(step) => format!("step {} of {}", step.step, step.id),
         Input::Start(_)
         | Input::Lost(_)

@@ -35,7 +35,8 @@ use crate::judge::JudgeOptions;
 use crate::outside::{Callbacks, Outside, OutsideOptions, Plan};
 use crate::signer::{KeySource, Place};
 use crate::without::{Part, Without};
-use crate::{Global, client, data_files, judge, log_key, pulse, redaction, scope, tail};
+use crate::gate::{self, Gate};
+use crate::{Global, canaries, client, data_files, judge, log_key, pulse, redaction, scope, tail};
 
 const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
 /// Those who are watched must not be able to starve the loop by their numbers: it needs little, but it needs it soon.
@@ -92,6 +93,7 @@ impl Watch {
         prepare_folder(data)?;
         let config = containment::Config::read(data, self.config.as_deref())?;
         let drills = schedule::Config::read(data, self.config.as_deref())?;
+        let approvals = gate::config::Config::read(data, self.config.as_deref())?;
         let limit = Retention {
             bytes_max: self.keep_mib.saturating_mul(1 << 20),
             age_max_ns: self.keep_days.saturating_mul(DAY_NS),
@@ -136,6 +138,8 @@ impl Watch {
             signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot take signals")?;
         }
 
+        let gate = Gate::new(approvals, now_ns);
+        self.open_gate(data, &gate);
         let (sender, messages) = channel();
         let http = Http::start(
             data,
@@ -145,6 +149,7 @@ impl Watch {
             enroller(sender.clone()),
             asker(sender.clone()),
             container(sender.clone()),
+            Arc::new(gate::people::People { gate: gate.clone() }),
         )
         .context("cannot serve")?;
         let http = Arc::new(http);
@@ -215,8 +220,12 @@ impl Watch {
             pulse,
             containments,
             oversight: Default::default(),
+            notices: gate::notice::Notices::start(gate.config())?,
+            gate,
+            canaries: canaries::CanaryFile::new(data),
         };
         begin(&mut daemon, data, top)?;
+        daemon.look_for_canaries();
         daemon.sign();
         daemon.containments.give(Job::Resume);
         let blind = daemon.source.states().iter().filter(|s| s.error.is_some()).count();
@@ -235,7 +244,7 @@ impl Watch {
         // right to it, it runs as everybody does.
         let _ = rustix::process::setpriority_process(None, NICE);
         daemon.run(&stop);
-        for socket in [client::socket(data), client::enrolment_socket(data)] {
+        for socket in [client::socket(data), client::enrolment_socket(data), gate::socket(data)] {
             drop(fs::remove_file(socket));
         }
         eprintln!("watch: stopped in good order");
@@ -278,6 +287,20 @@ impl Watch {
         made.map_err(|error| eprintln!("watch: only root can enrol agents: {error}")).ok()
     }
 
+    /// Where whoever acts asks first. Without it every hook says no.
+    fn open_gate(&self, data: &Path, gate: &Gate) {
+        let path = gate::socket(data);
+        let opened = path
+            .parent()
+            .map_or(Ok(()), |folder| DirBuilder::new().recursive(true).mode(0o755).create(folder))
+            .map_err(anyhow::Error::from)
+            .and_then(|()| listen_unix(&path, 0o666))
+            .and_then(|listener| Ok(gate::serve::start(gate.clone(), listener)?));
+        if let Err(error) = opened {
+            eprintln!("watch: no gate, so hooks and proxies let nothing pass: {error}");
+        }
+    }
+
     fn source(
         &self,
         products: &Products,
@@ -307,7 +330,7 @@ fn speaks_to_model(products: &Products, kind: &Kind) -> bool {
 /// This program itself, as a canary.
 pub fn canary_command() -> Option<(PathBuf, Vec<String>)> {
     // By its link: the file may be replaced while the daemon runs.
-    Some((PathBuf::from("/proc/self/exe"), vec!["canary".to_owned()]))
+    Some((PathBuf::from("/proc/self/exe"), vec!["sensor-canary".to_owned()]))
 }
 
 /// What the engine is told before anything happens: who Muster is, what it sees, who is there.

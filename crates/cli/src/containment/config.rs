@@ -29,6 +29,9 @@ struct File_ {
     #[serde(default)]
     #[expect(dead_code, reason = "it is another command's")]
     rules: Option<toml::Value>,
+    #[serde(default)]
+    #[expect(dead_code, reason = "it is the gate's")]
+    approvals: Option<toml::Value>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -28,6 +28,11 @@ impl Asking {
         Ok(Self { reader: BufReader::new(reader.take(ANSWER_MAX)), stream })
     }
 
+    /// Another hold on the connection, by which it can be given up.
+    pub fn stream(&self) -> Option<UnixStream> {
+        self.stream.try_clone().ok()
+    }
+
     /// The decision, and the approval that it came by.
     pub fn ask(&mut self, ask: AskAll) -> Result<(Decision, Option<String>), String> {
         let patience = PATIENCE + Duration::from_millis(ask.wait_ms);

@@ -44,6 +44,9 @@ pub struct Ask {
 #[serde(deny_unknown_fields)]
 pub struct AskAll {
     pub actions: Vec<Action>,
+    /// The call's tool, by the agent's own name for it: stands for a call that does nothing a mandate is about.
+    #[serde(default)]
+    pub tool: Option<String>,
     #[serde(default)]
     pub call: Option<String>,
     #[serde(default)]
@@ -115,6 +118,7 @@ pub fn parse(line: &[u8]) -> Result<Request, String> {
             for action in &mut ask.actions {
                 bound(action)?;
             }
+            cut(&mut ask.tool, CALL_MAX);
             cut(&mut ask.said, SAID_MAX);
             cut(&mut ask.call, CALL_MAX);
         }

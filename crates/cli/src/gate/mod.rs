@@ -6,9 +6,9 @@ pub mod approvals;
 pub mod book;
 pub mod client;
 pub mod config;
-pub mod fuzzing;
 pub mod line;
 pub mod notice;
+pub mod people;
 pub mod serve;
 pub mod snapshot;
 pub mod words;
@@ -20,13 +20,13 @@ use std::time::Duration;
 
 use muster_engine::AgentState;
 use muster_event::{Nanos, ProcessKey, redact};
-use muster_mandate::{Action, ApprovalNote, Decision, GateNote, GateWay, Verdict};
+use muster_mandate::{Action, ApprovalNote, Chain, Decision, GateNote, GateWay, Verdict};
 
 use approvals::{Answered, Approvals, Asked, Open, Question_};
 use book::Book;
 use config::Config;
 use line::{Answer, AskAll, Note, Request};
-use snapshot::{Decide, Decided, Snapshot, denied};
+use snapshot::{Decided, Snapshot, denied};
 
 /// Where whoever acts asks: outside the daemon's folder, which only root can enter.
 pub fn socket(data: &Path) -> PathBuf {
@@ -129,7 +129,7 @@ impl Gate {
     }
 
     /// From now on these mandates hold for the agent.
-    pub fn mandate(&self, agent: &str, mandate: Option<Arc<dyn Decide>>) {
+    pub fn mandate(&self, agent: &str, mandate: Option<Arc<Chain>>) {
         self.change(|snapshot| snapshot.mandate(agent, mandate));
     }
 
@@ -185,7 +185,8 @@ impl Gate {
             Request::Ask(ask) => {
                 let line::Ask { action, call, said, by, wait_ms, process } = ask;
                 let asker = self.asker(peer, process);
-                self.ask(&asker, AskAll { actions: vec![action], call, said, by, wait_ms, process }, wait)
+                let ask = AskAll { actions: vec![action], tool: None, call, said, by, wait_ms, process };
+                self.ask(&asker, ask, wait)
             }
             Request::AskAll(ask) => self.ask(&self.asker(peer, ask.process), ask, wait),
             Request::Note(note) => {
@@ -227,6 +228,21 @@ impl Gate {
         let blocked = told.verdict != Verdict::Allow;
         let mut room = true;
         let mut shown = None;
+        if let (true, Some(name)) = (ask.actions.is_empty(), ask.tool) {
+            // That the hook was called is known from this.
+            let action = Action::Tool { name, arguments: String::new() };
+            room &= self.told(agent.to_owned(), asker.process, Note {
+                process: None,
+                by: ask.by,
+                action,
+                decision: told.clone(),
+                enforced: true,
+                blocked: false,
+                approval: None,
+                call: ask.call.clone(),
+                count: 1,
+            });
+        }
         for ((action, decided), approval) in ask.actions.into_iter().zip(decided).zip(approvals) {
             shown = approval.clone().or(shown);
             room &= self.book().put(GateNote {
@@ -374,7 +390,7 @@ fn without_secrets(action: Action) -> Action {
 }
 
 /// Whose process it is.
-fn uid_of(pid: u32) -> Option<u32> {
+pub fn uid_of(pid: u32) -> Option<u32> {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(format!("/proc/{pid}")).ok().map(|meta| meta.uid())
 }

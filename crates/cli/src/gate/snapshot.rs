@@ -6,24 +6,17 @@ use std::sync::Arc;
 
 use muster_engine::{AgentState, State};
 use muster_event::{Nanos, ProcessKey};
-use muster_mandate::{Action, Decision, Verdict};
+use muster_mandate::{Action, Chain, Decision, Verdict};
 
 /// Agents above one another that are gone through: a sub-agent of a sub-agent is rare.
 const DEPTH_MAX: usize = 32;
 /// Processes that are remembered: the engine's own bound is lower. Beyond it the nearest ancestor that is known counts.
 const MEMBERS_MAX: usize = 500_000;
 
-/// What an agent's mandates say, with those that they are a part of.
-pub trait Decide: Send + Sync {
-    fn decide(&self, action: &Action, now_ns: Nanos) -> Decision;
-    /// When it ends.
-    fn until_ns(&self) -> Option<Nanos>;
-}
-
 #[derive(Default)]
 struct Known {
     parent: Option<String>,
-    mandate: Option<Arc<dyn Decide>>,
+    mandate: Option<Arc<Chain>>,
     ended: bool,
 }
 
@@ -84,8 +77,13 @@ impl Snapshot {
     }
 
     /// From now on these mandates hold for the agent; `None`: it has none.
-    pub fn mandate(&mut self, agent: &str, mandate: Option<Arc<dyn Decide>>) {
+    pub fn mandate(&mut self, agent: &str, mandate: Option<Arc<Chain>>) {
         self.agents.entry(agent.to_owned()).or_default().mandate = mandate;
+    }
+
+    #[cfg(test)]
+    pub fn set_parent(&mut self, agent: &str, parent: &str) {
+        self.agents.entry(agent.to_owned()).or_default().parent = Some(parent.to_owned());
     }
 
     pub fn supervisor(&mut self, process: ProcessKey, agent: &str) {
@@ -106,7 +104,7 @@ impl Snapshot {
         for _ in 0..DEPTH_MAX {
             let Some(known) = id.and_then(|id| self.agents.get(id)) else { break };
             if let Some(mandate) = &known.mandate {
-                return Decided { decision: mandate.decide(action, now_ns), until_ns: mandate.until_ns() };
+                return Decided { decision: mandate.decide(action, now_ns), until_ns: Some(mandate.expires_ns()) };
             }
             id = known.parent.as_deref();
         }

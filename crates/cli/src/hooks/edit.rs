@@ -396,7 +396,7 @@ mod tests {
 
         #[test]
         fn any_text(text in "(\\{|\\}|\\[|\\]|\"hooks\"|\"PreToolUse\"|:|,|//|/\\*|\n|\"\\\\|1|é| ){0,24}") {
-            crate::gate::fuzzing::hook_file(text.as_bytes());
+            crate::fuzzing::hook_file(text.as_bytes());
         }
     }
 }

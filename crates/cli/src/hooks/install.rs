@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::exit::usage;
+use crate::hooks::state::PLUGIN;
 use crate::hooks::{Product, State, edit, is_ours, read, state};
 
-pub const PLUGIN: &str = include_str!("opencode.js");
 /// Beside the file: what stood there before the hook did.
 const BEFORE: &str = ".before-muster";
 

@@ -62,14 +62,14 @@ pub fn run(product: Product, data: &Path) -> ExitCode {
 
 fn decide(product: Product, data: &Path, input: &[u8]) -> Result<bool, String> {
     let Some(event) = parse(product.name(), input)? else { return Ok(true) };
-    let (decision, _) = Asking::connect(data)?.ask(question(event))?;
+    let (decision, _) = Asking::connect(data)?.ask(question(product, event))?;
     Ok(lets_through(&decision))
 }
 
 /// What the gate is asked about a call.
-fn question(event: ToolEvent) -> AskAll {
+fn question(product: Product, event: ToolEvent) -> AskAll {
     let home = std::env::var("HOME").ok();
-    let found = muster_engine::actions(&event.call, &event.cwd, home.as_deref());
+    let found = muster_engine::actions(product.name(), &event.call, &event.cwd, home.as_deref());
     let mut actions: Vec<Action> = resolve::resolved(found, Path::new(&event.cwd));
     actions.dedup();
     AskAll {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Extensions, StatusCode, header};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
 
-use super::{App, Caller, ContainRequest, EnrolRequest, StopRequest, Update};
+use super::{App, Caller, ContainRequest, EnrolRequest, Remote, StopRequest, Update};
+use crate::approval::{Answerer, ApprovalView, ApproveRequest};
 use crate::views::{
     self, ClaimView, EventView, FindingCounts, FindingView, LineageView, OpinionsView, RollView,
 };
@@ -43,6 +44,8 @@ pub(super) fn routes() -> Router<App> {
         .route("/api/v1/findings", get(findings))
         .route("/api/v1/findings/{finding}", get(finding))
         .route("/api/v1/findings/{finding}/explanation", get(explanation))
+        .route("/api/v1/approvals", get(approvals))
+        .route("/api/v1/approvals/answer", post(answer))
         .route("/api/v1/health", get(health))
         .route("/api/v1/stream", get(stream))
         .route("/openapi.json", get(openapi))
@@ -444,6 +447,35 @@ async fn stop(
             ApiError::new(StatusCode::CONFLICT, &reason, "see what the daemon prints").into_response()
         }
         Err(_) => ApiError::internal("the question was not answered").into_response(),
+    }
+}
+
+/// Questions that wait for a person, oldest first.
+async fn approvals(State(app): State<App>) -> Json<Vec<ApprovalView>> {
+    Json(app.approvals.open())
+}
+
+/// A person's answer. Who an agent's lineage belongs to answers nothing, whatever token it found.
+async fn answer(
+    State(app): State<App>,
+    extensions: Extensions,
+    Json(request): Json<ApproveRequest>,
+) -> Response {
+    let peer = extensions.get::<ConnectInfo<Caller>>().and_then(|ConnectInfo(Caller(peer))| *peer);
+    let remote = extensions.get::<ConnectInfo<Remote>>().and_then(|ConnectInfo(Remote(ends))| *ends);
+    let who = match (peer, remote) {
+        (Some(peer), _) => Answerer::Peer(peer),
+        (None, Some((from, to))) => Answerer::Token { from, to },
+        (None, None) => return ApiError::internal("it cannot be told who answers").into_response(),
+    };
+    let approvals = std::sync::Arc::clone(&app.approvals);
+    match tokio::task::spawn_blocking(move || approvals.answer(who, request)).await {
+        Ok(Ok(answered)) => Json(answered).into_response(),
+        Ok(Err(reason)) => {
+            let hint = "GET /api/v1/approvals lists what is open";
+            ApiError::new(StatusCode::CONFLICT, &reason, hint).into_response()
+        }
+        Err(_) => ApiError::internal("the answer was not taken").into_response(),
     }
 }
 

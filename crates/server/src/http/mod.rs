@@ -7,7 +7,7 @@ mod page;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 use tokio::sync::broadcast;
 
+use crate::approval::Approve;
 use crate::StoreReader;
 use crate::error::Result as StoreResult;
 use access::Access;
@@ -163,6 +164,7 @@ impl Http {
         enrol: Arc<Enrol>,
         ask_stop: Arc<AskStop>,
         contain: Arc<Contain>,
+        approvals: Arc<dyn Approve>,
     ) -> Result<Http, HttpError> {
         let address = tcp.local_addr().map_err(HttpError::Listen)?;
         tcp.set_nonblocking(true).map_err(HttpError::Listen)?;
@@ -178,6 +180,7 @@ impl Http {
             enrol,
             ask_stop,
             contain,
+            approvals,
             access: Arc::clone(&access),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -201,6 +204,7 @@ impl Http {
             let tcp = tokio::net::TcpListener::from_std(tcp).map_err(HttpError::Listen)?;
             let unix = tokio::net::UnixListener::from_std(unix).map_err(HttpError::Listen)?;
             // These end with the runtime; an error of one connection is its own.
+            let guarded = guarded.into_make_service_with_connect_info::<Remote>();
             runtime.spawn(async move { axum::serve(Bounded::new(tcp), guarded).await });
             let trusted = trusted.into_make_service_with_connect_info::<Caller>();
             runtime.spawn(async move { axum::serve(unix, trusted).await });
@@ -274,6 +278,17 @@ impl Connected<IncomingStream<'_, Bounded<tokio::net::UnixListener>>> for Caller
     }
 }
 
+/// The ends of a connection over TCP.
+#[derive(Clone, Copy)]
+pub(crate) struct Remote(pub(crate) Option<(SocketAddr, SocketAddr)>);
+
+impl Connected<IncomingStream<'_, Bounded<tokio::net::TcpListener>>> for Remote {
+    fn connect_info(stream: IncomingStream<'_, Bounded<tokio::net::TcpListener>>) -> Self {
+        let stream = stream.io().stream();
+        Remote(stream.peer_addr().ok().zip(stream.local_addr().ok()))
+    }
+}
+
 /// What every request may use.
 #[derive(Clone)]
 pub(crate) struct App {
@@ -284,6 +299,7 @@ pub(crate) struct App {
     enrol: Arc<Enrol>,
     ask_stop: Arc<AskStop>,
     contain: Arc<Contain>,
+    approvals: Arc<dyn Approve>,
     access: Arc<Access>,
 }
 

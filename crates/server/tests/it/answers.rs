@@ -96,6 +96,11 @@ fn every_route_is_documented_and_every_documented_path_answers() {
                 document.check(&json!({"$ref": "#/components/schemas/stop"}), &body, "stop");
                 rig.send_unix("POST /api/v1/stop", &body.to_string())
             }
+            "/api/v1/approvals/answer" => {
+                let body = json!({"id": "q-1", "allow": true, "pattern": null});
+                document.check(&json!({"$ref": "#/components/schemas/approve"}), &body, "approve");
+                rig.send_unix("POST /api/v1/approvals/answer", &body.to_string())
+            }
             "/api/v1/out" => {
                 let body = json!({"act": "out", "agent": "one", "dry_run": true});
                 rig.send_unix("POST /api/v1/out", &body.to_string())

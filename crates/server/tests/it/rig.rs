@@ -14,7 +14,9 @@ use muster_engine::{
     Opinion, Opinions, Output, Severity, Stage, Start, State, Verdict,
 };
 use muster_event::{Attribution, Event, Identity, Kind, Lost, ProbeState, ProcessKey, Queue};
-use muster_server::{AskStop, Enrolled, Http, Retention, StopRequest, Store, Told, ToldClaim};
+use muster_server::{
+    Answerer, ApprovalView, Approve, ApproveRequest, AskStop, Enrolled, Http, Retention, StopRequest, Store, Told, ToldClaim,
+};
 use tempfile::TempDir;
 
 /// Markup, a terminal's escape, a change of direction, a line break.
@@ -71,6 +73,7 @@ impl Rig {
             enrol,
             ask,
             Arc::new(|_, _| Ok(serde_json::json!({"agent": "one"}))),
+            Arc::new(Questions),
         )
         .unwrap();
         Self { http, address, socket, _folder: folder }
@@ -313,4 +316,36 @@ fn story(store: &mut Store) {
     store.apply(&Output::Descent(Box::new(crate::samples::descent()))).unwrap();
     store.apply(&Output::Artefact(Box::new(crate::samples::artefact()))).unwrap();
     store.commit(true).unwrap();
+}
+
+/// One question that is always open, and takes any answer.
+struct Questions;
+
+impl Approve for Questions {
+    fn open(&self) -> Vec<ApprovalView> {
+        let detail = serde_json::json!({"kind": "write", "path": "/srv/app/x"});
+        vec![ApprovalView {
+            id: "q-1".to_owned(),
+            agent: "one".to_owned(),
+            action: "write /srv/app/x".to_owned(),
+            detail,
+            rule: "oversight.ask[0]".to_owned(),
+            reason: "line 9".to_owned(),
+            mandate: None,
+            said: Some("I fix it".to_owned()),
+            asked: "2026-11-25T12:00:00.000000000Z".to_owned(),
+            until: "2026-11-25T12:05:00.000000000Z".to_owned(),
+            count: 1,
+            pattern: None,
+            line: None,
+        }]
+    }
+
+    fn answer(&self, who: Answerer, request: ApproveRequest) -> Result<ApprovalView, String> {
+        let by_kernel = matches!(who, Answerer::Peer(_));
+        if request.allow && !by_kernel {
+            return Err("it came over TCP".to_owned());
+        }
+        self.open().pop().ok_or_else(String::new)
+    }
 }
