@@ -747,8 +747,15 @@ fn class(tool: &str) -> Class {
 pub(crate) fn hook_call(call_id: &str, tool: &str, input: &Value) -> Body {
     let arguments = input.to_string();
     match (tool, text(input, &["command"])) {
-        ("Bash", _) => read_call(call_id, "exec_command".to_owned(), &json!({"command": input.get("command"), "workdir": input.get("workdir")}), arguments),
-        ("apply_patch", Some(patch)) => read_call(call_id, tool.to_owned(), &json!({"input": patch}), arguments),
+        ("Bash", _) => read_call(
+            call_id,
+            "exec_command".to_owned(),
+            &json!({"command": input.get("command"), "workdir": input.get("workdir")}),
+            arguments,
+        ),
+        ("apply_patch", Some(patch)) => {
+            read_call(call_id, tool.to_owned(), &json!({"input": patch}), arguments)
+        }
         _ => read_call(call_id, tool.to_owned(), input, arguments),
     }
 }

@@ -52,7 +52,12 @@ mod tests {
         check("codex", "Bash", json!({"command": "ls"}), run);
         check("gemini-cli", "run_shell_command", json!({"command": "ls"}), run);
         check("opencode", "bash", json!({"command": "ls"}), run);
-        check("claude-code", "Write", json!({"file_path": "/a", "content": "x"}), (Class::Edit, None, &["/a"]));
+        check(
+            "claude-code",
+            "Write",
+            json!({"file_path": "/a", "content": "x"}),
+            (Class::Edit, None, &["/a"]),
+        );
         check("gemini-cli", "write_file", json!({"file_path": "a"}), (Class::Edit, None, &["a"]));
         check("opencode", "edit", json!({"filePath": "a"}), (Class::Edit, None, &["a"]));
         let patch = "*** Begin Patch\n*** Add File: a\n+x\n*** Delete File: b\n*** End Patch";

@@ -43,7 +43,8 @@ pub fn read(data: &Path) -> Result<Vec<Planted>> {
 
 pub fn write(data: &Path, all: &[Planted]) -> Result<()> {
     let path = data.join(FILE);
-    let mut new = tempfile::NamedTempFile::new_in(data).with_context(|| format!("cannot write `{}`", path.display()))?;
+    let mut new = tempfile::NamedTempFile::new_in(data)
+        .with_context(|| format!("cannot write `{}`", path.display()))?;
     new.write_all(&serde_json::to_vec_pretty(all)?)?;
     new.as_file().sync_all()?;
     new.persist(&path)?;
@@ -144,7 +145,10 @@ fn make_folders(dir: &Path, path: &Path, owner: &fs::Metadata) -> Result<()> {
             Err(_) => {}
         }
         use std::os::unix::fs::DirBuilderExt;
-        fs::DirBuilder::new().mode(0o700).create(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .with_context(|| format!("cannot make `{}`", folder.display()))?;
         drop(std::os::unix::fs::chown(&folder, Some(owner.uid()), Some(owner.gid())));
     }
     Ok(())
@@ -191,7 +195,11 @@ impl Chance {
         let mut bytes = vec![0u8; count];
         // Without chance they are all the same, and still decoys.
         drop(self.0.read_exact(&mut bytes));
-        bytes.iter().filter_map(|byte| of.get(usize::from(*byte) % of.len().max(1))).map(|b| char::from(*b)).collect()
+        bytes
+            .iter()
+            .filter_map(|byte| of.get(usize::from(*byte) % of.len().max(1)))
+            .map(|b| char::from(*b))
+            .collect()
     }
 
     fn hex(&mut self, count: usize) -> String {
@@ -274,7 +282,10 @@ mod tests {
         let made = plant(data.path(), home.path(), true, 1).unwrap();
         assert_eq!(made.len(), OF_HOME.len());
         for planted in &made {
-            assert!(muster_sensor::is_sensitive(&planted.path.to_string_lossy()), "its reading is seen: {planted:?}");
+            assert!(
+                muster_sensor::is_sensitive(&planted.path.to_string_lossy()),
+                "its reading is seen: {planted:?}"
+            );
         }
         assert!(plant(data.path(), home.path(), true, 2).unwrap().is_empty(), "what is there stays as it is");
         let mut file = CanaryFile::new(data.path());
@@ -296,7 +307,8 @@ mod tests {
         for home in [&one, &two] {
             plant(data.path(), home.path(), true, 1).unwrap();
         }
-        let hashes: std::collections::BTreeSet<String> = read(data.path()).unwrap().into_iter().map(|p| p.sha256).collect();
+        let hashes: std::collections::BTreeSet<String> =
+            read(data.path()).unwrap().into_iter().map(|p| p.sha256).collect();
         assert_eq!(hashes.len(), 2 * OF_HOME.len());
     }
 

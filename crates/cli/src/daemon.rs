@@ -17,12 +17,13 @@ use muster_server::{
 };
 
 use crate::artefacts::Artefacts;
+use crate::canaries::CanaryFile;
 use crate::cgroup::Cgroup;
 use crate::containment::oversight::Oversight;
 use crate::containment::{Containments, Job};
-use crate::canaries::CanaryFile;
 use crate::gate::Gate;
 use crate::gate::notice::{self, Notices};
+use crate::gate::rehearsed::Rehearsed;
 use crate::identify::Identifier;
 use crate::outside::{News, Outside, What};
 use crate::pulse::Pulse;
@@ -96,6 +97,8 @@ pub struct Daemon {
     pub containments: Containments,
     pub oversight: Oversight,
     pub gate: Gate,
+    /// With `--only-mandate`.
+    pub rehearsed: Option<Rehearsed>,
     /// People are told of questions.
     pub notices: Notices,
     pub canaries: CanaryFile,
@@ -243,7 +246,9 @@ impl Daemon {
             self.take(Input::Gate(Box::new(note)));
         }
         for (agent, count) in drained.refused {
-            eprintln!("watch: {count} decisions about {agent} were refused: they came faster than they can be written");
+            eprintln!(
+                "watch: {count} decisions about {agent} were refused: they came faster than they can be written"
+            );
         }
     }
 
@@ -504,7 +509,12 @@ impl Daemon {
                 }
                 match &output {
                     Output::Member(member) => self.gate.member(member.process, &member.agent),
-                    Output::Agent(state) => self.gate.agent(state),
+                    Output::Agent(state) => {
+                        self.gate.agent(state);
+                        if let Some(rehearsed) = &mut self.rehearsed {
+                            rehearsed.give(&self.gate, state);
+                        }
+                    }
                     _ => {}
                 }
                 match output {

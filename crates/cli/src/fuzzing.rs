@@ -63,7 +63,9 @@ pub fn gate_line(bytes: &[u8]) {
             let line::Request::Ask(ask) = request else { return };
             let shown = words::in_words(&ask.action);
             assert!(!shown.chars().any(char::is_control), "{shown:?}");
-            if let Some(pattern) = words::suggestion(&ask.action).and_then(|text| words::Pattern::parse(&text).ok()) {
+            if let Some(pattern) =
+                words::suggestion(&ask.action).and_then(|text| words::Pattern::parse(&text).ok())
+            {
                 assert!(!pattern.to_string().is_empty());
             }
         }
@@ -77,7 +79,8 @@ pub fn hook_event(bytes: &[u8]) {
         match event::parse(product.name(), bytes) {
             Ok(Some(found)) => {
                 assert!(matches!(found.call, Body::Call { .. }) && !found.tool.is_empty());
-                let actions = muster_engine::actions(product.name(), &found.call, &found.cwd, Some("/home/x"));
+                let actions =
+                    muster_engine::actions(product.name(), &found.call, &found.cwd, Some("/home/x"));
                 assert!(actions.len() <= muster_engine::ACTIONS_MAX);
             }
             Ok(None) => {}
@@ -89,7 +92,8 @@ pub fn hook_event(bytes: &[u8]) {
 /// A settings file: what is added can be taken out again, and nothing else changes.
 pub fn hook_file(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let entry = serde_json::json!({"hooks": [{"type": "command", "command": "m hook tool --agent x || exit 2"}]});
+    let entry =
+        serde_json::json!({"hooks": [{"type": "command", "command": "m hook tool --agent x || exit 2"}]});
     for product in Product::ALL {
         let _ = hooks::state::state(product, &text);
         let _ = hooks::state::switched_off(product, &text);
@@ -103,7 +107,10 @@ pub fn hook_file(bytes: &[u8]) {
         assert!(found["hooks"]["PreToolUse"].as_array().unwrap().contains(&entry), "{with}");
         let without = edit::without_entries(&with, "PreToolUse", hooks::state::is_ours).unwrap();
         assert!(edit::parsed(&without).is_some(), "{without}");
-        assert!(!without.contains("m hook tool --agent x || exit 2") || clean.contains("m hook tool"), "{without}");
+        assert!(
+            !without.contains("m hook tool --agent x || exit 2") || clean.contains("m hook tool"),
+            "{without}"
+        );
     }
 }
 

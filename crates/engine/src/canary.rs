@@ -16,8 +16,28 @@ const CANARIES_MAX: usize = 4_096;
 
 /// Programs that go through whole folders, whatever is in them.
 const SWEEPERS: [&str; 22] = [
-    "grep", "egrep", "fgrep", "rg", "ag", "ack", "find", "fd", "fdfind", "tar", "bsdtar", "rsync", "zip", "7z", "wc", "du",
-    "restic", "borg", "clamscan", "md5sum", "sha256sum", "file",
+    "grep",
+    "egrep",
+    "fgrep",
+    "rg",
+    "ag",
+    "ack",
+    "find",
+    "fd",
+    "fdfind",
+    "tar",
+    "bsdtar",
+    "rsync",
+    "zip",
+    "7z",
+    "wc",
+    "du",
+    "restic",
+    "borg",
+    "clamscan",
+    "md5sum",
+    "sha256sum",
+    "file",
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +69,9 @@ impl Engine {
             Kind::Open { path, access, result } if *result >= 0 && access.read => (path, "read"),
             Kind::Rename { from, result, .. } if *result >= 0 => (from, "moved away"),
             Kind::Link { from, result, .. } if *result >= 0 => (from, "linked"),
-            Kind::IoUring { path: Some(path), operation, .. } if operation.starts_with("open") => (path, "opened"),
+            Kind::IoUring { path: Some(path), operation, .. } if operation.starts_with("open") => {
+                (path, "opened")
+            }
             _ => return,
         };
         let Some(kind) = self.canaries.get(path).cloned() else { return };
@@ -84,7 +106,9 @@ fn is_sweep(program: &str, argv: &[String], path: &str) -> bool {
     let name = argv.first().map_or(program, String::as_str);
     let sweeper = |name: &str| SWEEPERS.contains(&name_of(name));
     let copies_all = matches!(name_of(name), "cp")
-        && argv.iter().any(|word| word.starts_with('-') && !word.starts_with("--") && word.contains(['r', 'R', 'a']));
+        && argv
+            .iter()
+            .any(|word| word.starts_with('-') && !word.starts_with("--") && word.contains(['r', 'R', 'a']));
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let pointed = argv.iter().skip(1).any(|word| {
         let word = word.trim_end_matches('/');
@@ -100,7 +124,11 @@ mod tests {
     #[track_caller]
     fn check(command: &str, expected: bool) {
         let argv: Vec<String> = command.split(' ').map(str::to_owned).collect();
-        assert_eq!(is_sweep(&format!("/usr/bin/{}", argv[0]), &argv, "/home/x/.aws/credentials.old"), expected, "{command}");
+        assert_eq!(
+            is_sweep(&format!("/usr/bin/{}", argv[0]), &argv, "/home/x/.aws/credentials.old"),
+            expected,
+            "{command}"
+        );
     }
 
     #[test]

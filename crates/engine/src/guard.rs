@@ -107,15 +107,16 @@ impl Engine {
             }
             return;
         };
-        let lost: Vec<String> = guard.intact.iter().filter(|file| !read.intact.contains(file)).cloned().collect();
+        let lost: Vec<String> =
+            guard.intact.iter().filter(|file| !read.intact.contains(file)).cloned().collect();
         let (touched, silent) = (guard.touched.take(), guard.silent.take());
         guard.intact = read.intact;
         match (touched, silent) {
             (Some(touched), _) if !lost.is_empty() => {
-                let wrong = read.wrong.first().map_or_else(
-                    || "the hook is no longer there".to_owned(),
-                    |wrong| wrong.clone(),
-                );
+                let wrong = read
+                    .wrong
+                    .first()
+                    .map_or_else(|| "the hook is no longer there".to_owned(), |wrong| wrong.clone());
                 self.raise_hook_removed(&read.agent, &touched, &lost, &wrong);
             }
             (_, Some((call, evidence, time_ns))) if lost.is_empty() => {
@@ -134,7 +135,11 @@ impl Engine {
         let (path, did): (&str, _) = match &event.kind {
             Kind::Open { path, access, result } if access.write && *result >= 0 => (path, "wrote to"),
             Kind::Rename { from, to, result } if *result >= 0 => {
-                if self.guards.files.contains_key(to) { (to, "replaced") } else { (from, "moved away") }
+                if self.guards.files.contains_key(to) {
+                    (to, "replaced")
+                } else {
+                    (from, "moved away")
+                }
             }
             Kind::Unlink { path, result, .. } if *result >= 0 => (path, "removed"),
             Kind::Truncate { path, result, .. } if *result >= 0 => (path, "emptied"),
@@ -238,7 +243,12 @@ impl Engine {
     fn raise_hook_removed(&mut self, of: &str, touched: &Touched, lost: &[String], wrong: &str) {
         let whose = if touched.agent == of { "its own hook" } else { "the hook of another agent" };
         let file = lost.first().map_or("", String::as_str);
-        let summary = format!("{} `{}`: {whose} to the gate no longer stands (`{}`)", touched.did, shorten(&touched.path), shorten(file));
+        let summary = format!(
+            "{} `{}`: {whose} to the gate no longer stands (`{}`)",
+            touched.did,
+            shorten(&touched.path),
+            shorten(file)
+        );
         let finding = Finding {
             id: finding_id(Code::MonitorTampering, &touched.agent, &format!("hook {file}")),
             code: Code::MonitorTampering,

@@ -22,13 +22,13 @@ mod store;
 pub mod views;
 pub mod witness;
 
+pub use approval::{Answerer, ApprovalView, Approve, ApproveRequest};
 pub use entry::{Decoded, Dropped, Entry, EvidenceCopy, Kept, KeptMember, Log, Pruned, StoredOutput};
 pub use error::StoreError;
 pub use explanation::{Explanation, ExplanationView, Named, Quote};
-pub use approval::{Answerer, ApprovalView, Approve, ApproveRequest};
 pub use http::{
-    AskStop, Contain, ContainRequest, Enrol, EnrolRequest, Enrolled, Http, HttpError, Peer, STANDS_STILL,
-    StopRequest, Told, ToldClaim, Update,
+    AskStop, Contain, ContainRequest, Doors, Enrol, EnrolRequest, Enrolled, Http, HttpError, Peer,
+    STANDS_STILL, StopRequest, Told, ToldClaim, Update,
 };
 pub use reader::{
     AccountItem, AttributedEvent, EventFilter, FindingDetail, FindingFilter, Health, LAST_MAX, Lineage,

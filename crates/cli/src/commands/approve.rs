@@ -55,7 +55,8 @@ impl ApproveCommand {
 }
 
 fn shown(question: &ApprovalView) -> String {
-    let mut out = format!("{}  {}\n  wants to   {}\n", question.id, sanitize(&question.agent), question.action);
+    let mut out =
+        format!("{}  {}\n  wants to   {}\n", question.id, sanitize(&question.agent), question.action);
     let mut line = |name: &str, text: &str| out.push_str(&format!("  {name:<10} {}\n", sanitize(text)));
     line("asked by", &format!("{} {}", question.rule, question.reason));
     if let Some(mandate) = &question.mandate {

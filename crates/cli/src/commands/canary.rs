@@ -46,13 +46,20 @@ impl CanaryCommand {
         let mut out = std::io::stdout().lock();
         let data = &global.data;
         if !data.is_dir() {
-            return Err(usage(format!("no folder `{}`\nhint: start the daemon first, or name its folder with --data", data.display())));
+            return Err(usage(format!(
+                "no folder `{}`\nhint: start the daemon first, or name its folder with --data",
+                data.display()
+            )));
         }
         let show = |path: &std::path::Path| muster_event::sanitize(&path.to_string_lossy());
         match self.command {
             Command::Plant { dir, mut home } => {
                 if dir.is_empty() && home.is_empty() {
-                    home.push(std::env::var_os("HOME").map(PathBuf::from).context("no HOME: name one with --home")?);
+                    home.push(
+                        std::env::var_os("HOME")
+                            .map(PathBuf::from)
+                            .context("no HOME: name one with --home")?,
+                    );
                 }
                 let places = home.iter().map(|home| (home, true)).chain(dir.iter().map(|dir| (dir, false)));
                 for (place, is_home) in places {
@@ -73,8 +80,9 @@ impl CanaryCommand {
             }
             Command::Remove { dir } => {
                 let dir = dir.map(std::fs::canonicalize).transpose()?;
-                let (removed, changed) =
-                    canaries::remove(data, |planted| dir.as_ref().is_none_or(|dir| planted.path.starts_with(dir)))?;
+                let (removed, changed) = canaries::remove(data, |planted| {
+                    dir.as_ref().is_none_or(|dir| planted.path.starts_with(dir))
+                })?;
                 for planted in removed {
                     writeln!(out, "removed {}", show(&planted.path))?;
                 }

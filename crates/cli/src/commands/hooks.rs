@@ -48,7 +48,8 @@ impl Where {
     fn file(&self, product: Product) -> Result<PathBuf> {
         match &self.project {
             Some(dir) => {
-                let dir = std::fs::canonicalize(dir).map_err(|e| usage(format!("no folder `{}`: {e}", dir.display())))?;
+                let dir = std::fs::canonicalize(dir)
+                    .map_err(|e| usage(format!("no folder `{}`: {e}", dir.display())))?;
                 Ok(product.project_file(&dir))
             }
             None => {
@@ -80,17 +81,26 @@ impl HooksCommand {
                         Done::Written | Done::Removed | Done::NotThere => {
                             writeln!(out, "{name}: written to {shown}")?;
                             if product == Product::Codex {
-                                writeln!(out, "Codex asks once whether it may run it: answer yes, or it is skipped")?;
+                                writeln!(
+                                    out,
+                                    "Codex asks once whether it may run it: answer yes, or it is skipped"
+                                )?;
                             }
                         }
                     }
                     if !crate::gate::socket(&data).exists() {
-                        writeln!(out, "no daemon answers for {}: until one does, every tool call is denied", data.display())?;
+                        writeln!(
+                            out,
+                            "no daemon answers for {}: until one does, every tool call is denied",
+                            data.display()
+                        )?;
                     }
                 }
                 Command::Uninstall(_) => match uninstall(product, &file)? {
                     Done::Removed => writeln!(out, "{name}: taken out of {shown}")?,
-                    Done::Written | Done::AlreadyThere | Done::NotThere => writeln!(out, "{name}: not there")?,
+                    Done::Written | Done::AlreadyThere | Done::NotThere => {
+                        writeln!(out, "{name}: not there")?
+                    }
                 },
                 Command::Status(_) => {
                     let standing = match read(&file) {

@@ -37,7 +37,10 @@ impl McpProxy {
             }),
         };
         let name = self.name.unwrap_or(by_itself);
-        if name.is_empty() || name.len() > 128 || !name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+        if name.is_empty()
+            || name.len() > 128
+            || !name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        {
             return Err(usage(format!("`{name}` is no name for a server\nhint: give one with --name")));
         }
         let proxy = Proxy { data: global.data.clone(), name };

@@ -20,7 +20,8 @@ use muster_event::{Kind, ProcessKey};
 use muster_sensor::{Config, now_ns, process_key};
 use muster_server::case::WITNESS_KEYS;
 use muster_server::{
-    ContainRequest, EnrolRequest, Enrolled, Http, Log, Peer, Retention, StopRequest, Store, StoreReader, Told,
+    ContainRequest, Doors, EnrolRequest, Enrolled, Http, Log, Peer, Retention, StopRequest, Store,
+    StoreReader, Told,
 };
 use muster_server::{STANDS_STILL, Update};
 
@@ -30,12 +31,12 @@ use crate::containment::{self, Containments, Job};
 use crate::daemon::{Daemon, Message};
 use crate::drill::schedule;
 use crate::exit::{Exit, usage};
+use crate::gate::{self, Gate};
 use crate::identify::Identifier;
 use crate::judge::JudgeOptions;
 use crate::outside::{Callbacks, Outside, OutsideOptions, Plan};
 use crate::signer::{KeySource, Place};
 use crate::without::{Part, Without};
-use crate::gate::{self, Gate};
 use crate::{Global, canaries, client, data_files, judge, log_key, pulse, redaction, scope, tail};
 
 const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
@@ -74,6 +75,9 @@ pub struct Watch {
     /// Drop a part of what is sensed, to learn what depends on it; every agent's coverage says so.
     #[arg(long, hide = true, value_enum, value_name = "PART")]
     without: Vec<Part>,
+    /// Every agent runs under this mandate, whose signature is not looked at: for tests of the gate.
+    #[arg(long, hide = true, value_name = "FILE")]
+    only_mandate: Option<PathBuf>,
     #[command(flatten)]
     judge: JudgeOptions,
     #[command(flatten)]
@@ -146,10 +150,12 @@ impl Watch {
             tcp,
             unix,
             public,
-            enroller(sender.clone()),
-            asker(sender.clone()),
-            container(sender.clone()),
-            Arc::new(gate::people::People { gate: gate.clone() }),
+            Doors {
+                enrol: enroller(sender.clone()),
+                ask_stop: asker(sender.clone()),
+                contain: container(sender.clone()),
+                approvals: Arc::new(gate::people::People { gate: gate.clone() }),
+            },
         )
         .context("cannot serve")?;
         let http = Arc::new(http);
@@ -222,6 +228,7 @@ impl Watch {
             oversight: Default::default(),
             notices: gate::notice::Notices::start(gate.config())?,
             gate,
+            rehearsed: self.only_mandate.as_deref().map(gate::rehearsed::Rehearsed::read).transpose()?,
             canaries: canaries::CanaryFile::new(data),
         };
         begin(&mut daemon, data, top)?;
@@ -267,6 +274,10 @@ impl Watch {
             ("rules", rules.to_owned()),
             ("kernel", (!self.no_kernel).to_string()),
             ("only_under", self.only_under.map_or("everything".to_owned(), |pid| pid.to_string())),
+            (
+                "only_mandate",
+                self.only_mandate.as_ref().map_or("none".to_owned(), |it| it.display().to_string()),
+            ),
             ("without", self.without.iter().map(|part| part.name()).collect::<Vec<_>>().join(",")),
             ("judge", self.judge.is_on().to_string()),
             ("outside", self.outside.to_string()),

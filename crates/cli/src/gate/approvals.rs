@@ -104,7 +104,9 @@ impl Approvals {
         if let Some(known) = self.known(agent, action, now_ns) {
             return known;
         }
-        if let Some(found) = self.open.values_mut().find(|q| q.open.agent == agent && q.open.action == *action) {
+        if let Some(found) =
+            self.open.values_mut().find(|q| q.open.agent == agent && q.open.action == *action)
+        {
             if found.waiting.len() >= WAITERS_MAX {
                 return Asked::TooMany;
             }
@@ -193,7 +195,8 @@ impl Approvals {
             .values()
             .filter(|q| {
                 let held = self.held.back();
-                until_ns.is_some() && held.is_some_and(|h| h.agent == q.open.agent && h.pattern.fits(&q.open.action))
+                until_ns.is_some()
+                    && held.is_some_and(|h| h.agent == q.open.agent && h.pattern.fits(&q.open.action))
             })
             .map(|q| q.open.id.clone())
             .collect();
@@ -309,8 +312,12 @@ mod tests {
 
     fn ask(all: &mut Approvals, agent: &str, action: &Action, now_ns: u64) -> (Asked, Receiver<Answered>) {
         let (sender, answer) = sync_channel(1);
-        let decision =
-            Decision { verdict: Verdict::Ask, rule: "oversight.ask[0]".into(), reason: "x".into(), mandate: None };
+        let decision = Decision {
+            verdict: Verdict::Ask,
+            rule: "oversight.ask[0]".into(),
+            reason: "x".into(),
+            mandate: None,
+        };
         let question = Question_ {
             agent,
             action,
@@ -370,8 +377,14 @@ mod tests {
         assert!(all.answer(&id(&first), true, Some("write **"), "ann", 2).is_err(), "it fits everything");
         all.answer(&id(&first), true, Some("write /x/*"), "ann", 2).unwrap();
         assert_eq!(two.try_recv().unwrap().verdict, Verdict::Allow, "it answers what stands beside");
-        assert!(matches!(ask(&mut all, "a", &write("/x/3"), 3).0, Asked::Known { verdict: Verdict::Allow, .. }));
-        assert!(matches!(ask(&mut all, "b", &write("/x/3"), 3).0, Asked::Waits { .. }), "another agent has none");
+        assert!(matches!(
+            ask(&mut all, "a", &write("/x/3"), 3).0,
+            Asked::Known { verdict: Verdict::Allow, .. }
+        ));
+        assert!(
+            matches!(ask(&mut all, "b", &write("/x/3"), 3).0, Asked::Waits { .. }),
+            "another agent has none"
+        );
         assert!(matches!(ask(&mut all, "a", &write("/z"), 3).0, Asked::Waits { .. }));
         all.expire(61 * MINUTE);
         assert!(matches!(ask(&mut all, "a", &write("/x/4"), 61 * MINUTE).0, Asked::Waits { .. }));

@@ -102,7 +102,12 @@ mod tests {
             process: None,
             by: GateWay::Hook,
             action: Action::Read { path: path.to_owned() },
-            decision: Decision { verdict: Verdict::Allow, rule: "r".into(), reason: String::new(), mandate: None },
+            decision: Decision {
+                verdict: Verdict::Allow,
+                rule: "r".into(),
+                reason: String::new(),
+                mandate: None,
+            },
             enforced: true,
             blocked: false,
             approval: None,

@@ -65,7 +65,8 @@ pub fn parse(text: &str) -> Result<Config, String> {
     if text.len() > BYTES_MAX {
         return Err("it is too long".to_owned());
     }
-    let config = toml::from_str::<File_>(text).map_err(|error| error.to_string().trim().to_owned())?.approvals;
+    let config =
+        toml::from_str::<File_>(text).map_err(|error| error.to_string().trim().to_owned())?.approvals;
     if config.seconds > SECONDS_MAX {
         return Err(format!("`seconds` is at most {SECONDS_MAX}"));
     }
@@ -79,7 +80,8 @@ mod tests {
     #[test]
     fn what_may_stand_there() {
         assert_eq!(parse("").unwrap().seconds, 300);
-        let config = parse("[approvals]\nseconds = 20\ncommand = [\"notify-send\", \"Muster\"]\n[contain]\n").unwrap();
+        let config =
+            parse("[approvals]\nseconds = 20\ncommand = [\"notify-send\", \"Muster\"]\n[contain]\n").unwrap();
         assert_eq!((config.seconds, config.command.len()), (20, 2));
         assert!(parse("[approvals]\nseconds = 5000").is_err());
         assert!(parse("[approvals]\nsecond = 5").is_err());

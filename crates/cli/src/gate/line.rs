@@ -103,7 +103,8 @@ pub fn parse(line: &[u8]) -> Result<Request, String> {
     if line.len() > LINE_MAX {
         return Err("the line is too long".to_owned());
     }
-    let mut request: Request = serde_json::from_slice(line).map_err(|error| format!("no request: {error}"))?;
+    let mut request: Request =
+        serde_json::from_slice(line).map_err(|error| format!("no request: {error}"))?;
     match &mut request {
         Request::Ask(ask) => {
             bound(&mut ask.action)?;
@@ -140,7 +141,9 @@ fn bound(action: &mut Action) -> Result<(), String> {
     let fits = |text: &str| text.len() <= STRING_MAX;
     let fits_all = match action {
         Action::Read { path } | Action::Write { path } => fits(path),
-        Action::Execute { path, argv } => fits(path) && argv.len() <= WORDS_MAX && argv.iter().all(|word| fits(word)),
+        Action::Execute { path, argv } => {
+            fits(path) && argv.len() <= WORDS_MAX && argv.iter().all(|word| fits(word))
+        }
         Action::Connect { host, .. } => host.as_deref().is_none_or(fits),
         Action::Credential { what, path } => fits(what) && path.as_deref().is_none_or(fits),
         Action::Tool { name, arguments } => fits(name) && fits(arguments),
@@ -177,7 +180,9 @@ mod tests {
     fn check(line: &str, expected: Result<&str, &str>) {
         let found = parse(line.as_bytes());
         match (&found, expected) {
-            (Ok(request), Ok(kind)) => assert!(format!("{request:?}").starts_with(kind), "{line}: {request:?}"),
+            (Ok(request), Ok(kind)) => {
+                assert!(format!("{request:?}").starts_with(kind), "{line}: {request:?}")
+            }
             (Err(why), Err(part)) => assert!(why.contains(part), "{line}: {why}"),
             _ => panic!("{line}: {found:?}"),
         }
@@ -185,15 +190,24 @@ mod tests {
 
     #[test]
     fn lines() {
-        check(r#"{"ask":{"action":{"kind":"read","path":"/a"},"by":"hook","call":null,"said":null,"wait_ms":0}}"#, Ok("Ask("));
+        check(
+            r#"{"ask":{"action":{"kind":"read","path":"/a"},"by":"hook","call":null,"said":null,"wait_ms":0}}"#,
+            Ok("Ask("),
+        );
         check(r#"{"ask":{"action":{"kind":"read","path":"/a"},"by":"kernel"}}"#, Ok("Ask("));
         check(r#"{"ask_all":{"actions":[],"by":"mcp"}}"#, Ok("AskAll("));
-        check(r#"{"ask":{"action":{"kind":"read","path":"/a"},"by":"hook","agent":"me"}}"#, Err("unknown field"));
+        check(
+            r#"{"ask":{"action":{"kind":"read","path":"/a"},"by":"hook","agent":"me"}}"#,
+            Err("unknown field"),
+        );
         check(r#"{"ask":{"action":{"kind":"read","path":"/a"},"by":"hook"}} {}"#, Err("trailing"));
         check("", Err("no request"));
         check("[[[[", Err("no request"));
         let long = "x".repeat(STRING_MAX + 1);
-        check(&format!(r#"{{"ask":{{"action":{{"kind":"read","path":"{long}"}},"by":"hook"}}}}"#), Err("too long"));
+        check(
+            &format!(r#"{{"ask":{{"action":{{"kind":"read","path":"{long}"}},"by":"hook"}}}}"#),
+            Err("too long"),
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod config;
 pub mod line;
 pub mod notice;
 pub mod people;
+pub mod rehearsed;
 pub mod serve;
 pub mod snapshot;
 pub mod words;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use muster_engine::AgentState;
 use muster_event::{Nanos, ProcessKey, redact};
-use muster_mandate::{Action, ApprovalNote, Chain, Decision, GateNote, GateWay, Verdict};
+use muster_mandate::{Action, ApprovalNote, Chain, Decision, GateNote, Verdict};
 
 use approvals::{Answered, Approvals, Asked, Open, Question_};
 use book::Book;
@@ -31,7 +32,9 @@ use snapshot::{Decided, Snapshot, denied};
 /// Where whoever acts asks: outside the daemon's folder, which only root can enter.
 pub fn socket(data: &Path) -> PathBuf {
     let enrol = crate::client::enrolment_socket(data);
-    let name = enrol.file_name().map_or_else(String::new, |name| name.to_string_lossy().replacen("enrol", "gate", 1));
+    let name = enrol
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().replacen("enrol", "gate", 1));
     enrol.with_file_name(name)
 }
 
@@ -134,6 +137,7 @@ impl Gate {
     }
 
     /// The process enforces for the agent, outside its lineage: it may tell what it decided.
+    #[cfg_attr(not(test), expect(dead_code, reason = "whoever enforces for `muster run` is named by it"))]
     pub fn supervisor(&self, process: ProcessKey, agent: &str) {
         self.change(|snapshot| snapshot.supervisor(process, agent));
     }
@@ -192,10 +196,12 @@ impl Gate {
             Request::Note(note) => {
                 let asker = self.asker(peer, note.process);
                 match asker.agent {
-                    Some(agent) if asker.supervises => Answer::Noted { ok: self.told(agent, asker.process, *note) },
-                    Some(_) | None => {
-                        Answer::Refused { error: "only who enforces for an agent tells what it decided".to_owned() }
+                    Some(agent) if asker.supervises => {
+                        Answer::Noted { ok: self.told(agent, asker.process, *note) }
                     }
+                    Some(_) | None => Answer::Refused {
+                        error: "only who enforces for an agent tells what it decided".to_owned(),
+                    },
                 }
             }
         }
@@ -213,11 +219,14 @@ impl Gate {
         let verdict = decided.iter().map(|d| d.decision.verdict).fold(Verdict::Allow, line::stricter);
         let first = decided.iter().find(|d| d.decision.verdict == verdict).map(|d| d.decision.clone());
         // Nothing that reaches beyond the agent itself.
-        let mut told = first.unwrap_or_else(|| snapshot::allowed("no effect", "no mandate is about such a call"));
+        let mut told =
+            first.unwrap_or_else(|| snapshot::allowed("no effect", "no mandate is about such a call"));
         let mut approvals: Vec<Option<String>> = vec![None; decided.len()];
         if verdict == Verdict::Ask {
             let questions = ask.actions.iter().zip(&decided).zip(&mut approvals);
-            for ((action, decided), approval) in questions.filter(|((_, d), _)| d.decision.verdict == Verdict::Ask) {
+            for ((action, decided), approval) in
+                questions.filter(|((_, d), _)| d.decision.verdict == Verdict::Ask)
+            {
                 told = self.question(agent, action, decided, &ask, approval, wait);
                 if told.verdict != Verdict::Allow {
                     break;
@@ -231,17 +240,21 @@ impl Gate {
         if let (true, Some(name)) = (ask.actions.is_empty(), ask.tool) {
             // That the hook was called is known from this.
             let action = Action::Tool { name, arguments: String::new() };
-            room &= self.told(agent.to_owned(), asker.process, Note {
-                process: None,
-                by: ask.by,
-                action,
-                decision: told.clone(),
-                enforced: true,
-                blocked: false,
-                approval: None,
-                call: ask.call.clone(),
-                count: 1,
-            });
+            room &= self.told(
+                agent.to_owned(),
+                asker.process,
+                Note {
+                    process: None,
+                    by: ask.by,
+                    action,
+                    decision: told.clone(),
+                    enforced: true,
+                    blocked: false,
+                    approval: None,
+                    call: ask.call.clone(),
+                    count: 1,
+                },
+            );
         }
         for ((action, decided), approval) in ask.actions.into_iter().zip(decided).zip(approvals) {
             shown = approval.clone().or(shown);
@@ -300,7 +313,9 @@ impl Gate {
         let id = match asked {
             // Nobody is asked: the one who asks knows what that means.
             None => return decided.decision.clone(),
-            Some(Asked::TooMany) => return denied("too many questions", "more questions wait than people can answer"),
+            Some(Asked::TooMany) => {
+                return denied("too many questions", "more questions wait than people can answer");
+            }
             Some(Asked::Known { verdict, approval: id, by }) => {
                 let decision = answered(&decided.decision, &id, &Answered { verdict, by });
                 *approval = Some(id);
@@ -344,7 +359,13 @@ impl Gate {
     }
 
     /// A person's answer; `id`: of the oldest where there is none.
-    pub fn answer(&self, id: Option<&str>, allow: bool, pattern: Option<&str>, by: &str) -> Result<Open, String> {
+    pub fn answer(
+        &self,
+        id: Option<&str>,
+        allow: bool,
+        pattern: Option<&str>,
+        by: &str,
+    ) -> Result<Open, String> {
         let mut approvals = self.approvals();
         let id = match id {
             Some(id) => id.to_owned(),

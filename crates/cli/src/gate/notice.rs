@@ -37,7 +37,9 @@ impl Notices {
         let Some(sender) = &self.sender else { return };
         match sender.try_send(note.clone()) {
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-            Err(TrySendError::Full(_)) => eprintln!("watch: no notice of question {}: too many wait", note.id),
+            Err(TrySendError::Full(_)) => {
+                eprintln!("watch: no notice of question {}: too many wait", note.id)
+            }
         }
     }
 }
@@ -49,7 +51,12 @@ pub fn text(note: &ApprovalNote) -> String {
         action.truncate(at);
         action.push('…');
     }
-    format!("{} asks: {action} ({}) — muster approve {}", note.agent, muster_event::sanitize(&note.decision.rule), note.id)
+    format!(
+        "{} asks: {action} ({}) — muster approve {}",
+        note.agent,
+        muster_event::sanitize(&note.decision.rule),
+        note.id
+    )
 }
 
 fn run(config: &Config, notes: &Receiver<ApprovalNote>) {

@@ -63,7 +63,8 @@ impl People {
 
 /// The user; and who logged in as somebody else first, as the kernel keeps it.
 fn person(pid: u32, uid: u32) -> String {
-    let login = fs::read_to_string(format!("/proc/{pid}/loginuid")).ok().and_then(|text| text.trim().parse().ok());
+    let login =
+        fs::read_to_string(format!("/proc/{pid}/loginuid")).ok().and_then(|text| text.trim().parse().ok());
     match login {
         Some(login) if login != u32::MAX && login != uid => {
             let user = crate::daemon::principal(uid);
@@ -82,9 +83,14 @@ pub fn process_of(from: SocketAddr, to: SocketAddr) -> Option<u32> {
         .find_map(|table| inode_in(&table, from, to))?;
     let wanted = format!("socket:[{inode}]");
     for entry in fs::read_dir("/proc").ok()?.take(PROCESSES_MAX).flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         let Ok(fds) = fs::read_dir(entry.path().join("fd")) else { continue };
-        if fds.flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|link| link.as_os_str() == wanted.as_str())) {
+        if fds
+            .flatten()
+            .any(|fd| fs::read_link(fd.path()).is_ok_and(|link| link.as_os_str() == wanted.as_str()))
+        {
             return Some(pid);
         }
     }

@@ -41,11 +41,12 @@ pub fn start(gate: Gate, listener: UnixListener) -> std::io::Result<()> {
             let Some(peer) = peer(&stream) else { continue };
             let gate = gate.clone();
             let Some(place) = Place::take(&places, gate.agent_of(peer.pid)) else { continue };
-            let spawned = thread::Builder::new().name("gate of one".to_owned()).stack_size(STACK).spawn(move || {
-                // The asker is gone: nobody is left to be told.
-                drop(speak(&gate, peer, &stream));
-                drop(place);
-            });
+            let spawned =
+                thread::Builder::new().name("gate of one".to_owned()).stack_size(STACK).spawn(move || {
+                    // The asker is gone: nobody is left to be told.
+                    drop(speak(&gate, peer, &stream));
+                    drop(place);
+                });
             if let Err(error) = spawned {
                 eprintln!("watch: the gate has no thread for a connection: {error}");
             }
@@ -135,5 +136,6 @@ fn is_gone(stream: &UnixStream) -> bool {
     let mut fds = [PollFd::new(stream, PollFlags::RDHUP)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     let gone = PollFlags::HUP | PollFlags::RDHUP | PollFlags::ERR;
-    poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0) && fds.iter().any(|fd| fd.revents().intersects(gone))
+    poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0)
+        && fds.iter().any(|fd| fd.revents().intersects(gone))
 }

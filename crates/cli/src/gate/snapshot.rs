@@ -64,7 +64,8 @@ impl Snapshot {
             return;
         }
         let used: HashSet<&String> = self.members.values().chain(self.supervisors.values()).collect();
-        let parents: HashSet<String> = self.agents.values().filter_map(|known| known.parent.clone()).collect();
+        let parents: HashSet<String> =
+            self.agents.values().filter_map(|known| known.parent.clone()).collect();
         let gone: Vec<String> = self
             .agents
             .iter()
@@ -104,7 +105,10 @@ impl Snapshot {
         for _ in 0..DEPTH_MAX {
             let Some(known) = id.and_then(|id| self.agents.get(id)) else { break };
             if let Some(mandate) = &known.mandate {
-                return Decided { decision: mandate.decide(action, now_ns), until_ns: Some(mandate.expires_ns()) };
+                return Decided {
+                    decision: mandate.decide(action, now_ns),
+                    until_ns: Some(mandate.expires_ns()),
+                };
             }
             id = known.parent.as_deref();
         }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use muster_mandate::{Binding, Link, Mandate};
+use muster_mandate::{Binding, GateWay, Link, Mandate};
 
 use super::*;
 use crate::gate::line::AskAll;
@@ -22,7 +22,10 @@ fn chain(scope: &str) -> Arc<Chain> {
 fn gate(clock: &Arc<AtomicU64>) -> Gate {
     let clock = Arc::clone(clock);
     let gate = Gate::new(Config { seconds: 5, ..Config::default() }, move || clock.load(Ordering::Relaxed));
-    gate.mandate("a", Some(chain("[scope]\nwrite = [\"/srv/app/**\"]\n[oversight]\nask = [\"write /srv/app/prod/**\"]\n")));
+    gate.mandate(
+        "a",
+        Some(chain("[scope]\nwrite = [\"/srv/app/**\"]\n[oversight]\nask = [\"write /srv/app/prod/**\"]\n")),
+    );
     gate
 }
 

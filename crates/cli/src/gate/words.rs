@@ -37,7 +37,11 @@ pub fn subject(action: &Action) -> String {
             path.as_ref().map_or(what.clone(), |path| format!("{what} {path}"))
         }
         Action::Tool { name, arguments } => {
-            if arguments.is_empty() { name.clone() } else { format!("{name} {arguments}") }
+            if arguments.is_empty() {
+                name.clone()
+            } else {
+                format!("{name} {arguments}")
+            }
         }
         Action::Agent { product } => product.clone(),
         Action::Privileged { operation, detail } => format!("{operation:?} {detail}").to_lowercase(),
@@ -59,7 +63,8 @@ pub struct Pattern {
 impl Pattern {
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let (verb, glob) = text.split_once(' ').ok_or("write a pattern as `VERB GLOB`, e.g. `write /srv/app/**`")?;
+        let (verb, glob) =
+            text.split_once(' ').ok_or("write a pattern as `VERB GLOB`, e.g. `write /srv/app/**`")?;
         if !VERBS.contains(&verb) {
             return Err(format!("`{verb}` is none of {}", VERBS.join(", ")));
         }
@@ -131,18 +136,24 @@ fn wild(pattern: &[u8], text: &[u8]) -> bool {
 
 /// What a person may answer with instead of one action: narrow enough to be read.
 pub fn suggestion(action: &Action) -> Option<String> {
-    let folder = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned()).filter(|f| f.len() > 1);
+    let folder =
+        |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned()).filter(|f| f.len() > 1);
     Some(match action {
         Action::Read { path } => format!("read {}/*", folder(path)?),
         Action::Write { path } => format!("write {}/*", folder(path)?),
         Action::Execute { path, argv } => match argv.get(1) {
-            Some(word) if !word.starts_with('-') && !word.contains(['*', '/', ' ']) => format!("run {path} {word}*"),
+            Some(word) if !word.starts_with('-') && !word.contains(['*', '/', ' ']) => {
+                format!("run {path} {word}*")
+            }
             _ => return None,
         },
         Action::Connect { host: Some(host), .. } => format!("connect {host}"),
         Action::Connect { address: Some(address), .. } => format!("connect {address}"),
         Action::Tool { name, .. } => format!("tool {name}"),
-        Action::Connect { .. } | Action::Credential { .. } | Action::Agent { .. } | Action::Privileged { .. } => {
+        Action::Connect { .. }
+        | Action::Credential { .. }
+        | Action::Agent { .. }
+        | Action::Privileged { .. } => {
             return None;
         }
     })

@@ -35,13 +35,16 @@ pub fn with_entry(text: &str, event: &str, entry: &Value) -> Result<String, Edit
         let value = serde_json::json!([entry]);
         return Ok(hooks.appended(text, &format!("\"{event}\": {}", shown(&value, 2)), 2));
     };
-    let list =
-        array(text, list.value.start).ok_or_else(|| EditError::Shape(format!("hooks.{event}")))?;
+    let list = array(text, list.value.start).ok_or_else(|| EditError::Shape(format!("hooks.{event}")))?;
     Ok(list.appended(text, &shown(entry, 3), 3))
 }
 
 /// Without the elements of `hooks.EVENT` that are ours; and without the list and `hooks`, where nothing else was in them.
-pub fn without_entries(text: &str, event: &str, is_ours: impl Fn(&Value) -> bool) -> Result<String, EditError> {
+pub fn without_entries(
+    text: &str,
+    event: &str,
+    is_ours: impl Fn(&Value) -> bool,
+) -> Result<String, EditError> {
     if text.len() > FILE_MAX {
         return Err(EditError::TooLong);
     }
@@ -53,7 +56,8 @@ pub fn without_entries(text: &str, event: &str, is_ours: impl Fn(&Value) -> bool
         let Some(of_event) = hooks.member(event) else { return Ok(text) };
         let Some(list) = array(&text, of_event.value.start) else { return Ok(text) };
         let ours = list.items.iter().position(|item| {
-            let value = text.get(item.value.clone()).and_then(|json| serde_json::from_str::<Value>(json).ok());
+            let value =
+                text.get(item.value.clone()).and_then(|json| serde_json::from_str::<Value>(json).ok());
             value.is_some_and(|value| is_ours(&value))
         });
         let Some(at) = ours else { return Ok(text) };
@@ -139,7 +143,11 @@ impl Container {
             Some(last) => {
                 let end = last.whole.end;
                 // A comma that is too many stands there already.
-                let comma = if text.as_bytes().get(space_end(text.as_bytes(), end)) == Some(&b',') { end } else { usize::MAX };
+                let comma = if text.as_bytes().get(space_end(text.as_bytes(), end)) == Some(&b',') {
+                    end
+                } else {
+                    usize::MAX
+                };
                 let multi = text.get(self.open..self.close).is_some_and(|inside| inside.contains('\n'));
                 let space = if multi || depth == 1 { format!("\n{indent}") } else { " ".to_owned() };
                 if comma == usize::MAX {
@@ -273,7 +281,10 @@ fn value_end(bytes: &[u8], at: usize) -> Option<usize> {
             }
             b',' | b':' if depth > 0 => at += 1,
             byte if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.') => {
-                while bytes.get(at).is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.')) {
+                while bytes
+                    .get(at)
+                    .is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.'))
+                {
                     at += 1;
                 }
             }
@@ -348,7 +359,9 @@ mod tests {
         check("{\n  \"z\": 1,\n  \"a\": [1, {\"b\": \"}\"}]\n}\n");
         check(r#"{"hooks": {"Stop": [{"hooks": []}]}, "x": null}"#);
         check(r#"{"hooks": {"PreToolUse": []}}"#);
-        check(r#"{"hooks": {"PreToolUse": [{"matcher": "Bash", "hooks": [{"type": "command", "command": "mine"}]}]}}"#);
+        check(
+            r#"{"hooks": {"PreToolUse": [{"matcher": "Bash", "hooks": [{"type": "command", "command": "mine"}]}]}}"#,
+        );
         check("{\n  // a comment with \"quotes\" and }\n  \"a\": 1, /* , */\n}\n");
         check("{\"hooks\": {\n \"PreToolUse\": [ {\"a\": 1}, ],\n },\n}");
     }
@@ -367,7 +380,10 @@ mod tests {
             assert!(with_entry(text, "PreToolUse", &ours()).is_err(), "{text}");
         }
         assert_eq!(with_entry("{\"hooks\": 1}", "E", &ours()), Err(EditError::Shape("hooks".into())));
-        assert_eq!(with_entry("{\"hooks\": {\"E\": {}}}", "E", &ours()), Err(EditError::Shape("hooks.E".into())));
+        assert_eq!(
+            with_entry("{\"hooks\": {\"E\": {}}}", "E", &ours()),
+            Err(EditError::Shape("hooks.E".into()))
+        );
     }
 
     fn json() -> impl Strategy<Value = Value> {

@@ -54,10 +54,19 @@ mod tests {
         let event = json!({"hook_event_name": "PreToolUse", "tool_name": "Bash", "cwd": "/w", "tool_use_id": "toolu_1",
             "tool_input": {"command": "ls", "description": "List files"}});
         let parsed = parse("claude-code", event.to_string().as_bytes()).unwrap().unwrap();
-        assert_eq!((parsed.call_id.as_deref(), parsed.said.as_deref()), (Some("toolu_1"), Some("List files")));
+        assert_eq!(
+            (parsed.call_id.as_deref(), parsed.said.as_deref()),
+            (Some("toolu_1"), Some("List files"))
+        );
         assert!(matches!(parsed.call, Body::Call { command: Some(_), .. }));
         assert_eq!(parse("codex", br#"{"hook_event_name":"Stop"}"#), Ok(None));
-        for text in ["", "{}", "[]", r#"{"hook_event_name":"PreToolUse"}"#, r#"{"hook_event_name":"PreToolUse","tool_name":"x"}"#] {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            r#"{"hook_event_name":"PreToolUse"}"#,
+            r#"{"hook_event_name":"PreToolUse","tool_name":"x"}"#,
+        ] {
             assert!(parse("codex", text.as_bytes()).is_err(), "{text}");
         }
     }

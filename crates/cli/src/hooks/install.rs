@@ -35,7 +35,9 @@ fn text_with(product: Product, before: &str, command: &str) -> Result<String> {
 }
 
 fn refused(error: edit::EditError) -> anyhow::Error {
-    usage(format!("the settings cannot be added to: {error}\nhint: nothing was changed; put the file right first"))
+    usage(format!(
+        "the settings cannot be added to: {error}\nhint: nothing was changed; put the file right first"
+    ))
 }
 
 /// A command that was quoted for a shell.
@@ -59,7 +61,9 @@ pub fn install(product: Product, file: &Path, command: &str) -> Result<Done> {
     let text = before.as_deref().unwrap_or_default();
     let with = text_with(product, text, command)?;
     if before.as_deref() == Some(with.as_str())
-        || product != Product::OpenCode && state(product, text) == State::Intact && text.contains(&json_text(command))
+        || product != Product::OpenCode
+            && state(product, text) == State::Intact
+            && text.contains(&json_text(command))
     {
         return Ok(Done::AlreadyThere);
     }
@@ -96,10 +100,14 @@ pub fn uninstall(product: Product, file: &Path) -> Result<Done> {
     let before = read_whole(&kept)?;
     match before {
         // The same but for space: as it was, to the byte.
-        Some(before) if edit::parsed(&before).is_some() && edit::parsed(&before) == edit::parsed(&without) => {
+        Some(before)
+            if edit::parsed(&before).is_some() && edit::parsed(&before) == edit::parsed(&without) =>
+        {
             write(file, &before, Some(file))?;
         }
-        None if edit::parsed(&without).is_some_and(|v| v.as_object().is_some_and(serde_json::Map::is_empty)) => {
+        None if edit::parsed(&without)
+            .is_some_and(|v| v.as_object().is_some_and(serde_json::Map::is_empty)) =>
+        {
             fs::remove_file(file).with_context(|| format!("cannot remove `{}`", file.display()))?;
             remove_empty(file);
         }
@@ -139,7 +147,9 @@ fn read_whole(file: &Path) -> Result<Option<String>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(usage(format!("cannot look at `{shown}`: {error}"))),
         Ok(meta) if meta.is_symlink() => {
-            return Err(usage(format!("`{shown}` is a link\nhint: name the folder that it leads to with --project")));
+            return Err(usage(format!(
+                "`{shown}` is a link\nhint: name the folder that it leads to with --project"
+            )));
         }
         Ok(meta) if !meta.is_file() || meta.len() > edit::FILE_MAX as u64 => {
             return Err(usage(format!("`{shown}` is no file of settings")));
@@ -154,7 +164,8 @@ fn write(file: &Path, text: &str, like: Option<&Path>) -> Result<()> {
     let shown = file.display();
     let folder = file.parent().context("no folder")?;
     fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
-    let mut new = tempfile::NamedTempFile::new_in(folder).with_context(|| format!("cannot write `{shown}`"))?;
+    let mut new =
+        tempfile::NamedTempFile::new_in(folder).with_context(|| format!("cannot write `{shown}`"))?;
     new.write_all(text.as_bytes())?;
     match like.and_then(|like| fs::metadata(like).ok()) {
         Some(meta) => {

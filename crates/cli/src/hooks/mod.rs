@@ -10,7 +10,7 @@ pub mod tool;
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use state::{CLOSED, MARK, Product, State, is_ours, state, switched_off};
 

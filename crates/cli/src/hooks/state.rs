@@ -129,7 +129,9 @@ pub fn state(product: Product, text: &str) -> State {
         let Some(start) = PLUGIN.split("/*COMMAND*/").next() else { return State::Absent };
         let rest = PLUGIN.split("/*COMMAND*/[]").nth(1).unwrap_or_default();
         return match text.strip_prefix(start).and_then(|text| text.strip_suffix(rest)) {
-            Some(command) if command.contains("\"tool\",\"--agent\"") && !command.contains('\n') => State::Intact,
+            Some(command) if command.contains("\"tool\",\"--agent\"") && !command.contains('\n') => {
+                State::Intact
+            }
             _ => State::Changed("the plugin is not the one that was installed".to_owned()),
         };
     }
@@ -160,10 +162,13 @@ fn is_whole(entry: &Value) -> bool {
             && command.contains(MARK)
             && command.ends_with(CLOSED)
             && !program.contains([';', '&', '|', '\n', '#', '$', '`', '<', '>'])
-            && !command.strip_suffix(CLOSED).unwrap_or(command).contains([';', '&', '|', '\n', '#', '$', '`', '<', '>'])
-            && ["if", "async", "asyncRewake", "once", "disabled"].iter().all(|name| {
-                matches!(handler.get(*name), None | Some(Value::Null | Value::Bool(false)))
-            })
+            && !command
+                .strip_suffix(CLOSED)
+                .unwrap_or(command)
+                .contains([';', '&', '|', '\n', '#', '$', '`', '<', '>'])
+            && ["if", "async", "asyncRewake", "once", "disabled"]
+                .iter()
+                .all(|name| matches!(handler.get(*name), None | Some(Value::Null | Value::Bool(false))))
     };
     all && entry.get("hooks").and_then(Value::as_array).into_iter().flatten().any(heeded)
 }
@@ -171,7 +176,9 @@ fn is_whole(entry: &Value) -> bool {
 /// Does this file switch all hooks off?
 pub fn switched_off(product: Product, text: &str) -> bool {
     match product {
-        Product::ClaudeCode => edit::parsed(text).is_some_and(|v| v.get("disableAllHooks") == Some(&Value::Bool(true))),
+        Product::ClaudeCode => {
+            edit::parsed(text).is_some_and(|v| v.get("disableAllHooks") == Some(&Value::Bool(true)))
+        }
         Product::Gemini => edit::parsed(text).is_some_and(|v| {
             let set = |at: &[&str]| at.iter().try_fold(&v, |v, key| v.get(key)).cloned();
             set(&["hooksConfig", "enabled"]) == Some(Value::Bool(false))
@@ -225,7 +232,10 @@ mod tests {
         check(with("/hooks/0/command", json!("/usr/bin/muster hook tool --agent claude-code")), "changed");
         check(with("/hooks/0/command", json!(format!("true; {COMMAND}"))), "changed");
         check(with("/hooks/0/command", json!(format!("true || {COMMAND}"))), "changed");
-        check(with("/hooks/0/command", json!("/usr/bin/muster hook tool --agent x; true || exit 2")), "changed");
+        check(
+            with("/hooks/0/command", json!("/usr/bin/muster hook tool --agent x; true || exit 2")),
+            "changed",
+        );
         check(with("/hooks/0/command", json!("true")), "absent");
         assert!(switched_off(Product::ClaudeCode, r#"{"disableAllHooks": true}"#));
         assert!(!switched_off(Product::ClaudeCode, r#"{"disableAllHooks": false}"#));

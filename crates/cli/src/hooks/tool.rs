@@ -24,7 +24,8 @@ pub fn early(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> 
     if arguments.next()? != "hook" || arguments.next()? != "tool" {
         return None;
     }
-    let mut data = std::env::var_os("MUSTER_DATA").map_or_else(|| PathBuf::from(crate::DATA_DEFAULT), PathBuf::from);
+    let mut data =
+        std::env::var_os("MUSTER_DATA").map_or_else(|| PathBuf::from(crate::DATA_DEFAULT), PathBuf::from);
     let mut product = None;
     while let Some(option) = arguments.next() {
         match option.to_str()? {

@@ -28,12 +28,15 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// Until it is killed.
 pub fn run(proxy: Proxy, url: &str, listen: SocketAddr) -> Result<ExitCode> {
-    let (scheme, rest) = url.split_once("://").ok_or_else(|| usage("the URL begins with http:// or https://"))?;
+    let (scheme, rest) =
+        url.split_once("://").ok_or_else(|| usage("the URL begins with http:// or https://"))?;
     if !matches!(scheme, "http" | "https") || rest.is_empty() || rest.contains(['?', '#', '@', ' ']) {
         return Err(usage(format!("`{url}` is no plain http URL")));
     }
-    let (authority, base) = rest.split_once('/').map_or((rest, String::new()), |(a, path)| (a, format!("/{path}")));
-    let listener = TcpListener::bind(listen).map_err(|error| usage(format!("cannot listen on {listen}: {error}")))?;
+    let (authority, base) =
+        rest.split_once('/').map_or((rest, String::new()), |(a, path)| (a, format!("/{path}")));
+    let listener =
+        TcpListener::bind(listen).map_err(|error| usage(format!("cannot listen on {listen}: {error}")))?;
     let address = listener.local_addr()?;
     println!("ready url=http://{address}{base}");
     std::io::stdout().flush()?;
@@ -109,13 +112,17 @@ impl One {
             match look(&body) {
                 Ok(Looked::Pass | Looked::Cancelled(_)) => {}
                 Ok(Looked::Calls { calls, messages, batch }) => {
-                    let process = stream.peer_addr().ok().and_then(|from| process_of(from, stream.local_addr().ok()?));
+                    let process =
+                        stream.peer_addr().ok().and_then(|from| process_of(from, stream.local_addr().ok()?));
                     let mut answers = Vec::new();
                     let mut gone = Vec::new();
                     for call in &calls {
                         let decision = self.proxy.ask(call, WAIT_MS, process);
                         if let Err(error) = &decision {
-                            eprintln!("muster mcp-proxy: the gate cannot be asked: {}", muster_event::sanitize(error));
+                            eprintln!(
+                                "muster mcp-proxy: the gate cannot be asked: {}",
+                                muster_event::sanitize(error)
+                            );
                         }
                         if !decision.is_ok_and(|decision| lets_through(&decision)) {
                             gone.push(call.at);
@@ -125,9 +132,13 @@ impl One {
                     if !gone.is_empty() {
                         match without(&messages, &gone, batch) {
                             // The rest of a batch with a denied call does not go alone: its answer has one place.
-                            Some(_) | None if answers.is_empty() => return respond(stream, 202, "text/plain", b""),
+                            Some(_) | None if answers.is_empty() => {
+                                return respond(stream, 202, "text/plain", b"");
+                            }
                             Some(_) => {
-                                let why = refusal("the batch holds a call that is denied: send its messages one by one");
+                                let why = refusal(
+                                    "the batch holds a call that is denied: send its messages one by one",
+                                );
                                 return respond(stream, 200, "application/json", why.to_string().as_bytes());
                             }
                             None => {
@@ -135,12 +146,19 @@ impl One {
                                     [one] if !batch => one.clone(),
                                     _ => serde_json::Value::Array(answers),
                                 };
-                                return respond(stream, 200, "application/json", answer.to_string().as_bytes());
+                                return respond(
+                                    stream,
+                                    200,
+                                    "application/json",
+                                    answer.to_string().as_bytes(),
+                                );
                             }
                         }
                     }
                 }
-                Err(why) => return respond(stream, 400, "application/json", refusal(&why).to_string().as_bytes()),
+                Err(why) => {
+                    return respond(stream, 400, "application/json", refusal(&why).to_string().as_bytes());
+                }
             }
         }
         self.pass(stream, &request, std::mem::take(&mut body))
@@ -152,7 +170,10 @@ impl One {
             return true;
         }
         let own = |host: &str| {
-            let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
+            let name = host
+                .rsplit_once(':')
+                .filter(|(_, port)| port.parse::<u16>().is_ok())
+                .map_or(host, |(name, _)| name);
             matches!(name, "localhost" | "127.0.0.1" | "[::1]")
         };
         let text = |value: &[u8]| String::from_utf8_lossy(value).to_lowercase();
@@ -178,8 +199,13 @@ impl One {
             Err(error) => return respond(stream, 502, "text/plain", error.to_string().as_bytes()),
         };
         let (head, body) = answer.into_parts();
-        let mut out = &*stream;
-        write!(out, "HTTP/1.1 {} {}\r\n", head.status.as_u16(), head.status.canonical_reason().unwrap_or("-"))?;
+        let mut out = stream;
+        write!(
+            out,
+            "HTTP/1.1 {} {}\r\n",
+            head.status.as_u16(),
+            head.status.canonical_reason().unwrap_or("-")
+        )?;
         for (name, value) in head.headers.iter().filter(|(name, _)| !is_hop(name.as_str())) {
             out.write_all(name.as_str().as_bytes())?;
             out.write_all(b": ")?;
@@ -203,8 +229,17 @@ impl One {
 fn is_hop(name: &str) -> bool {
     matches!(
         name,
-        "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "host"
-            | "content-length" | "expect" | "accept-encoding"
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "host"
+            | "content-length"
+            | "expect"
+            | "accept-encoding"
     )
 }
 
@@ -251,7 +286,8 @@ pub fn read(stream: &mut impl Read) -> Result<Option<Request>, String> {
         rest.extend_from_slice(chunk.get(..count).unwrap_or_default());
         if rest.len() > 2 * MESSAGE_MAX { Err("the message is too long".to_owned()) } else { Ok(()) }
     };
-    let lengths: Vec<&[u8]> = request.headers.iter().filter(|(n, _)| n == "content-length").map(|(_, v)| v.as_slice()).collect();
+    let lengths: Vec<&[u8]> =
+        request.headers.iter().filter(|(n, _)| n == "content-length").map(|(_, v)| v.as_slice()).collect();
     let chunked = request.header("transfer-encoding").map(|value| value.eq_ignore_ascii_case(b"chunked"));
     // What two readers could end at two places is not passed on.
     match (lengths.as_slice(), chunked) {
@@ -346,9 +382,15 @@ mod tests {
     #[test]
     fn bodies_end_where_everybody_sees_them_end() {
         check("POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcdef", Ok("abc"));
-        check("POST /mcp HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n", Ok("abc"));
+        check(
+            "POST /mcp HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+            Ok("abc"),
+        );
         check("GET /mcp HTTP/1.1\r\n\r\n", Ok(""));
-        check("POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", Err("two ways"));
+        check(
+            "POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            Err("two ways"),
+        );
         check("POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", Err("two ways"));
         check("POST / HTTP/1.1\r\nContent-Length: +3\r\n\r\nabc", Err("no number"));
         check("POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", Err("two ways"));

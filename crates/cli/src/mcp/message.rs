@@ -84,7 +84,7 @@ pub fn denial(call: &ToolCall) -> Option<Value> {
     let id: Value = serde_json::from_str(&call.id).ok()?;
     let mut result = json!({"content": [{"type": "text", "text": "denied by policy"}], "isError": true});
     if call.stateless {
-        result["resultType"] = json!("complete");
+        result.as_object_mut()?.insert("resultType".to_owned(), json!("complete"));
     }
     Some(json!({"jsonrpc": "2.0", "id": id, "result": result}))
 }
@@ -216,11 +216,17 @@ mod tests {
 
     #[test]
     fn calls_are_seen_and_nothing_else() {
-        check(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{}}}"#, Ok("a@1"));
+        check(
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{}}}"#,
+            Ok("a@1"),
+        );
         check(r#"{"jsonrpc":"2.0","id":"x","method":"tools\/call","params":{"name":"a"}}"#, Ok("a@\"x\""));
         check(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#, Ok("pass"));
         check(r#"{"jsonrpc":"2.0","id":1,"result":{"method":"tools/call"}}"#, Ok("pass"));
-        check(r#"[{"id":1,"method":"ping"},{"id":2,"method":"tools/call","params":{"name":"b"}}]"#, Ok("b@2"));
+        check(
+            r#"[{"id":1,"method":"ping"},{"id":2,"method":"tools/call","params":{"name":"b"}}]"#,
+            Ok("b@2"),
+        );
         check(r#"{"method":"notifications/cancelled","params":{"requestId":7}}"#, Ok("cancelled 7"));
         check(r#"{"method":"tools/call","params":{"name":"a"}}"#, Ok("a@"));
         check(r#"{"id":1,"method":"tools/call","params":{}}"#, Err("no tool"));
@@ -236,7 +242,10 @@ mod tests {
         check(r#"{"id":1,"method":"tools/call","params":{"name":"good","NAME":"bad"}}"#, Err("letters"));
         check(r#"[{"id":1,"method":"ping","METHOD":"tools/call"}]"#, Err("letters"));
         // What the tool itself is given may be as it likes.
-        check(r#"{"id":1,"method":"tools/call","params":{"name":"a","arguments":{"Name":1,"name":2}}}"#, Ok("a@1"));
+        check(
+            r#"{"id":1,"method":"tools/call","params":{"name":"a","arguments":{"Name":1,"name":2}}}"#,
+            Ok("a@1"),
+        );
     }
 
     #[test]

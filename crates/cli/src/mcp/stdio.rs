@@ -40,7 +40,9 @@ pub fn run(proxy: Proxy, command: &[std::ffi::OsString]) -> Result<ExitCode> {
     let out: Out = Arc::new(Mutex::new(std::io::stdout()));
     let for_server = Arc::clone(&out);
     // It ends the whole when the server does: nobody is left to answer.
-    let back = thread::Builder::new().name("from the server".to_owned()).spawn(move || pass_back(answers, &for_server))?;
+    let back = thread::Builder::new()
+        .name("from the server".to_owned())
+        .spawn(move || pass_back(answers, &for_server))?;
     let pending = Pending::default();
     let client = thread::Builder::new().name("from the client".to_owned()).spawn(move || {
         read_client(&proxy, &server, &out, &pending);
@@ -148,7 +150,14 @@ fn read_client(proxy: &Proxy, server: &Server, out: &Out, pending: &Pending) {
     }
 }
 
-fn wait_for_person(proxy: &Proxy, server: &Server, out: &Out, pending: &Pending, call: ToolCall, message: String) {
+fn wait_for_person(
+    proxy: &Proxy,
+    server: &Server,
+    out: &Out,
+    pending: &Pending,
+    call: ToolCall,
+    message: String,
+) {
     let asking = Asking::connect(&proxy.data);
     {
         let mut waiting = pending.lock().unwrap_or_else(PoisonError::into_inner);
@@ -158,7 +167,8 @@ fn wait_for_person(proxy: &Proxy, server: &Server, out: &Out, pending: &Pending,
         }
         waiting.insert(call.id.clone(), asking.as_ref().ok().and_then(|asking| asking.stream()));
     }
-    let (proxy, server, out, pending) = (proxy.clone(), Arc::clone(server), Arc::clone(out), Arc::clone(pending));
+    let (proxy, server, out, pending) =
+        (proxy.clone(), Arc::clone(server), Arc::clone(out), Arc::clone(pending));
     let id = call.id.clone();
     let spawned = {
         let (out, pending) = (Arc::clone(&out), Arc::clone(&pending));
@@ -166,7 +176,9 @@ fn wait_for_person(proxy: &Proxy, server: &Server, out: &Out, pending: &Pending,
             let decision = asking.and_then(|mut asking| asking.ask(proxy.question(&call, WAIT_MS, None)));
             pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&call.id);
             match decision {
-                Ok((decision, _)) if lets_through(&decision) => send(&server, format!("{message}\n").as_bytes()),
+                Ok((decision, _)) if lets_through(&decision) => {
+                    send(&server, format!("{message}\n").as_bytes())
+                }
                 other => deny(&out, &call, other.err()),
             }
         })

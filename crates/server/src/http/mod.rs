@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 use tokio::sync::broadcast;
 
-use crate::approval::Approve;
 use crate::StoreReader;
+use crate::approval::Approve;
 use crate::error::Result as StoreResult;
 use access::Access;
 use connections::Bounded;
@@ -135,6 +135,14 @@ pub type AskStop = dyn Fn(Peer, StopRequest) -> Result<Told, String> + Send + Sy
 /// Musters out, or undoes it, or says why not. It waits until it is done.
 pub type Contain = dyn Fn(Peer, ContainRequest) -> Result<serde_json::Value, String> + Send + Sync;
 
+/// What is handed on to those who do it.
+pub struct Doors {
+    pub enrol: Arc<Enrol>,
+    pub ask_stop: Arc<AskStop>,
+    pub contain: Arc<Contain>,
+    pub approvals: Arc<dyn Approve>,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     #[error("cannot start the threads of the server: {0}")]
@@ -161,10 +169,7 @@ impl Http {
         tcp: TcpListener,
         unix: UnixListener,
         public: Option<UnixListener>,
-        enrol: Arc<Enrol>,
-        ask_stop: Arc<AskStop>,
-        contain: Arc<Contain>,
-        approvals: Arc<dyn Approve>,
+        doors: Doors,
     ) -> Result<Http, HttpError> {
         let address = tcp.local_addr().map_err(HttpError::Listen)?;
         tcp.set_nonblocking(true).map_err(HttpError::Listen)?;
@@ -177,10 +182,10 @@ impl Http {
             readers: Arc::default(),
             updates: updates.clone(),
             notices: Arc::clone(&notices),
-            enrol,
-            ask_stop,
-            contain,
-            approvals,
+            enrol: doors.enrol,
+            ask_stop: doors.ask_stop,
+            contain: doors.contain,
+            approvals: doors.approvals,
             access: Arc::clone(&access),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()

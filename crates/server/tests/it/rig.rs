@@ -15,7 +15,8 @@ use muster_engine::{
 };
 use muster_event::{Attribution, Event, Identity, Kind, Lost, ProbeState, ProcessKey, Queue};
 use muster_server::{
-    Answerer, ApprovalView, Approve, ApproveRequest, AskStop, Enrolled, Http, Retention, StopRequest, Store, Told, ToldClaim,
+    Answerer, ApprovalView, Approve, ApproveRequest, AskStop, Doors, Enrolled, Http, Retention, StopRequest,
+    Store, Told, ToldClaim,
 };
 use tempfile::TempDir;
 
@@ -70,10 +71,12 @@ impl Rig {
             tcp,
             unix,
             None,
-            enrol,
-            ask,
-            Arc::new(|_, _| Ok(serde_json::json!({"agent": "one"}))),
-            Arc::new(Questions),
+            Doors {
+                enrol,
+                ask_stop: ask,
+                contain: Arc::new(|_, _| Ok(serde_json::json!({"agent": "one"}))),
+                approvals: Arc::new(Questions),
+            },
         )
         .unwrap();
         Self { http, address, socket, _folder: folder }
