@@ -138,6 +138,7 @@ impl Gate {
 
     /// The process enforces for the agent, outside its lineage: it may tell what it decided.
     #[cfg_attr(not(test), expect(dead_code, reason = "whoever enforces for `muster run` is named by it"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "whoever enforces for `muster run` is named by it"))]
     pub fn supervisor(&self, process: ProcessKey, agent: &str) {
         self.change(|snapshot| snapshot.supervisor(process, agent));
     }

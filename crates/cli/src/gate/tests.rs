@@ -132,6 +132,19 @@ fn a_sub_agent_acts_under_its_parents() {
     assert_eq!(verdict(&gate, Some("child"), &["/etc/x"]).0, Verdict::Deny);
 }
 
+/// What an enforcer decided by itself is its supervisor's to tell, and nobody else's.
+#[test]
+fn only_a_supervisor_tells() {
+    let gate = gate(&Arc::new(AtomicU64::new(NOW)));
+    let own = Peer { pid: std::process::id(), uid: 0 };
+    let line = r#"{"note":{"by":"kernel","action":{"kind":"read","path":"/x"},"decision":{"verdict":"deny","rule":"r","reason":"w","mandate":null},"enforced":true,"blocked":true}}"#;
+    let answer = gate.reply(own, line.as_bytes(), &mut |_, _| None);
+    assert!(matches!(answer, Answer::Refused { .. }), "{answer:?}");
+    gate.supervisor(muster_sensor::process_key(own.pid).unwrap(), "a");
+    assert_eq!(gate.reply(own, line.as_bytes(), &mut |_, _| None), Answer::Noted { ok: true });
+    assert_eq!(gate.drain(true).gate.first().map(|n| n.agent.clone()), Some("a".to_owned()));
+}
+
 /// p99 of a decision, as the brief wants it; by hand: `MUSTER_LONG=1`.
 #[test]
 fn decisions_are_fast() {

@@ -13,6 +13,7 @@ mod claims;
 mod deception;
 mod descent;
 mod gaps;
+mod guard;
 mod opinion;
 mod persistence;
 mod reconcile;
