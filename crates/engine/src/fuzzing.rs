@@ -12,8 +12,9 @@ use muster_event::{
 };
 
 use crate::{
-    AccountFile, AccountRecord, ArtefactRead, Before, Canaries, Canary, Certainty, Cited, Code, Engine, Enrol, Evidence,
-    HooksRead, Identified, Imported, Input, Label, Opinion, Opinions, Output, Products, Severity, Start, glob,
+    AccountFile, AccountRecord, ArtefactRead, Before, Canaries, Canary, Certainty, Cited, Code, Engine,
+    Enrol, Evidence, HooksRead, Identified, Imported, Input, Label, Opinion, Opinions, Output, Products,
+    Severity, Start, glob,
 };
 
 static PRODUCTS: LazyLock<Products> = LazyLock::new(|| Products::built_in().unwrap());

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use muster_account::{Body, Class};
 use muster_mandate::{Action, Protocol};
 
-use crate::denial::{Target, hosts, of_command};
+use crate::denial::{Target, hosts, of_simple};
 use crate::reconcile::absolute;
 use crate::roll::name_of;
 use crate::{denial, shell};
@@ -161,9 +161,13 @@ fn of_shell(command: &str, cwd: &str, home: Option<&str>, out: &mut Vec<Action>)
         for path in simple.read.iter().filter(is_file) {
             read(absolute(path, &cwd), out);
         }
+        of_arguments(&simple, &cwd, out);
     }
-    // What well-known programs do with what their arguments name.
-    for target in of_command(text, &cwd) {
+}
+
+/// What well-known programs do with what their arguments name.
+fn of_arguments(simple: &shell::Simple, cwd: &str, out: &mut Vec<Action>) {
+    for target in of_simple(simple, cwd) {
         match target {
             Target::Write(path) | Target::Delete(path) | Target::Chmod(path) if !is_device(&path) => {
                 out.push(Action::Write { path });
@@ -316,6 +320,7 @@ mod tests {
             "curl http://169.254.169.254/latest/",
             &["run curl (2)", "use metadata", "reach 169.254.169.254"],
         );
+        runs("rm x; cd /tmp; rm y", &["run rm (2)", "write /w/x", "write /tmp/y", "run rm (2)"]);
         runs("rm -rf ../y", &["run rm (3)", "write /y"]);
         runs("./x.sh a", &["run /w/x.sh (2)"]);
         runs("$X y", &["run $X (2)"]);

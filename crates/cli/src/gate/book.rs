@@ -60,7 +60,12 @@ impl Book {
     /// What has waited long enough, oldest first; `all`: whatever there is.
     pub fn take(&mut self, now_ns: Nanos, all: bool) -> Vec<GateNote> {
         let ready = |note: &GateNote| all || now_ns.saturating_sub(note.time_ns) >= GATHER_NS;
-        let count = self.waiting.iter().take(TAKEN_MAX).take_while(|note| ready(note)).count();
+        let count = self
+            .waiting
+            .iter()
+            .take(if all { usize::MAX } else { TAKEN_MAX })
+            .take_while(|note| ready(note))
+            .count();
         if count == 0 {
             return Vec::new();
         }

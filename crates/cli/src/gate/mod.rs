@@ -138,7 +138,6 @@ impl Gate {
 
     /// The process enforces for the agent, outside its lineage: it may tell what it decided.
     #[cfg_attr(not(test), expect(dead_code, reason = "whoever enforces for `muster run` is named by it"))]
-    #[cfg_attr(not(test), expect(dead_code, reason = "whoever enforces for `muster run` is named by it"))]
     pub fn supervisor(&self, process: ProcessKey, agent: &str) {
         self.change(|snapshot| snapshot.supervisor(process, agent));
     }
@@ -328,8 +327,11 @@ impl Gate {
         match wait(&answer, patience) {
             Some(told) => answered(&decided.decision, &id, &told),
             None => {
-                // The answer may have come at the last moment.
-                self.approvals().withdraw(&id, self.now_ns());
+                // Out of time, or the one who asked is gone.
+                let now_ns = self.now_ns();
+                let mut approvals = self.approvals();
+                approvals.expire(now_ns);
+                approvals.withdraw(&id, now_ns);
                 answered(&decided.decision, &id, &Answered { verdict: Verdict::Deny, by: String::new() })
             }
         }

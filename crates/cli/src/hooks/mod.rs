@@ -41,6 +41,9 @@ pub struct Standing {
 }
 
 pub fn standing(product: Product, home: &Path, dir: &Path) -> Standing {
+    // What is not known lies nowhere, and least of all where the daemon itself stands.
+    let somewhere = |path: &Path| if path.is_absolute() { path.to_owned() } else { "/nonexistent".into() };
+    let (home, dir) = (&somewhere(home), &somewhere(dir));
     let mut out = Standing::default();
     let shown = |path: &Path| path.to_string_lossy().into_owned();
     let mut places = vec![product.user_file(home), product.project_file(dir)];
