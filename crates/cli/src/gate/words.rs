@@ -1,6 +1,7 @@
 //! An action as a person reads it, and patterns over actions as a person writes them: `write /srv/app/**`, `run git push*`.
 
 use muster_mandate::Action;
+use muster_mandate::glob::PathGlob;
 
 /// Bytes of a pattern: a path and some stars.
 const PATTERN_MAX: usize = 4 * 1024;
@@ -75,6 +76,9 @@ impl Pattern {
         if glob.chars().all(|c| matches!(c, '*' | '/')) {
             return Err("a pattern that lets everything pass is no answer to a question".to_owned());
         }
+        if matches!(verb, "read" | "write") {
+            PathGlob::new(glob).map_err(|why| format!("`{glob}` {why}"))?;
+        }
         Ok(Self { verb: verb.to_owned(), glob: glob.to_owned() })
     }
 
@@ -84,7 +88,9 @@ impl Pattern {
         }
         let subject = subject(action);
         match action {
-            Action::Read { path } | Action::Write { path } => muster_engine::glob(&self.glob, path),
+            Action::Read { path } | Action::Write { path } => {
+                PathGlob::new(&self.glob).is_ok_and(|glob| glob.matches(path))
+            }
             // With or without its port.
             Action::Connect { host, address, .. } => {
                 let name = host.clone().or_else(|| address.map(|ip| ip.to_string())).unwrap_or_default();

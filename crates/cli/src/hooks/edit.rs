@@ -49,6 +49,9 @@ pub fn without_entries(
         return Err(EditError::TooLong);
     }
     let mut text = text.to_owned();
+    if text.trim().is_empty() {
+        return Ok(text);
+    }
     loop {
         let root = root(&text).ok_or(EditError::NoObject)?;
         let Some(member) = root.member("hooks") else { return Ok(text) };
