@@ -42,7 +42,7 @@ impl People {
                 if !from.ip().to_canonical().is_loopback() && from.ip() != to.ip() {
                     return Ok(format!("token from {}", from.ip()));
                 }
-                let pid = process_of(from, to).ok_or("it cannot be told which process answers")?;
+                let pid = process_of(from, to, None).ok_or("it cannot be told which process answers")?;
                 self.refuse_agents(pid)?;
                 let uid = crate::gate::uid_of(pid).ok_or("the process that answers is gone")?;
                 Ok(format!("{} (token)", person(pid, uid)))
@@ -75,26 +75,20 @@ fn person(pid: u32, uid: u32) -> String {
     }
 }
 
-/// The process that holds the end `from` of a connection to `to` on this machine.
-pub fn process_of(from: SocketAddr, to: SocketAddr) -> Option<u32> {
+/// The process that holds the end `from` of a connection to `to` on this machine; `likely`: who held such ends before.
+pub fn process_of(from: SocketAddr, to: SocketAddr, likely: Option<u32>) -> Option<u32> {
     let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|file| fs::read_to_string(file).ok())
         .find_map(|table| inode_in(&table, from, to))?;
     let wanted = format!("socket:[{inode}]");
-    for entry in fs::read_dir("/proc").ok()?.take(PROCESSES_MAX).flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        let Ok(fds) = fs::read_dir(entry.path().join("fd")) else { continue };
-        if fds
-            .flatten()
-            .any(|fd| fs::read_link(fd.path()).is_ok_and(|link| link.as_os_str() == wanted.as_str()))
-        {
-            return Some(pid);
-        }
-    }
-    None
+    let holds = |pid: &u32| {
+        let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        fds.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|link| link.as_os_str() == wanted.as_str())
+    };
+    let all = fs::read_dir("/proc").ok()?.take(PROCESSES_MAX).flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    likely.into_iter().chain(pids).find(holds)
 }
 
 /// The inode of the socket with these ends.
@@ -160,7 +154,9 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, from) = listener.accept().unwrap();
-        assert_eq!(process_of(from, server.local_addr().unwrap()), Some(std::process::id()));
+        let to = server.local_addr().unwrap();
+        assert_eq!(process_of(from, to, None), Some(std::process::id()));
+        assert_eq!(process_of(from, to, Some(1)), Some(std::process::id()), "a guess is no more than that");
         drop(client);
         assert_eq!(address("0100007F:1F90"), Some("127.0.0.1:8080".parse().unwrap()));
         assert_eq!(address("00000000000000000000000001000000:0050"), Some("[::1]:80".parse().unwrap()));

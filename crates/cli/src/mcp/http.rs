@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -47,7 +47,13 @@ pub fn run(proxy: Proxy, url: &str, listen: SocketAddr) -> Result<ExitCode> {
         .proxy(None)
         .build()
         .into();
-    let one = Arc::new(One { proxy, agent, origin: format!("{scheme}://{authority}"), address });
+    let one = Arc::new(One {
+        proxy,
+        agent,
+        origin: format!("{scheme}://{authority}"),
+        address,
+        caller: AtomicU32::new(0),
+    });
     let open = Arc::new(AtomicUsize::new(0));
     for stream in listener.incoming() {
         let Ok(stream) = stream else {
@@ -78,6 +84,8 @@ struct One {
     /// Scheme, host and port of the server.
     origin: String,
     address: SocketAddr,
+    /// Who called last; 0: nobody.
+    caller: AtomicU32,
 }
 
 /// A request, whole.
@@ -112,8 +120,7 @@ impl One {
             match look(&body) {
                 Ok(Looked::Pass | Looked::Cancelled(_)) => {}
                 Ok(Looked::Calls { calls, messages, batch }) => {
-                    let process =
-                        stream.peer_addr().ok().and_then(|from| process_of(from, stream.local_addr().ok()?));
+                    let process = self.caller(stream);
                     let mut answers = Vec::new();
                     let mut gone = Vec::new();
                     for call in &calls {
@@ -162,6 +169,15 @@ impl One {
             }
         }
         self.pass(stream, &request, std::mem::take(&mut body))
+    }
+
+    /// The process at the other end. As a rule it is the one of before.
+    fn caller(&self, stream: &TcpStream) -> Option<u32> {
+        let likely = self.caller.load(Ordering::Relaxed);
+        let found =
+            process_of(stream.peer_addr().ok()?, stream.local_addr().ok()?, (likely != 0).then_some(likely))?;
+        self.caller.store(found, Ordering::Relaxed);
+        Some(found)
     }
 
     /// A name of this machine, where only this machine can reach it: a page that points its name here gets nothing.

@@ -243,6 +243,54 @@ fn a_proxy_gates_calls_and_nothing_else() {
     assert_eq!(found.len(), 5);
 }
 
+/// A server of a few lines, which writes down what it was asked to do.
+const SERVER: &str = r#"
+import json, sys
+tools = [{"name": name, "description": name, "inputSchema": {"type": "object"}} for name in ("good", "bad")]
+for line in sys.stdin:
+    message = json.loads(line)
+    if "id" not in message:
+        continue
+    method, result = message["method"], {}
+    if method == "initialize":
+        version = message["params"]["protocolVersion"]
+        result = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": {"name": "x", "version": "1"}}
+    elif method == "tools/list":
+        result = {"tools": tools}
+    elif method == "tools/call":
+        open("called", "a").write(message["params"]["name"] + "\n")
+        result = {"content": [{"type": "text", "text": "done"}]}
+    print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
+"#;
+
+#[test]
+fn claude_code_calls_through_the_proxy() {
+    let dir = project();
+    let more = "tools = [\"mcp__x__good\"]\n";
+    let (Some(claude), Some(daemon)) = (installed(Agent::ClaudeCode), daemon(&scope(dir.path(), more)))
+    else {
+        return;
+    };
+    fs::write(dir.path().join("server.py"), SERVER).unwrap();
+    let data = daemon.data.path().to_str().unwrap();
+    let arguments = ["mcp-proxy", "--data", data, "--name", "x", "--", "python3", "server.py"];
+    let servers = serde_json::json!({"mcpServers": {"x": {"command": MUSTER, "args": arguments}}});
+    fs::write(dir.path().join("servers.json"), servers.to_string()).unwrap();
+    let call = |tool: &str| Step::Tool { name: format!("mcp__x__{tool}"), arguments: serde_json::json!({}) };
+    let home = Home::new().unwrap();
+    let model = Model::start(Script::new([call("good"), call("bad"), Step::last("done")])).unwrap();
+    let mut command = command(&daemon, &claude, dir.path(), &home, &model, true);
+    command.args(["--mcp-config", "servers.json"]);
+    let ran = muster_rehearsal::run(command, Agent::PATIENCE).unwrap();
+    assert!(ran.success(), "{}\n{}", ran.stdout, ran.stderr);
+    assert_eq!(
+        fs::read_to_string(dir.path().join("called")).unwrap_or_default(),
+        "good\n",
+        "{}",
+        daemon.said()
+    );
+}
+
 #[test]
 fn without_a_daemon_nothing_passes() {
     let folder = tempfile::tempdir().unwrap();
