@@ -696,6 +696,14 @@ impl Daemon {
         if let Some(cgroup) = cgroup {
             self.cgroups.insert(agent.clone(), cgroup);
         }
+        // Only of its own kin may an agent say that it speaks for it.
+        if let Some(pid) = request.supervisor
+            && let Some(supervisor) = process_key(pid)
+            && supervisor != process
+            && muster_sensor::ancestry(process).contains(&supervisor)
+        {
+            self.gate.supervisor(supervisor, &agent);
+        }
         Ok(Enrolled { agent })
     }
 }

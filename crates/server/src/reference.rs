@@ -181,6 +181,7 @@ const RUN_FIELDS: &[Field] = &[
     ("principal", "string", "who answers for it"),
     ("command", "array of string", "what it will execute"),
     ("label", "string", "what it is to do, in words"),
+    ("supervisor", "integer or null", "an ancestor of it that enforces for it from outside its reach"),
 ];
 
 const ENROLLED_FIELDS: &[Field] = &[("agent", "string", "name of the agent")];

@@ -1,6 +1,7 @@
 //! What is said over the gate's socket: one line of JSON each way. The words are those of `notes`: whoever enforces asks, or
 //! tells what it decided by itself. Nobody says who it is: the kernel does.
 
+use muster_event::ProcessKey;
 use muster_mandate::{Action, Decision, GateWay, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +65,7 @@ pub struct AskAll {
 pub struct Note {
     /// Of the lineage; `None`: not known.
     #[serde(default)]
-    pub process: Option<u32>,
+    pub process: Option<ProcessKey>,
     pub by: GateWay,
     pub action: Action,
     pub decision: Decision,

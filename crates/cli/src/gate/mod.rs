@@ -137,7 +137,6 @@ impl Gate {
     }
 
     /// The process enforces for the agent, outside its lineage: it may tell what it decided.
-    #[cfg_attr(not(test), expect(dead_code, reason = "whoever enforces for `muster run` is named by it"))]
     pub fn supervisor(&self, process: ProcessKey, agent: &str) {
         self.change(|snapshot| snapshot.supervisor(process, agent));
     }
@@ -194,10 +193,10 @@ impl Gate {
             }
             Request::AskAll(ask) => self.ask(&self.asker(peer, ask.process), ask, wait),
             Request::Note(note) => {
-                let asker = self.asker(peer, note.process);
+                let asker = self.asker(peer, None);
                 match asker.agent {
                     Some(agent) if asker.supervises => {
-                        Answer::Noted { ok: self.told(agent, asker.process, *note) }
+                        Answer::Noted { ok: self.told(agent, note.process, *note) }
                     }
                     Some(_) | None => Answer::Refused {
                         error: "only who enforces for an agent tells what it decided".to_owned(),

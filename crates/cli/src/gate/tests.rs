@@ -137,7 +137,7 @@ fn a_sub_agent_acts_under_its_parents() {
 fn only_a_supervisor_tells() {
     let gate = gate(&Arc::new(AtomicU64::new(NOW)));
     let own = Peer { pid: std::process::id(), uid: 0 };
-    let line = r#"{"note":{"by":"kernel","action":{"kind":"read","path":"/x"},"decision":{"verdict":"deny","rule":"r","reason":"w","mandate":null},"enforced":true,"blocked":true}}"#;
+    let line = r#"{"note":{"process":{"pid":7,"start_ns":9},"by":"kernel","action":{"kind":"read","path":"/x"},"decision":{"verdict":"deny","rule":"r","reason":"w","mandate":null},"enforced":true,"blocked":true}}"#;
     let answer = gate.reply(own, line.as_bytes(), &mut |_, _| None);
     assert!(matches!(answer, Answer::Refused { .. }), "{answer:?}");
     gate.supervisor(muster_sensor::process_key(own.pid).unwrap(), "a");

@@ -44,6 +44,9 @@ pub struct EnrolRequest {
     #[serde(default)]
     pub label: String,
     pub command: Vec<String>,
+    /// Process that enforces for it from outside its reach: an ancestor of who asks.
+    #[serde(default)]
+    pub supervisor: Option<u32>,
 }
 
 /// Who asks, as the kernel knows it: the process that will become the agent.
