@@ -99,12 +99,8 @@ pub fn uninstall(product: Product, file: &Path) -> Result<Done> {
     }
     let before = read_whole(&kept)?;
     match before {
-        // The same but for space: as it was, to the byte.
-        Some(before)
-            if edit::parsed(&before).is_some() && edit::parsed(&before) == edit::parsed(&without) =>
-        {
-            write(file, &before, Some(file))?;
-        }
+        // The hook is all that came to it: as it was, to the byte.
+        Some(before) if is_all_that_came(product, &before, &without) => write(file, &before, Some(file))?,
         None if edit::parsed(&without)
             .is_some_and(|v| v.as_object().is_some_and(serde_json::Map::is_empty)) =>
         {
@@ -116,6 +112,17 @@ pub fn uninstall(product: Product, file: &Path) -> Result<Done> {
     }
     drop(fs::remove_file(&kept));
     Ok(Done::Removed)
+}
+
+/// Would the hook, put into `before` and taken out again, leave this?
+fn is_all_that_came(product: Product, before: &str, without: &str) -> bool {
+    let (event, entry) = (product.event(), product.entry(&format!("muster{}x", super::MARK)));
+    let again =
+        edit::with_entry(before, event, &entry).and_then(|with| edit::without_entries(&with, event, is_ours));
+    again.is_ok_and(|again| {
+        let parsed = edit::parsed(&again);
+        parsed.is_some() && parsed == edit::parsed(without)
+    })
 }
 
 /// The folders that only the hook needed.
