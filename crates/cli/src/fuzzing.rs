@@ -173,6 +173,8 @@ mod tests {
         #[test]
         fn any_line(text in "\\PC{0,40}", path in "\\PC{0,20}", bytes: Vec<u8>, wait: u64, by in prop::sample::select(vec!["hook", "mcp", "kernel", "x"])) {
             gate_line(text.as_bytes());
+            hook_file(text.as_bytes());
+            hook_file(&bytes);
             gate_line(&bytes);
             let ask = json!({"ask": {"action": {"kind": "execute", "path": path, "argv": [text, path]}, "by": by, "wait_ms": wait, "said": text}});
             gate_line(ask.to_string().as_bytes());
