@@ -136,6 +136,12 @@ impl Gate {
         self.change(|snapshot| snapshot.mandate(agent, mandate));
     }
 
+    /// Its mandate was revoked or refused: from now on nothing is let through.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the daemon's set of mandates tells it"))]
+    pub fn refuse(&self, agent: &str, why: &str) {
+        self.change(|snapshot| snapshot.refuse(agent, why));
+    }
+
     /// The process enforces for the agent, outside its lineage: it may tell what it decided.
     pub fn supervisor(&self, process: ProcessKey, agent: &str) {
         self.change(|snapshot| snapshot.supervisor(process, agent));

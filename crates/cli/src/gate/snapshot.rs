@@ -17,6 +17,8 @@ const MEMBERS_MAX: usize = 500_000;
 struct Known {
     parent: Option<String>,
     mandate: Option<Arc<Chain>>,
+    /// Its mandate holds no more (revoked, or refused): why.
+    refused: Option<String>,
     ended: bool,
 }
 
@@ -79,7 +81,14 @@ impl Snapshot {
 
     /// From now on these mandates hold for the agent; `None`: it has none.
     pub fn mandate(&mut self, agent: &str, mandate: Option<Arc<Chain>>) {
-        self.agents.entry(agent.to_owned()).or_default().mandate = mandate;
+        let known = self.agents.entry(agent.to_owned()).or_default();
+        known.mandate = mandate;
+        known.refused = None;
+    }
+
+    /// It had one, which holds no more: nothing is let through, unlike for an agent that never had any.
+    pub fn refuse(&mut self, agent: &str, why: &str) {
+        self.agents.entry(agent.to_owned()).or_default().refused = Some(why.to_owned());
     }
 
     #[cfg(test)]
@@ -104,6 +113,9 @@ impl Snapshot {
         let mut id = Some(agent);
         for _ in 0..DEPTH_MAX {
             let Some(known) = id.and_then(|id| self.agents.get(id)) else { break };
+            if let Some(why) = &known.refused {
+                return Decided { decision: denied("mandate refused", why), until_ns: None };
+            }
             if let Some(mandate) = &known.mandate {
                 return Decided {
                     decision: mandate.decide(action, now_ns),

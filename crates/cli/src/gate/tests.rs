@@ -130,6 +130,11 @@ fn a_sub_agent_acts_under_its_parents() {
     let gate = gate(&Arc::new(AtomicU64::new(NOW)));
     gate.change(|s| s.set_parent("child", "a"));
     assert_eq!(verdict(&gate, Some("child"), &["/etc/x"]).0, Verdict::Deny);
+    // Revoked is not the same as never given.
+    gate.refuse("a", "revoked by ann");
+    assert_eq!(verdict(&gate, Some("child"), &["/srv/app/x"]).1, "mandate refused");
+    gate.mandate("a", None);
+    assert_eq!(verdict(&gate, Some("a"), &["/etc/x"]).1, "no mandate");
 }
 
 /// What an enforcer decided by itself is its supervisor's to tell, and nobody else's.
