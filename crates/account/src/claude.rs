@@ -244,7 +244,7 @@ impl Claude {
     }
 }
 
-fn call(block: &Value) -> Body {
+pub(crate) fn call(block: &Value) -> Body {
     let tool = owned(block, &["name"]);
     let input = at(block, &["input"]).unwrap_or(&Value::Null);
     let class = class(&tool);

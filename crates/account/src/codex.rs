@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use muster_event::Nanos;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::item::{Actor, Body, Class, Decision, Item, Origin, Status};
@@ -740,6 +740,23 @@ fn class(tool: &str) -> Class {
         _ if tool.starts_with("mcp__") => Class::Mcp,
         _ if tool.starts_with("multi_agent") => Class::Delegate,
         _ => Class::Other,
+    }
+}
+
+/// As a hook tells of it: commands under Claude Code's name for them, a patch as a command's text.
+pub(crate) fn hook_call(call_id: &str, tool: &str, input: &Value) -> Body {
+    let arguments = input.to_string();
+    match (tool, text(input, &["command"])) {
+        ("Bash", _) => read_call(
+            call_id,
+            "exec_command".to_owned(),
+            &json!({"command": input.get("command"), "workdir": input.get("workdir")}),
+            arguments,
+        ),
+        ("apply_patch", Some(patch)) => {
+            read_call(call_id, tool.to_owned(), &json!({"input": patch}), arguments)
+        }
+        _ => read_call(call_id, tool.to_owned(), input, arguments),
     }
 }
 

@@ -156,7 +156,7 @@ fn item(record: &Value, actor: &Actor, body: Body) -> Item {
     Item { time_ns: time.and_then(time_ns), actor: actor.clone(), body }
 }
 
-fn call_body(call: &Value, call_id: &str) -> Body {
+pub(crate) fn call_body(call: &Value, call_id: &str) -> Body {
     let tool = owned(call, &["name"]);
     let arguments = at(call, &["args"]).unwrap_or(&Value::Null);
     let class = class(&tool);

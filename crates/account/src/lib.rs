@@ -16,9 +16,11 @@ mod openhands;
 mod reader;
 pub mod shell;
 mod shown;
+mod tool;
 
 pub use format::{Format, Framing, Location, UnknownFormat, detect, locate};
 pub use item::{Actor, Body, Class, Decision, Item, Origin, Status};
 pub use opencode::{QUERIES as OPENCODE_QUERIES, RowsQuery};
 pub use reader::{Reader, Record};
 pub use shown::command_output;
+pub use tool::tool_call;

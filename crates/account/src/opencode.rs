@@ -340,7 +340,7 @@ fn tool(given: &mut Given, data: &Value, actor: &Actor) -> Vec<Item> {
     items
 }
 
-fn call(data: &Value, state: &Value) -> Body {
+pub(crate) fn call(data: &Value, state: &Value) -> Body {
     let input = at(state, &["input"]).unwrap_or(&Value::Null);
     let tool = match text(data, &["tool"]).unwrap_or_default() {
         // What OpenCode makes of a call to a tool that there is not.

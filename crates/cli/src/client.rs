@@ -62,6 +62,18 @@ pub fn review(data: &Path, request: &muster_server::ReviewRequest) -> Result<mus
     Ok(serde_json::from_value(answer)?)
 }
 
+/// The questions that wait for a person.
+pub fn approvals(data: &Path) -> Result<Vec<muster_server::ApprovalView>> {
+    let answer = request(&socket(data), "GET", "/api/v1/approvals", None, Duration::from_secs(10))?;
+    Ok(serde_json::from_value(answer)?)
+}
+
+/// Answers one.
+pub fn approve(data: &Path, answer: &muster_server::ApproveRequest) -> Result<muster_server::ApprovalView> {
+    let answered = post(&socket(data), "/api/v1/approvals/answer", &serde_json::to_value(answer)?)?;
+    Ok(serde_json::from_value(answered)?)
+}
+
 /// Is a daemon there?
 pub fn answers(data: &Path) -> bool {
     UnixStream::connect(socket(data)).is_ok()
@@ -78,6 +90,16 @@ fn post_within(
     body: &serde_json::Value,
     wait: Duration,
 ) -> Result<serde_json::Value> {
+    request(socket, "POST", path, Some(body), wait)
+}
+
+fn request(
+    socket: &Path,
+    method: &str,
+    path: &str,
+    body: Option<&serde_json::Value>,
+    wait: Duration,
+) -> Result<serde_json::Value> {
     let mut stream = UnixStream::connect(socket).map_err(|error| {
         usage(format!(
             "no daemon answers at `{}`: {error}\nhint: start it with `muster watch`, or name its folder with --data",
@@ -86,10 +108,10 @@ fn post_within(
     })?;
     stream.set_read_timeout(Some(wait))?;
     stream.set_write_timeout(Some(Duration::from_secs(10)))?;
-    let body = serde_json::to_vec(body)?;
+    let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
     write!(
         stream,
-        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     )?;
     stream.write_all(&body)?;

@@ -3,14 +3,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use muster_engine::{AgentId, Engine, Enrol, Input, Output, Products, Review, Severity, State};
-use muster_event::{Lost, ProcessKey, Queue, redact, redact_argv};
+use muster_engine::{AgentId, Engine, Enrol, HooksRead, Input, Output, Products, Review, Severity, State};
+use muster_event::{Kind, Lost, ProcessKey, Queue, redact, redact_argv};
 use muster_ledger::note::Note;
-use muster_mandate::Refused;
+use muster_mandate::{ApprovalState, Refused};
 use muster_sensor::{Batch, Clocks, Source, now_ns, process_key};
 use muster_server::{
     ContainRequest, EnrolRequest, Enrolled, Log, Peer, ReviewRequest, ReviewView, StopRequest, Store,
@@ -18,16 +19,20 @@ use muster_server::{
 };
 
 use crate::artefacts::Artefacts;
+use crate::canaries::CanaryFile;
 use crate::cgroup::Cgroup;
 use crate::containment::oversight::Oversight;
 use crate::containment::{Containments, Job};
+use crate::gate::Gate;
+use crate::gate::notice::{self, Notices};
+use crate::gate::rehearsed::Rehearsed;
 use crate::identify::Identifier;
 use crate::mandates::Mandates;
 use crate::outside::{News, Outside, What};
 use crate::pulse::Pulse;
 use crate::questions::Questions;
 use crate::signer::KeySource;
-use crate::{configuration, judge, log_key, tail};
+use crate::{configuration, hooks, judge, log_key, tail};
 
 /// Longest wait for the sensor in one round: bounds how long an account record or an enrolment waits.
 const ROUND: Duration = Duration::from_millis(8);
@@ -99,6 +104,14 @@ pub struct Daemon {
     pub containments: Containments,
     pub oversight: Oversight,
     pub mandates: Mandates,
+    pub gate: Gate,
+    /// Mandate and product of agents, as the gate was told last.
+    pub gate_told: BTreeMap<AgentId, (Option<String>, String)>,
+    /// With `--only-mandate`.
+    pub rehearsed: Option<Rehearsed>,
+    /// People are told of questions.
+    pub notices: Notices,
+    pub canaries: CanaryFile,
 }
 
 /// When the log was signed, and what keeps it from being so.
@@ -197,6 +210,7 @@ impl Daemon {
                 self.look_for_lost_oversight();
             }
             self.questions.settle();
+            self.take_gate(false);
             if committed.elapsed() >= COMMIT {
                 committed = Instant::now();
                 let durable = synced.elapsed() >= DURABLE;
@@ -213,6 +227,7 @@ impl Daemon {
             if looked.elapsed() >= KEYS {
                 looked = Instant::now();
                 self.look_for_keys();
+                self.look_for_canaries();
             }
             // Without a signature that says what was dropped, what is dropped is taken for tampering.
             if enforced.elapsed() >= ENFORCE && !self.log.failed {
@@ -224,9 +239,43 @@ impl Daemon {
                 }
             }
         }
+        self.take_gate(true);
         self.take(Input::Stop { time_ns: now_ns() });
         self.commit(true);
         self.sign();
+    }
+
+    /// What the gate decided, and what people were asked and answered.
+    fn take_gate(&mut self, all: bool) {
+        let drained = self.gate.drain(all);
+        for note in drained.approvals {
+            let about = format!("question {}", note.id);
+            if note.state == ApprovalState::Asked {
+                self.notice(&about, Some(notice::text(&note)));
+                self.notices.tell(&note);
+            } else {
+                self.notice(&about, None);
+            }
+            // Who let what pass is signed soon.
+            self.log.urgent = true;
+            self.take(Input::Approval(Box::new(note)));
+        }
+        for note in drained.gate {
+            self.take(Input::Gate(Box::new(note)));
+        }
+        for (agent, count) in drained.refused {
+            eprintln!(
+                "watch: {count} decisions about {agent} were refused: they came faster than they can be written"
+            );
+        }
+    }
+
+    pub fn look_for_canaries(&mut self) {
+        match self.canaries.look(now_ns()) {
+            Ok(Some(canaries)) => self.take(Input::Canaries(canaries)),
+            Ok(None) => {}
+            Err(error) => eprintln!("watch: the list of decoys: {error}"),
+        }
     }
 
     fn sign_when_due(&mut self) {
@@ -356,7 +405,11 @@ impl Daemon {
             self.take(Input::Snapshot(snapshot));
         }
         for event in batch.events {
+            let ended = matches!(event.kind, Kind::Exit { .. }).then_some(event.process);
             self.take(Input::Event(event));
+            if let Some(process) = ended {
+                self.gate.exited(process);
+            }
         }
         for lost in batch.lost {
             eprintln!("watch: {} events of the {:?} queue were lost", lost.count, lost.queue);
@@ -450,6 +503,14 @@ impl Daemon {
             Output::ReadArtefact { agent, path, mechanism } => {
                 return self.artefacts.ask(agent, path, mechanism);
             }
+            Output::ReadHooks { agent, product, home, cwd } => {
+                let product = hooks::Product::named(&product)?;
+                let home = home.unwrap_or_default();
+                let hooks::Standing { intact, watched, wrong } =
+                    hooks::standing(product, Path::new(&home), Path::new(&cwd));
+                let read = HooksRead { agent, time_ns: now_ns(), intact, watched, wrong };
+                return Some(Input::Hooks(Box::new(read)));
+            }
             Output::Forget { agent } => drop(self.tail.send(tail::Request::Forget { agent })),
             Output::ReadConfiguration { agent, product, home, cwd, argv } => {
                 let mut read = configuration::read(&product, home.as_deref(), &cwd, &argv);
@@ -464,6 +525,17 @@ impl Daemon {
                     }
                     self.begin_trouble(&error);
                 }
+                match &output {
+                    Output::Member(member) => self.gate.member(member.process, &member.agent),
+                    Output::Agent(state) => {
+                        self.gate.agent(state);
+                        self.tell_gate(&state.agent, false);
+                        if let Some(rehearsed) = &mut self.rehearsed {
+                            rehearsed.give(&self.gate, state);
+                        }
+                    }
+                    _ => {}
+                }
                 match output {
                     Output::Member(member) if !self.containments.is_idle() => {
                         for agent in self.containments.wanted() {
@@ -475,6 +547,7 @@ impl Daemon {
                     Output::Artefact(artefact) => self.containments.artefact(&artefact),
                     Output::Agent(state) => {
                         if state.state == State::Ended {
+                            self.gate_told.remove(&state.agent);
                             drop(self.tail.send(tail::Request::Ended { agent: state.agent.clone() }));
                         }
                         if matches!(state.state, State::Ended | State::Out)
@@ -650,8 +723,27 @@ impl Daemon {
             self.take(Input::Mandate(Box::new(note)));
         }
         if any {
+            for agent in self.engine.running() {
+                self.tell_gate(&agent, true);
+            }
             self.tell_mandates();
         }
+    }
+
+    /// Under which mandate the gate decides for this agent. `anew`: something came to be of mandates.
+    fn tell_gate(&mut self, agent: &str, anew: bool) {
+        let Some(state) = self.engine.agent_state(agent) else { return };
+        let held = (state.mandate.clone(), state.product.clone());
+        if !anew && self.gate_told.get(agent) == Some(&held) {
+            return;
+        }
+        match self.engine.chain_for(agent) {
+            Some(Ok(chain)) => self.gate.mandate(agent, Some(Arc::new(chain))),
+            Some(Err(refused)) => self.gate.refuse(agent, &refused.to_string()),
+            // Without a signed one it decides as before: everything passes, and that it has none is a finding.
+            None => {}
+        }
+        self.gate_told.insert(agent.to_owned(), held);
     }
 
     fn tell_mandates(&self) {
@@ -678,6 +770,7 @@ impl Daemon {
                 for note in notes {
                     self.take(Input::Mandate(Box::new(note)));
                 }
+                self.tell_gate(agent, true);
                 self.tell_mandates();
                 Ok(())
             }
@@ -723,6 +816,14 @@ impl Daemon {
             self.cgroups.insert(agent.clone(), cgroup);
         }
         self.give_mandate(&agent, &request)?;
+        // Only of its own kin may an agent say that it speaks for it.
+        if let Some(pid) = request.supervisor
+            && let Some(supervisor) = process_key(pid)
+            && supervisor != process
+            && muster_sensor::ancestry(process).contains(&supervisor)
+        {
+            self.gate.supervisor(supervisor, &agent);
+        }
         Ok(Enrolled { agent })
     }
 }
@@ -734,7 +835,7 @@ fn operator(peer: Peer) -> String {
 }
 
 /// The user who answers for an enrolment: `name@host`.
-fn principal(uid: u32) -> String {
+pub fn principal(uid: u32) -> String {
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let name = users.lines().find_map(|line| {
         let mut fields = line.split(':');

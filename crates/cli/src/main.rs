@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 mod abilities;
 mod artefacts;
+mod canaries;
 mod cgroup;
 mod client;
 mod commands;
@@ -22,10 +23,13 @@ mod drill;
 mod exit;
 #[cfg(test)]
 mod fuzzing;
+mod gate;
+mod hooks;
 mod identify;
 mod judge;
 mod log_key;
 mod mandates;
+mod mcp;
 mod notify;
 mod outside;
 mod pulse;
@@ -99,6 +103,14 @@ enum Command {
     Import(commands::import::Import),
     /// Let an agent's product hand back a message that the record contradicts.
     Hook(commands::hook::Hook),
+    /// Write the hook by which an agent's product asks the gate before each tool call, or take it out.
+    Hooks(commands::hooks::HooksCommand),
+    /// Stand between an agent and an MCP server: its tools are called if the gate lets them.
+    McpProxy(commands::mcp_proxy::McpProxy),
+    /// List the questions that wait for a person, and answer them.
+    Approve(commands::approve::ApproveCommand),
+    /// Plant decoy credentials: a lineage that reads one is a finding.
+    Canary(commands::canary::CanaryCommand),
     /// Stop an agent with all that descends from it, and put away what would bring it back.
     Out(commands::out::OutCommand),
     /// Let an agent go on that was only frozen.
@@ -143,13 +155,17 @@ enum Command {
     Reference(commands::reference::Reference),
     /// What the sensor's canary runs: harmless acts that the probes must see.
     #[command(hide = true)]
-    Canary { token: String },
+    SensorCanary { token: String },
 }
 
 /// Where the daemon keeps everything unless it is told otherwise.
 pub const DATA_DEFAULT: &str = "/var/lib/muster";
 
 fn main() -> ExitCode {
+    // It stands in the way of every tool call of an agent: nothing that it does not need comes before it.
+    if let Some(code) = hooks::tool::early(std::env::args_os()) {
+        return code;
+    }
     // A closed pipe (`muster events | head`) ends the program quietly instead of with a panic.
     let cli = Cli::parse();
     let result = match cli.command {
@@ -170,6 +186,10 @@ fn main() -> ExitCode {
         Command::Gaps(command) => command.run(&cli.global),
         Command::Import(command) => command.run(&cli.global),
         Command::Hook(command) => command.run(&cli.global),
+        Command::Hooks(command) => command.run(&cli.global),
+        Command::McpProxy(command) => command.run(&cli.global),
+        Command::Approve(command) => command.run(&cli.global),
+        Command::Canary(command) => command.run(&cli.global),
         Command::Out(command) => command.run(&cli.global),
         Command::Thaw(command) => command.run(&cli.global),
         Command::Restore(command) => command.run(&cli.global),
@@ -190,7 +210,7 @@ fn main() -> ExitCode {
         Command::DrillWorld(command) => command.world(),
         Command::DrillAgent(command) => command.agent(),
         Command::Reference(command) => command.run::<Cli>(),
-        Command::Canary { token } => {
+        Command::SensorCanary { token } => {
             muster_sensor::canary(&token).map(|()| Exit::Nothing).map_err(Into::into)
         }
     };

@@ -183,29 +183,20 @@ impl Engine {
         self.publish(true);
     }
 
+    /// The chain that this agent acts under now, or why it acts under none any more. `None`: it has no signed mandate. For
+    /// whoever decides beside the engine: it changes nothing here.
+    pub fn chain_for(&self, id: &str) -> Option<Result<Chain, Refused>> {
+        let (wanted, binding) = self.bound(id)?;
+        Some(self.mandates.register.chain(&wanted.0, &binding))
+    }
+
     /// The chain that this agent acts under, if it has one.
-    pub fn chain_of(&mut self, id: &str) -> Option<Arc<Chain>> {
+    pub(crate) fn chain_of(&mut self, id: &str) -> Option<Arc<Chain>> {
+        let (wanted, binding) = self.bound(id)?;
         let agent = self.agents.get(id)?;
-        let mandate = agent.state.mandate.clone()?;
-        self.mandates.register.get(&mandate)?;
-        let root = self.processes.get(agent.state.root);
-        let home = agent
-            .home
-            .clone()
-            .or_else(|| root.and_then(|root| root.env.get("HOME").cloned()))
-            .or_else(|| (agent.state.uid == 0).then(|| "/root".to_owned()));
-        let product = if agent.state.product == "unknown" { "" } else { agent.state.product.as_str() };
-        let wanted = (mandate, product.to_owned(), home);
         if agent.authority.made_for.as_ref() == Some(&wanted) {
             return agent.authority.chain.clone();
         }
-        let install = root.map(|root| install_folders(&root.path, root.script.as_deref(), &agent.state.cwd));
-        let binding = Binding {
-            product: wanted.1.clone(),
-            home: wanted.2.clone(),
-            install: agent.authority.install.iter().cloned().chain(install.unwrap_or_default()).collect(),
-            inherits: !agent.authority.own,
-        };
         let (own, root) = (agent.authority.own, agent.state.root);
         let made = self.mandates.register.chain(&wanted.0, &binding);
         let (chain, refused) = match made {
@@ -222,6 +213,29 @@ impl Engine {
             _ => {}
         }
         chain
+    }
+
+    /// Its mandate, product and home, and what binds the mandate to it.
+    fn bound(&self, id: &str) -> Option<((String, String, Option<String>), Binding)> {
+        let agent = self.agents.get(id)?;
+        let mandate = agent.state.mandate.clone()?;
+        self.mandates.register.get(&mandate)?;
+        let root = self.processes.get(agent.state.root);
+        let home = agent
+            .home
+            .clone()
+            .or_else(|| root.and_then(|root| root.env.get("HOME").cloned()))
+            .or_else(|| (agent.state.uid == 0).then(|| "/root".to_owned()));
+        let product = if agent.state.product == "unknown" { "" } else { agent.state.product.as_str() };
+        let wanted = (mandate, product.to_owned(), home);
+        let install = root.map(|root| install_folders(&root.path, root.script.as_deref(), &agent.state.cwd));
+        let binding = Binding {
+            product: wanted.1.clone(),
+            home: wanted.2.clone(),
+            install: agent.authority.install.iter().cloned().chain(install.unwrap_or_default()).collect(),
+            inherits: !agent.authority.own,
+        };
+        Some((wanted, binding))
     }
 
     /// A process of it runs a program of its product: what lies beside that is the product's own.

@@ -549,7 +549,7 @@ fn targets(call: &Call, cwd: &str, home: Option<&str>) -> Vec<Target> {
 }
 
 /// With the user's folder in place of `~/` and `$HOME/`, where a word begins with it.
-fn at_home(text: &str, home: Option<&str>) -> String {
+pub(crate) fn at_home(text: &str, home: Option<&str>) -> String {
     let Some(home) = home.filter(|home| home.starts_with('/')) else { return text.to_owned() };
     let home = format!("{}/", home.trim_end_matches('/'));
     let mut out = text.replace("${HOME}/", &home).replace("$HOME/", &home);
@@ -564,71 +564,73 @@ fn at_home(text: &str, home: Option<&str>) -> String {
 
 /// What a shell command is after, by its text.
 pub(crate) fn of_command(text: &str, cwd: &str) -> Vec<Target> {
+    let all = shell::simple_commands(text).unwrap_or_default();
+    all.iter().flat_map(|simple| of_simple(simple, cwd)).collect()
+}
+
+/// … and one of the simple commands in it.
+pub(crate) fn of_simple(simple: &shell::Simple, cwd: &str) -> Vec<Target> {
     let mut out = Vec::new();
-    for simple in shell::simple_commands(text).unwrap_or_default() {
-        let written = simple.written.iter().filter(|path| !path.starts_with("/dev/") && is_plain(path));
-        out.extend(written.map(|path| Target::Write(absolute(path, cwd))));
-        let Some(program) = simple.words.first() else { continue };
-        let operands: Vec<&str> = simple
-            .words
-            .iter()
-            .skip(1)
-            .map(String::as_str)
-            .filter(|w| !w.starts_with('-') && !w.is_empty())
-            .collect();
-        let paths = || operands.iter().filter(|word| is_plain(word)).map(|word| absolute(word, cwd));
-        let name = name_of(program);
-        match name {
-            "rm" | "rmdir" | "unlink" | "shred" | "trash" => out.extend(paths().map(Target::Delete)),
-            "tee" | "touch" | "truncate" => out.extend(paths().map(Target::Write)),
-            "mv" => {
-                let all: Vec<String> = paths().collect();
-                if let Some((last, rest)) = all.split_last() {
-                    out.extend(rest.iter().cloned().map(Target::Delete));
-                    out.push(Target::Write(last.clone()));
-                }
+    let written = simple.written.iter().filter(|path| !path.starts_with("/dev/") && is_plain(path));
+    out.extend(written.map(|path| Target::Write(absolute(path, cwd))));
+    let Some(program) = simple.words.first() else { return out };
+    let operands: Vec<&str> = simple
+        .words
+        .iter()
+        .skip(1)
+        .map(String::as_str)
+        .filter(|w| !w.starts_with('-') && !w.is_empty())
+        .collect();
+    let paths = || operands.iter().filter(|word| is_plain(word)).map(|word| absolute(word, cwd));
+    let name = name_of(program);
+    match name {
+        "rm" | "rmdir" | "unlink" | "shred" | "trash" => out.extend(paths().map(Target::Delete)),
+        "tee" | "touch" | "truncate" => out.extend(paths().map(Target::Write)),
+        "mv" => {
+            let all: Vec<String> = paths().collect();
+            if let Some((last, rest)) = all.split_last() {
+                out.extend(rest.iter().cloned().map(Target::Delete));
+                out.push(Target::Write(last.clone()));
             }
-            "cp" | "install" | "ln" => {
-                out.extend(paths().next_back().map(Target::Write));
-                if name == "cp" {
-                    out.extend(paths().take(operands.len().saturating_sub(1)).map(Target::Read));
-                }
-            }
-            "sed" | "perl" if simple.words.iter().any(|w| w.starts_with("-i") || w == "--in-place") => {
-                out.extend(paths().next_back().map(Target::Write));
-            }
-            "chmod" | "chown" | "chgrp" => {
-                out.extend(operands.iter().skip(1).map(|word| Target::Chmod(absolute(word, cwd))));
-            }
-            "cat" | "head" | "tail" | "less" | "more" | "base64" | "xxd" | "strings" | "source" | "."
-            | "od" | "tac" | "nl" | "bat" => out.extend(paths().map(Target::Read)),
-            "curl" | "wget" | "http" | "https" | "nc" | "ncat" | "ssh" | "scp" | "rsync" | "sftp" | "ftp"
-            | "telnet" | "ping" | "socat" | "aria2c" => {
-                out.extend(operands.iter().flat_map(|word| host_of(word)).map(Target::Host));
-            }
-            "git" | "npm" | "pnpm" | "yarn" | "cargo" | "docker" | "podman" | "kubectl" | "helm"
-            | "terraform" | "aws" | "gcloud" | "az" | "gh" | "glab" | "systemctl" | "service" | "crontab"
-            | "at" | "kill" | "pkill" | "killall" | "pip" | "pip3" | "apt" | "apt-get" | "useradd"
-            | "usermod" | "passwd" | "mount" | "umount" | "iptables" | "sysctl" | "shutdown" | "reboot" => {
-                let (program, words, options) = verb(&simple.words);
-                if !words.is_empty() {
-                    out.push(Target::Verb { program, words, options });
-                }
-            }
-            _ if program.contains('/') => out.push(Target::Run(absolute(program, cwd))),
-            _ if crate::roll::is_interpreter(program) => {
-                let script = operands.first().filter(|word| is_plain(word) && word.contains(['.', '/']));
-                if !simple.words.iter().any(|w| matches!(w.as_str(), "-c" | "-e" | "-m" | "--eval")) {
-                    out.extend(script.map(|word| Target::Run(absolute(word, cwd))));
-                }
-            }
-            _ => {}
         }
-        // Hosts in addresses, whatever the program.
-        out.extend(
-            simple.words.iter().filter(|w| w.contains("://")).flat_map(|w| hosts(w)).map(Target::Host),
-        );
+        "cp" | "install" | "ln" => {
+            out.extend(paths().next_back().map(Target::Write));
+            if name == "cp" {
+                out.extend(paths().take(operands.len().saturating_sub(1)).map(Target::Read));
+            }
+        }
+        "sed" | "perl" if simple.words.iter().any(|w| w.starts_with("-i") || w == "--in-place") => {
+            out.extend(paths().next_back().map(Target::Write));
+        }
+        "chmod" | "chown" | "chgrp" => {
+            out.extend(operands.iter().skip(1).map(|word| Target::Chmod(absolute(word, cwd))));
+        }
+        "cat" | "head" | "tail" | "less" | "more" | "base64" | "xxd" | "strings" | "source" | "." | "od"
+        | "tac" | "nl" | "bat" => out.extend(paths().map(Target::Read)),
+        "curl" | "wget" | "http" | "https" | "nc" | "ncat" | "ssh" | "scp" | "rsync" | "sftp" | "ftp"
+        | "telnet" | "ping" | "socat" | "aria2c" => {
+            out.extend(operands.iter().flat_map(|word| host_of(word)).map(Target::Host));
+        }
+        "git" | "npm" | "pnpm" | "yarn" | "cargo" | "docker" | "podman" | "kubectl" | "helm"
+        | "terraform" | "aws" | "gcloud" | "az" | "gh" | "glab" | "systemctl" | "service" | "crontab"
+        | "at" | "kill" | "pkill" | "killall" | "pip" | "pip3" | "apt" | "apt-get" | "useradd"
+        | "usermod" | "passwd" | "mount" | "umount" | "iptables" | "sysctl" | "shutdown" | "reboot" => {
+            let (program, words, options) = verb(&simple.words);
+            if !words.is_empty() {
+                out.push(Target::Verb { program, words, options });
+            }
+        }
+        _ if program.contains('/') => out.push(Target::Run(absolute(program, cwd))),
+        _ if crate::roll::is_interpreter(program) => {
+            let script = operands.first().filter(|word| is_plain(word) && word.contains(['.', '/']));
+            if !simple.words.iter().any(|w| matches!(w.as_str(), "-c" | "-e" | "-m" | "--eval")) {
+                out.extend(script.map(|word| Target::Run(absolute(word, cwd))));
+            }
+        }
+        _ => {}
     }
+    // Hosts in addresses, whatever the program.
+    out.extend(simple.words.iter().filter(|w| w.contains("://")).flat_map(|w| hosts(w)).map(Target::Host));
     out
 }
 
@@ -657,7 +659,7 @@ fn verb(argv: &[String]) -> (String, Vec<String>, Vec<char>) {
 }
 
 /// The hosts of addresses in a text.
-fn hosts(text: &str) -> Vec<String> {
+pub(crate) fn hosts(text: &str) -> Vec<String> {
     let after = |part: &str| {
         let host: String = part
             .rsplit_once('@')

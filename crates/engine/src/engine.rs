@@ -61,6 +61,9 @@ pub struct Engine {
     /// Files that agents of different roots write by turns.
     pub(crate) shared: crate::sustain::Shared,
     pub(crate) mandates: crate::authority::Mandates,
+    pub(crate) guards: crate::guard::Guards,
+    /// Decoys by path, and what they look like.
+    pub(crate) canaries: BTreeMap<String, String>,
     pub(crate) timeline: Timeline,
     pub(crate) out: Vec<Output>,
 }
@@ -96,6 +99,8 @@ impl Engine {
             dormant: Default::default(),
             artefacts: Default::default(),
             mandates: Default::default(),
+            guards: Default::default(),
+            canaries: Default::default(),
             timeline: Timeline::default(),
             out: Vec::new(),
         }
@@ -132,8 +137,13 @@ impl Engine {
             Input::ArtefactRead(read) => self.on_artefact_read(read),
             Input::Containment(step) => self.on_containment(&step),
             Input::Mandate(note) => self.on_mandate(*note),
-            Input::Gate(note) => self.on_gate(&note),
+            Input::Gate(note) => {
+                self.on_gate(&note);
+                self.guard_asked(&note);
+            }
             Input::Approval(note) => self.on_approval(&note),
+            Input::Hooks(read) => self.on_hooks_read(*read),
+            Input::Canaries(canaries) => self.on_canaries(canaries),
             Input::Review(_) => {}
             Input::Tick { time_ns, .. } => self.on_tick(time_ns),
             Input::ClockStep { time_ns, by_ns } => {
@@ -180,6 +190,11 @@ impl Engine {
     pub fn running(&self) -> Vec<AgentId> {
         let runs = |agent: &&Agent| agent.state.state == State::Running;
         self.agents.values().filter(runs).map(|agent| agent.state.agent.clone()).collect()
+    }
+
+    /// The agent's row, as of now.
+    pub fn agent_state(&self, id: &str) -> Option<&crate::AgentState> {
+        self.agents.get(id).map(|agent| &agent.state)
     }
 
     /// The processes of these agents that live.
@@ -273,6 +288,7 @@ impl Engine {
                 self.check_omissions(&id);
                 self.check_successors(&id);
                 self.check_authority(&id);
+                self.check_hooks(&id);
             }
         }
         self.forget_asks();
@@ -302,6 +318,7 @@ impl Engine {
             self.put_to_sleep(&id);
             self.forget_gaps_of(&id);
             self.artefacts.agent_forgotten(&id);
+            self.guards.agent_forgotten(&id);
             self.agents.remove(&id);
             self.cgroups.retain(|_, of| *of != id);
             self.sessions.retain(|_, of| *of != id);

@@ -12,8 +12,9 @@ use muster_event::{
 };
 
 use crate::{
-    AccountFile, AccountRecord, ArtefactRead, Before, Certainty, Cited, Code, Engine, Enrol, Evidence,
-    Identified, Imported, Input, Label, Opinion, Opinions, Output, Products, Severity, Start, glob,
+    AccountFile, AccountRecord, ArtefactRead, Before, Canaries, Canary, Certainty, Cited, Code, Engine,
+    Enrol, Evidence, HooksRead, Identified, Imported, Input, Label, Opinion, Opinions, Output, Products,
+    Severity, Start, glob,
 };
 
 static PRODUCTS: LazyLock<Products> = LazyLock::new(|| Products::built_in().unwrap());
@@ -359,6 +360,17 @@ impl Choices<'_> {
             11 | 12 => Input::Tick { time_ns: self.time(), boot_ns: self.number(), asleep_ns: self.number() },
             13 => Input::ClockStep { time_ns: self.time(), by_ns: self.number() as i64 },
             14 if self.byte() == 0 => Input::Stop { time_ns: self.time() },
+            14 if self.flag() => Input::Hooks(Box::new(HooksRead {
+                agent: self.agent(),
+                time_ns: self.time(),
+                intact: (0..self.byte() % 2).map(|_| self.path()).collect(),
+                watched: (0..self.byte() % 3).map(|_| self.path()).collect(),
+                wrong: Vec::new(),
+            })),
+            14 if self.flag() => Input::Canaries(Canaries {
+                time_ns: self.time(),
+                planted: vec![Canary { path: self.path(), kind: self.text() }],
+            }),
             14 => Input::Configured { agent: self.agent(), source: self.path(), commands: vec![self.argv()] },
             15 => Input::Imported(Imported {
                 time_ns: self.time(),

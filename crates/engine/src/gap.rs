@@ -310,6 +310,8 @@ impl Engine {
             | Input::Mandate(_)
             | Input::Gate(_)
             | Input::Approval(_)
+            | Input::Hooks(_)
+            | Input::Canaries(_)
             | Input::Review(_) => {}
         }
     }

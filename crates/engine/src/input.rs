@@ -5,7 +5,7 @@ use muster_event::{Event, Lost, Nanos, ProbeState, ProcessKey, Snapshot};
 use muster_mandate::{ApprovalNote, GateNote, MandateNote};
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, ArtefactRead, Before, Containment, Opinions};
+use crate::{AgentId, ArtefactRead, Before, Canaries, Containment, HooksRead, Opinions};
 
 /// The ledger stores the names of variants and fields: they are never changed (`docs/ledger.md`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,6 +88,10 @@ pub enum Input {
     Approval(Box<ApprovalNote>),
     /// A person has looked at a finding. It changes nothing of the finding.
     Review(Box<Review>),
+    /// How the hooks stand by which an agent's product asks the gate.
+    Hooks(Box<HooksRead>),
+    /// The decoys that there are now.
+    Canaries(Canaries),
 }
 
 impl Input {
@@ -107,6 +111,8 @@ impl Input {
             Input::Gate(note) => Some(note.time_ns),
             Input::Approval(note) => Some(note.time_ns),
             Input::Review(review) => Some(review.time_ns),
+            Input::Hooks(read) => Some(read.time_ns),
+            Input::Canaries(canaries) => Some(canaries.time_ns),
             Input::Probe { time_ns, .. }
             | Input::AccountState { time_ns, .. }
             | Input::Tick { time_ns, .. }

@@ -62,6 +62,13 @@ pub enum Output {
     Descent(Box<Descent>),
     /// A file of the lineage makes others run something; it comes again when it changes.
     Artefact(Box<Artefact>),
+    /// Look how the hooks stand by which this product asks the gate, and answer with `Input::Hooks`.
+    ReadHooks {
+        agent: AgentId,
+        product: String,
+        home: Option<String>,
+        cwd: String,
+    },
     /// Read what this file of the lineage starts, and answer with `Input::ArtefactRead`.
     ReadArtefact {
         agent: AgentId,

@@ -62,6 +62,8 @@ impl Engine {
         if !matches!(event.kind, Kind::Exec { .. }) {
             self.note_authority(&event);
         }
+        self.guard_hooks(&event);
+        self.check_canaries(&event);
         match &event.kind {
             Kind::Fork { child } => self.on_fork(&event, *child),
             Kind::Exec { .. } => self.on_exec(&event),

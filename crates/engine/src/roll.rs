@@ -280,6 +280,7 @@ impl Engine {
             cwd: process.cwd.clone(),
             argv: process.argv.clone(),
         });
+        self.read_hooks(id);
     }
 
     /// A process carries the marker of an agent that is not on the roll: the agent started before Muster, and is gone or

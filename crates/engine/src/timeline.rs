@@ -83,6 +83,8 @@ impl Timeline {
             Input::Gate(note) => own(&mut note.time_ns),
             Input::Approval(note) => own(&mut note.time_ns),
             Input::Review(review) => own(&mut review.time_ns),
+            Input::Hooks(read) => own(&mut read.time_ns),
+            Input::Canaries(canaries) => own(&mut canaries.time_ns),
             Input::Probe { time_ns, .. }
             | Input::AccountState { time_ns, .. }
             | Input::Tick { time_ns, .. }
@@ -124,6 +126,7 @@ impl Timeline {
                 | Output::Harness { .. }
                 | Output::ReadConfiguration { .. }
                 | Output::ReadArtefact { .. }
+                | Output::ReadHooks { .. }
                 | Output::Forget { .. }
                 | Output::Member(_)
                 | Output::Join(_)

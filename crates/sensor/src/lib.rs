@@ -36,7 +36,7 @@ pub use kernel::{KernelSensor, Tested};
 pub use markers::is_marker;
 pub use polling::PollingSensor;
 pub use probes::{cgroup_root, purpose as probe_purpose};
-pub use scan::{ancestry, process_key, scan, snapshot};
+pub use scan::{ancestry, nearest, process_key, scan, snapshot};
 pub use sensitive::is_sensitive;
 
 /// Why there is no kernel record.

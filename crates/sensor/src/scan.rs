@@ -59,6 +59,21 @@ pub fn ancestry(process: ProcessKey) -> Vec<ProcessKey> {
     out
 }
 
+/// What is found of the process or the nearest of its ancestors. One file is read for each: for who is in a hurry.
+pub fn nearest<T>(pid: u32, mut find: impl FnMut(ProcessKey) -> Option<T>) -> Option<T> {
+    /// Deeper than any shell in a shell that a person starts.
+    const DEPTH_MAX: usize = 64;
+    let mut pid = pid;
+    for _ in 0..DEPTH_MAX {
+        let stat = stat(pid)?;
+        if let Some(found) = find(ProcessKey::new(pid, stat.start_ns)) {
+            return Some(found);
+        }
+        pid = stat.parent;
+    }
+    None
+}
+
 pub(crate) fn pids() -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let mut pids: Vec<u32> = entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect();

@@ -379,7 +379,9 @@ impl Index {
             | Input::Containment(_)
             | Input::Mandate(_)
             | Input::Gate(_)
-            | Input::Approval(_) => {}
+            | Input::Approval(_)
+            | Input::Hooks(_)
+            | Input::Canaries(_) => {}
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod approval;
 pub mod case;
 pub mod entry;
 mod error;
@@ -22,9 +23,11 @@ mod store;
 pub mod views;
 pub mod witness;
 
+pub use approval::{ApprovalView, Approve, ApproveRequest};
 pub use entry::{Decoded, Dropped, Entry, EvidenceCopy, Kept, KeptMember, Log, Pruned, StoredOutput};
 pub use error::StoreError;
 pub use explanation::{Explanation, ExplanationView, Named, Quote};
+pub use http::process_of;
 pub use http::{
     AskStop, Contain, ContainRequest, Doors, Enrol, EnrolRequest, Enrolled, Http, HttpError, KeepReview,
     Peer, STANDS_STILL, StopRequest, Told, ToldClaim, Update,

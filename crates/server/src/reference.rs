@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
+use crate::approval;
 use crate::explanation;
 use crate::review;
 use crate::views::{self, Field};
@@ -60,6 +61,13 @@ pub const TABLES: &[(&str, &str, &[Field], usize)] = &[
         explanation::QUOTE_FIELDS,
         explanation::QUOTE_FIELDS.len(),
     ),
+    (
+        "approvals",
+        "One question that waits for a person: a line of `muster approve --json`.",
+        approval::APPROVAL_FIELDS,
+        approval::APPROVAL_FIELDS.len(),
+    ),
+    ("approve", "A person's answer to a question.", approval::APPROVE_FIELDS, 1),
     (
         "claims",
         "One claim of an agent about its work: a line of `muster claims --json`.",
@@ -202,6 +210,7 @@ const RUN_FIELDS: &[Field] = &[
     ("mandate", "array of value", "the signed mandate, followed by those that it is a part of"),
     ("mandate_file", "string", "the file that it stands in"),
     ("mandate_refused", "string", "why the file was not read"),
+    ("supervisor", "integer or null", "an ancestor of it that enforces for it from outside its reach"),
 ];
 
 const ENROLLED_FIELDS: &[Field] = &[("agent", "string", "name of the agent")];
@@ -311,6 +320,20 @@ pub(crate) const PATHS: &[(&str, &str, &str, &[Field], &str)] = &[
     ("/api/v1/mandates", "get", "All mandates that the daemon holds.", &[], "array of mandates"),
     ("/api/v1/health", "get", "The daemon and its sensors.", &[], "object health"),
     (
+        "/api/v1/approvals",
+        "get",
+        "Questions that wait for a person, oldest first (docs/approvals.md).",
+        &[],
+        "array of approvals",
+    ),
+    (
+        "/api/v1/approvals/answer",
+        "post",
+        "A person's answer to one of them. Never taken from a process of an agent's lineage, whatever token it has.",
+        &[],
+        "object approvals",
+    ),
+    (
         "/api/v1/stream",
         "get",
         "What changes, as server-sent events: `agent` (as in `roll`, without `findings`), `finding`, `notice` \
@@ -401,11 +424,12 @@ pub fn openapi() -> String {
                         "/api/v1/runs" => "object run",
                         "/api/v1/stop" => "object stop",
                         "/api/v1/reviews" => "object review",
+                        "/api/v1/approvals/answer" => "object approve",
                         _ => "object out",
                     })}),
                 );
             }
-            if *path == "/openapi.json" || *method == "post" {
+            if *path == "/openapi.json" || *method == "post" && *path != "/api/v1/approvals/answer" {
                 fields.insert("security".to_owned(), json!([]));
             }
         }

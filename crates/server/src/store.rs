@@ -250,6 +250,7 @@ impl Store {
             Output::Identify { .. }
             | Output::Follow { .. }
             | Output::ReadArtefact { .. }
+            | Output::ReadHooks { .. }
             | Output::Harness { .. }
             | Output::FollowAccount { .. }
             | Output::Forget { .. }

@@ -30,6 +30,12 @@ pub struct Hook {
 enum Command {
     /// Run by the product when a turn ends (reads the hook's JSON on stdin).
     Stop,
+    /// Run by the product before a tool is called (reads the hook's JSON on stdin); exit 2 is a no. See `muster hooks`.
+    Tool {
+        /// The product.
+        #[arg(long)]
+        agent: crate::hooks::Product,
+    },
     /// Print the settings that make a product run it.
     Snippet { product: Product },
 }
@@ -57,6 +63,11 @@ impl Hook {
                 writeln!(std::io::stdout().lock(), "{:#}", snippet(product, &command))?;
             }
             Command::Stop => stop(global),
+            // As a rule `main` has done it already.
+            Command::Tool { agent } => {
+                let code = crate::hooks::tool::run(agent, &global.data);
+                return Ok(if code == std::process::ExitCode::SUCCESS { Exit::Nothing } else { Exit::Usage });
+            }
         }
         Ok(Exit::Nothing)
     }

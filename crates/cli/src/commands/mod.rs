@@ -1,5 +1,7 @@
 //! One file per verb.
 
+pub mod approve;
+pub mod canary;
 pub mod claims;
 pub mod compare;
 pub mod doctor;
@@ -10,10 +12,12 @@ pub mod export;
 pub mod findings;
 pub mod gaps;
 pub mod hook;
+pub mod hooks;
 pub mod import;
 pub mod key;
 pub mod lineage;
 pub mod mandate;
+pub mod mcp_proxy;
 pub mod notify;
 pub mod out;
 pub mod products;

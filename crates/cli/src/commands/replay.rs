@@ -244,6 +244,8 @@ fn concerns(input: &Input, agent: &str, members: &BTreeSet<ProcessKey>) -> bool 
         Input::Gate(note) => note.agent == agent,
         Input::Approval(note) => note.agent == agent,
         Input::Review(review) => review.agent == agent,
+        Input::Hooks(read) => read.agent == agent,
+        Input::Canaries(_) => true,
         Input::Imported(_) => false,
     }
 }

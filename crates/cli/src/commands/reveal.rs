@@ -257,6 +257,8 @@ fn place(input: &Input) -> String {
         Input::Gate(note) => format!("a decision of the gate about {}", note.agent),
         Input::Review(review) => format!("a review of finding {}", review.finding),
         Input::Approval(note) => format!("question {}", note.id),
+        Input::Hooks(read) => format!("hooks of {}", read.agent),
+        Input::Canaries(_) => "the decoys".to_owned(),
         Input::Containment(step) => format!("step {} of {}", step.step, step.id),
         Input::Start(_)
         | Input::Lost(_)

@@ -31,13 +31,14 @@ use crate::containment::{self, Containments, Job};
 use crate::daemon::{Daemon, Message};
 use crate::drill::schedule;
 use crate::exit::{Exit, usage};
+use crate::gate::{self, Gate};
 use crate::identify::Identifier;
 use crate::judge::JudgeOptions;
 use crate::mandates::Mandates;
 use crate::outside::{Callbacks, Outside, OutsideOptions, Plan};
 use crate::signer::{KeySource, Place};
 use crate::without::{Part, Without};
-use crate::{Global, client, data_files, judge, log_key, notify, pulse, redaction, scope, tail};
+use crate::{Global, canaries, client, data_files, judge, log_key, notify, pulse, redaction, scope, tail};
 
 const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
 /// Those who are watched must not be able to starve the loop by their numbers: it needs little, but it needs it soon.
@@ -75,6 +76,9 @@ pub struct Watch {
     /// Drop a part of what is sensed, to learn what depends on it; every agent's coverage says so.
     #[arg(long, hide = true, value_enum, value_name = "PART")]
     without: Vec<Part>,
+    /// Every agent runs under this mandate, whose signature is not looked at: for tests of the gate.
+    #[arg(long, hide = true, value_name = "FILE")]
+    only_mandate: Option<PathBuf>,
     #[command(flatten)]
     judge: JudgeOptions,
     #[command(flatten)]
@@ -95,6 +99,7 @@ impl Watch {
         let config = containment::Config::read(data, self.config.as_deref())?;
         let notified = notify::config::read(data, self.config.as_deref())?;
         let drills = schedule::Config::read(data, self.config.as_deref())?;
+        let approvals = gate::config::Config::read(data, self.config.as_deref())?;
         let limit = Retention {
             bytes_max: self.keep_mib.saturating_mul(1 << 20),
             age_max_ns: self.keep_days.saturating_mul(DAY_NS),
@@ -139,6 +144,8 @@ impl Watch {
             signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot take signals")?;
         }
 
+        let gate = Gate::new(approvals, now_ns);
+        self.open_gate(data, &gate);
         let (sender, messages) = channel();
         let http = Http::start(
             data,
@@ -150,6 +157,7 @@ impl Watch {
                 ask_stop: asker(sender.clone()),
                 contain: container(sender.clone()),
                 review: reviewer(sender.clone()),
+                approvals: Arc::new(gate::people::People { gate: gate.clone() }),
             },
         )
         .context("cannot serve")?;
@@ -222,8 +230,14 @@ impl Watch {
             containments,
             oversight: Default::default(),
             mandates: Mandates::new(data, &hostname()),
+            notices: gate::notice::Notices::start(gate.config())?,
+            gate,
+            gate_told: Default::default(),
+            rehearsed: self.only_mandate.as_deref().map(gate::rehearsed::Rehearsed::read).transpose()?,
+            canaries: canaries::CanaryFile::new(data),
         };
         begin(&mut daemon, data, top)?;
+        daemon.look_for_canaries();
         daemon.sign();
         daemon.containments.give(Job::Resume);
         let blind = daemon.source.states().iter().filter(|s| s.error.is_some()).count();
@@ -251,7 +265,7 @@ impl Watch {
         // right to it, it runs as everybody does.
         let _ = rustix::process::setpriority_process(None, NICE);
         daemon.run(&stop);
-        for socket in [client::socket(data), client::enrolment_socket(data)] {
+        for socket in [client::socket(data), client::enrolment_socket(data), gate::socket(data)] {
             drop(fs::remove_file(socket));
         }
         eprintln!("watch: stopped in good order");
@@ -274,6 +288,10 @@ impl Watch {
             ("rules", rules.to_owned()),
             ("kernel", (!self.no_kernel).to_string()),
             ("only_under", self.only_under.map_or("everything".to_owned(), |pid| pid.to_string())),
+            (
+                "only_mandate",
+                self.only_mandate.as_ref().map_or("none".to_owned(), |it| it.display().to_string()),
+            ),
             ("without", self.without.iter().map(|part| part.name()).collect::<Vec<_>>().join(",")),
             ("judge", self.judge.is_on().to_string()),
             ("outside", self.outside.to_string()),
@@ -292,6 +310,20 @@ impl Watch {
             .map_err(anyhow::Error::from)
             .and_then(|()| listen_unix(&path, 0o666));
         made.map_err(|error| eprintln!("watch: only root can enrol agents: {error}")).ok()
+    }
+
+    /// Where whoever acts asks first. Without it every hook says no.
+    fn open_gate(&self, data: &Path, gate: &Gate) {
+        let path = gate::socket(data);
+        let opened = path
+            .parent()
+            .map_or(Ok(()), |folder| DirBuilder::new().recursive(true).mode(0o755).create(folder))
+            .map_err(anyhow::Error::from)
+            .and_then(|()| listen_unix(&path, 0o666))
+            .and_then(|listener| Ok(gate::serve::start(gate.clone(), listener)?));
+        if let Err(error) = opened {
+            eprintln!("watch: no gate, so hooks and proxies let nothing pass: {error}");
+        }
     }
 
     fn source(
@@ -323,7 +355,7 @@ fn speaks_to_model(products: &Products, kind: &Kind) -> bool {
 /// This program itself, as a canary.
 pub fn canary_command() -> Option<(PathBuf, Vec<String>)> {
     // By its link: the file may be replaced while the daemon runs.
-    Some((PathBuf::from("/proc/self/exe"), vec!["canary".to_owned()]))
+    Some((PathBuf::from("/proc/self/exe"), vec!["sensor-canary".to_owned()]))
 }
 
 /// What the engine is told before anything happens: who Muster is, what it sees, who is there.

@@ -258,6 +258,7 @@ impl<'a> Drive<'a> {
                     | Output::Harness { .. }
                     | Output::FollowAccount { .. }
                     | Output::ReadArtefact { .. }
+                    | Output::ReadHooks { .. }
                     | Output::Opinion(_)
                     | Output::Forget { .. } => {}
                     Output::Finding(finding) => {

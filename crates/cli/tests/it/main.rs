@@ -16,6 +16,7 @@ mod disk;
 mod drill;
 mod forge;
 mod gaps;
+mod gate;
 mod hook;
 mod hostile;
 mod judge;

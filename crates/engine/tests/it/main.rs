@@ -14,6 +14,7 @@ mod claims;
 mod deception;
 mod descent;
 mod gaps;
+mod guard;
 mod opinion;
 mod persistence;
 mod reconcile;

@@ -20,6 +20,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
 
 use super::{App, Caller, ContainRequest, EnrolRequest, StopRequest, Update};
+use crate::approval::{ApprovalView, ApproveRequest};
 use crate::review::{ProofView, ReviewRequest, ReviewView};
 use crate::views::{
     self, ClaimView, EventView, FindingCounts, FindingView, LineageView, MandateView, OpinionsView, RollView,
@@ -48,6 +49,8 @@ pub(super) fn routes() -> Router<App> {
         .route("/api/v1/findings/{finding}/explanation", get(explanation))
         .route("/api/v1/findings/{finding}/proof", get(proof))
         .route("/api/v1/reviews", get(reviews))
+        .route("/api/v1/approvals", get(approvals))
+        .route("/api/v1/approvals/answer", post(answer))
         .route("/api/v1/health", get(health))
         .route("/api/v1/mandates", get(mandates))
         .route("/api/v1/stream", get(stream))
@@ -478,6 +481,29 @@ async fn stop(
             ApiError::new(StatusCode::CONFLICT, &reason, "see what the daemon prints").into_response()
         }
         Err(_) => ApiError::internal("the question was not answered").into_response(),
+    }
+}
+
+/// Questions that wait for a person, oldest first.
+async fn approvals(State(app): State<App>) -> Json<Vec<ApprovalView>> {
+    Json(app.doors.approvals.open())
+}
+
+/// A person's answer. Who an agent's lineage belongs to answers nothing, whatever token it found.
+async fn answer(
+    State(app): State<App>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    Json(request): Json<ApproveRequest>,
+) -> Response {
+    let Some(peer) = peer_of(caller).await else { return nobody() };
+    let approvals = app.doors.approvals;
+    match tokio::task::spawn_blocking(move || approvals.answer(peer, request)).await {
+        Ok(Ok(answered)) => Json(answered).into_response(),
+        Ok(Err(reason)) => {
+            let hint = "GET /api/v1/approvals lists what is open";
+            ApiError::new(StatusCode::CONFLICT, &reason, hint).into_response()
+        }
+        Err(_) => ApiError::internal("the answer was not taken").into_response(),
     }
 }
 

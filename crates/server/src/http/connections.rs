@@ -1,7 +1,9 @@
 //! Connections, a bounded number of them: whoever may reach loopback (an agent too) could else take all the descriptors
 //! that the daemon has, and with them its eyes.
 
+use std::fs;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -50,46 +52,57 @@ impl<L: Listener> Listener for Bounded<L> {
     }
 }
 
-/// The process (and its user) that has the other end of a connection from this machine. `None`: it cannot be seen.
-pub(crate) fn owner(from: std::net::SocketAddr) -> Option<(u32, u32)> {
-    let table = if from.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
-    let (uid, inode) = std::fs::read_to_string(table)
-        .ok()
-        .and_then(|text| socket_of(&text, from))
-        // A browser may reach an IPv4 address by an IPv6 socket.
-        .or_else(|| socket_of(&std::fs::read_to_string("/proc/net/tcp6").ok()?, from))?;
+/// Processes that are looked through for the other end of a connection.
+const PROCESSES_MAX: usize = 1 << 17;
+
+/// The process that holds the end `from` of a connection to `to` on this machine; `likely`: who held such ends before.
+pub fn process_of(from: SocketAddr, to: SocketAddr, likely: Option<u32>) -> Option<u32> {
+    let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|file| fs::read_to_string(file).ok())
+        .find_map(|table| inode_in(&table, from, to))?;
     let wanted = format!("socket:[{inode}]");
-    let processes = std::fs::read_dir("/proc").ok()?.flatten();
-    for pid in processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
-        let Ok(open) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
-        let mut links = open.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
-        if links.any(|link| link.as_os_str() == wanted.as_str()) {
-            return Some((pid, uid));
-        }
-    }
-    None
+    let holds = |pid: &u32| {
+        let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        fds.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|link| link.as_os_str() == wanted.as_str())
+    };
+    let all = fs::read_dir("/proc").ok()?.take(PROCESSES_MAX).flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    likely.into_iter().chain(pids).find(holds)
 }
 
-/// User and inode of the socket whose own address is this.
-fn socket_of(table: &str, from: std::net::SocketAddr) -> Option<(u32, u64)> {
-    let port = format!("{:04X}", from.port());
-    let own = match from.ip() {
-        std::net::IpAddr::V4(ip) => format!("{:08X}", u32::from_ne_bytes(ip.octets())),
-        std::net::IpAddr::V6(ip) => {
-            let octets = ip.octets();
-            let (words, _) = octets.as_chunks::<4>();
-            words.iter().map(|word| format!("{:08X}", u32::from_ne_bytes(*word))).collect()
-        }
-    };
+/// The inode of the socket with these ends.
+fn inode_in(table: &str, from: SocketAddr, to: SocketAddr) -> Option<u64> {
     table.lines().skip(1).find_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let (address, at) = fields.get(1)?.split_once(':')?;
-        // An IPv4 address in an IPv6 table stands behind ::ffff:.
-        let is = at == port && (address == own || own.len() == 8 && address.ends_with(&own));
-        // What is closed already has no inode.
-        let inode: u64 = fields.get(9)?.parse().ok().filter(|inode| *inode != 0)?;
-        is.then_some((fields.get(7)?.parse().ok()?, inode))
+        let mut fields = line.split_ascii_whitespace();
+        let local = address(fields.nth(1)?)?;
+        let remote = address(fields.next()?)?;
+        let inode = fields.nth(6)?.parse().ok()?;
+        (same(local, from) && same(remote, to) && inode != 0).then_some(inode)
     })
+}
+
+fn same(one: SocketAddr, other: SocketAddr) -> bool {
+    one.port() == other.port() && one.ip().to_canonical() == other.ip().to_canonical()
+}
+
+/// As the kernel writes it: words of the address in the machine's own order.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |at: usize| u32::from_str_radix(ip.get(at * 8..at * 8 + 8)?, 16).ok().map(u32::to_ne_bytes);
+    let ip: IpAddr = match ip.len() {
+        8 => IpAddr::from(word(0)?),
+        32 => {
+            let mut bytes = [0u8; 16];
+            for (at, chunk) in bytes.chunks_mut(4).enumerate() {
+                chunk.copy_from_slice(&word(at)?);
+            }
+            IpAddr::from(bytes)
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
 }
 
 /// A connection and its place, which is free again when it ends. It ends when nothing comes and nothing goes for a while:
@@ -145,5 +158,26 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_other_end_is_found() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, from) = listener.accept().unwrap();
+        let to = server.local_addr().unwrap();
+        assert_eq!(process_of(from, to, None), Some(std::process::id()));
+        assert_eq!(process_of(from, to, Some(1)), Some(std::process::id()), "a guess is no more than that");
+        drop(client);
+        assert_eq!(address("0100007F:1F90"), Some("127.0.0.1:8080".parse().unwrap()));
+        assert_eq!(address("00000000000000000000000001000000:0050"), Some("[::1]:80".parse().unwrap()));
+        for text in ["", ":", "0100007F", "0100007F:x", "zz00007F:1F90", "éééé:1"] {
+            assert_eq!(address(text), None, "{text}");
+        }
     }
 }

@@ -8,6 +8,7 @@ mod page;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,11 +23,13 @@ use tokio::runtime::Runtime;
 use tokio::sync::broadcast;
 
 use crate::StoreReader;
+use crate::approval::Approve;
 use crate::error::Result as StoreResult;
 use crate::review::{ReviewRequest, ReviewView};
 use crate::views::MandateView;
 use access::{Access, Role};
 use connections::Bounded;
+pub use connections::process_of;
 
 /// Updates that a slow client may be behind before it loses some.
 const UPDATES_MAX: usize = 4096;
@@ -54,6 +57,9 @@ pub struct EnrolRequest {
     /// Why the file was not read: a word and a reason, as findings have them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mandate_refused: Option<String>,
+    /// Process that enforces for it from outside its reach: an ancestor of who asks.
+    #[serde(default)]
+    pub supervisor: Option<u32>,
 }
 
 /// Who asks, as the kernel knows it: the process that will become the agent, or that of an operator.
@@ -162,6 +168,7 @@ pub struct Doors {
     pub ask_stop: Arc<AskStop>,
     pub contain: Arc<Contain>,
     pub review: Arc<KeepReview>,
+    pub approvals: Arc<dyn Approve>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -293,7 +300,8 @@ impl Drop for Http {
 #[derive(Clone, Copy)]
 pub(crate) enum Caller {
     Unix(Option<Peer>),
-    Tcp(SocketAddr),
+    /// From there, to there.
+    Tcp(Option<(SocketAddr, SocketAddr)>),
 }
 
 impl Caller {
@@ -310,14 +318,20 @@ impl Caller {
         match self {
             Caller::Unix(peer) => peer,
             // Only who showed the operator's token comes so far.
-            Caller::Tcp(from) => connections::owner(from).map(|(pid, uid)| Peer { pid, uid, operator: true }),
+            Caller::Tcp(ends) => {
+                let (from, to) = ends?;
+                let pid = connections::process_of(from, to, None)?;
+                let uid = std::fs::metadata(format!("/proc/{pid}")).ok()?.uid();
+                Some(Peer { pid, uid, operator: true })
+            }
         }
     }
 }
 
 impl Connected<IncomingStream<'_, Bounded<tokio::net::TcpListener>>> for Caller {
     fn connect_info(stream: IncomingStream<'_, Bounded<tokio::net::TcpListener>>) -> Self {
-        Caller::Tcp(*stream.remote_addr())
+        let stream = stream.io().stream();
+        Caller::Tcp(stream.peer_addr().ok().zip(stream.local_addr().ok()))
     }
 }
 

@@ -80,6 +80,7 @@ fn every_route_is_documented_and_every_documented_path_answers() {
     for (path, methods) in document.0["paths"].as_object().unwrap() {
         documented.extend(methods.as_object().unwrap().keys().map(|method| (path.clone(), method.clone())));
     }
+    documented.sort();
     assert_eq!(known, documented);
     let rig = Rig::new();
     for (path, target) in paths() {
@@ -97,6 +98,11 @@ fn every_route_is_documented_and_every_documented_path_answers() {
                 let body = json!({"text": "I pushed it."});
                 document.check(&json!({"$ref": "#/components/schemas/stop"}), &body, "stop");
                 rig.send_unix("POST /api/v1/stop", &body.to_string())
+            }
+            "/api/v1/approvals/answer" => {
+                let body = json!({"id": "q-1", "allow": true, "pattern": null});
+                document.check(&json!({"$ref": "#/components/schemas/approve"}), &body, "approve");
+                rig.send_unix("POST /api/v1/approvals/answer", &body.to_string())
             }
             "/api/v1/out" => {
                 let body = json!({"act": "out", "agent": "one", "dry_run": true});

@@ -16,7 +16,8 @@ use muster_engine::{
 use muster_event::{Attribution, Event, Identity, Kind, Lost, ProbeState, ProcessKey, Queue};
 use muster_server::views::MandateView;
 use muster_server::{
-    AskStop, Doors, Enrolled, Http, Retention, ReviewView, StopRequest, Store, Told, ToldClaim, Update,
+    ApprovalView, Approve, ApproveRequest, AskStop, Doors, Enrolled, Http, Retention, ReviewView,
+    StopRequest, Store, Told, ToldClaim, Update,
 };
 use tempfile::TempDir;
 
@@ -91,6 +92,7 @@ impl Rig {
                         by: format!("pid {}", peer.pid),
                     })
                 }),
+                approvals: Arc::new(Questions),
             },
         )
         .unwrap();
@@ -377,4 +379,36 @@ pub fn crowd(store: &mut Store, agents: usize, findings: usize) {
         store.apply(&Output::Finding(Box::new(finding))).unwrap();
     }
     store.commit(true).unwrap();
+}
+
+/// One question that is always open, and takes any answer.
+struct Questions;
+
+impl Approve for Questions {
+    fn open(&self) -> Vec<ApprovalView> {
+        let detail = serde_json::json!({"kind": "write", "path": "/srv/app/x"});
+        vec![ApprovalView {
+            id: "q-1".to_owned(),
+            agent: "one".to_owned(),
+            action: "write /srv/app/x".to_owned(),
+            detail,
+            rule: "oversight.ask[0]".to_owned(),
+            reason: "line 9".to_owned(),
+            mandate: None,
+            said: Some("I fix it".to_owned()),
+            asked: "2026-11-25T12:00:00.000000000Z".to_owned(),
+            until: "2026-11-25T12:05:00.000000000Z".to_owned(),
+            count: 1,
+            pattern: None,
+            line: None,
+        }]
+    }
+
+    fn answer(&self, who: muster_server::Peer, request: ApproveRequest) -> Result<ApprovalView, String> {
+        let by_kernel = !who.operator;
+        if request.allow && !by_kernel {
+            return Err("it came over TCP".to_owned());
+        }
+        self.open().pop().ok_or_else(String::new)
+    }
 }

@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use muster_account::{Actor, Body, Class as Tool, Decision, Item, Origin, Status};
+use muster_account::{Actor, Body, Class as Tool, Decision as Decided, Item, Origin, Status};
 use muster_engine::claims::{Class as Topic, Source};
 use muster_engine::{
-    AccountFile, AccountRecord, AgentState, Artefact, ArtefactRead, Before, Certainty, Cited, Claim, Code,
-    Containment, Coverage, Descent, Enrol, Evidence, Finding, Gap, GapCause, Identified, Imported, Input,
-    Interval, Join, Judgement, Label, Member, Opinion, Opinions, Review, Severity, Stage, Start, State,
-    Strength, Verdict, Via,
+    AccountFile, AccountRecord, AgentState, Artefact, ArtefactRead, Before, Canaries, Canary, Certainty,
+    Cited, Claim, Code, Containment, Coverage, Descent, Enrol, Evidence, Finding, Gap, GapCause, HooksRead,
+    Identified, Imported, Input, Interval, Join, Judgement, Label, Member, Opinion, Opinions, Review,
+    Severity, Stage, Start, State, Strength, Verdict, Via,
 };
 use muster_event::{
     Access, Address, Attribution, Event, Identity, Kind, Lost, MemoryOp, ProbeState, ProcessKey, Queue,
     SignalTarget, Snapshot,
 };
-use muster_mandate::{MandateNote, MandateState};
+use muster_mandate::{
+    Action, ApprovalNote, ApprovalState, Decision, GateNote, GateWay, MandateNote, MandateState,
+    Verdict as Verdict_,
+};
 use muster_server::{Dropped, Entry, EvidenceCopy, Kept, KeptMember, Log, Pruned, StoredOutput};
 
 use crate::leaves::words_of;
@@ -167,7 +170,7 @@ fn bodies() -> Vec<Body> {
             output_len: 9,
             process_group: Some(3),
         },
-        Body::Decision { call_id: Some(odd()), decision: Decision::Reject, by: odd(), reason: odd() },
+        Body::Decision { call_id: Some(odd()), decision: Decided::Reject, by: odd(), reason: odd() },
         Body::TurnEnd,
         Body::Other { record_type: odd() },
         Body::Link { record: Some(odd()), after: Some(odd()), ordinal: Some(4) },
@@ -473,6 +476,7 @@ fn later() -> Vec<Entry> {
     later.extend(descents());
     later.extend(reviews());
     later.extend(mandates());
+    later.extend(gates());
     later
 }
 
@@ -515,6 +519,43 @@ fn mandates() -> Vec<Entry> {
     let output = StoredOutput::Agent(Box::new(AgentState { mandate_until_ns: Some(T0), ..agent() }));
     let inputs = inputs.into_iter().map(|input| Entry::Input(Box::new(input)));
     inputs.chain([Entry::Output(output)]).collect()
+}
+
+fn gates() -> Vec<Entry> {
+    let action = Action::Execute { path: odd(), argv: vec![odd()] };
+    let decision = Decision { verdict: Verdict_::Ask, rule: odd(), reason: odd(), mandate: Some(odd()) };
+    let (intact, watched, wrong) = (vec![odd()], vec![odd(), odd()], Vec::new());
+    let inputs = [
+        Input::Gate(Box::new(GateNote {
+            time_ns: T0,
+            agent: "one".to_owned(),
+            process: Some(key(7)),
+            by: GateWay::Hook,
+            action: action.clone(),
+            decision: decision.clone(),
+            enforced: true,
+            blocked: true,
+            approval: Some(odd()),
+            call: Some(odd()),
+            count: 2,
+        })),
+        Input::Approval(Box::new(ApprovalNote {
+            time_ns: T0,
+            id: "q-1".to_owned(),
+            agent: "one".to_owned(),
+            state: ApprovalState::Answered(Verdict_::Deny),
+            action,
+            decision,
+            said: Some(odd()),
+            by: Some(odd()),
+            until_ns: Some(T0 + 9),
+            pattern: Some(odd()),
+            count: 3,
+        })),
+        Input::Hooks(Box::new(HooksRead { agent: "one".to_owned(), time_ns: T0, intact, watched, wrong })),
+        Input::Canaries(Canaries { time_ns: T0, planted: vec![Canary { path: odd(), kind: odd() }] }),
+    ];
+    inputs.into_iter().map(|input| Entry::Input(Box::new(input))).collect()
 }
 
 fn descents() -> Vec<Entry> {
