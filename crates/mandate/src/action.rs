@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// One act that an agent is about to do, or did. Paths are absolute and resolved by whoever saw the act: by the kernel where
 /// it was the kernel. All strings may be an agent's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Action {
     Read {
@@ -49,7 +49,7 @@ pub enum Action {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
     Tcp,
