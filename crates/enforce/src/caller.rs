@@ -1,6 +1,7 @@
 //! Who waits in a held call: its memory, and the files that it names. What is read here may have changed since the call and
 //! may change again: an act that is *allowed* by it is carried out from this copy, or rests on something else.
 
+use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -25,7 +26,7 @@ const AT_FDCWD: i32 = -100;
 
 pub struct Caller {
     pub thread: u32,
-    pub process: u32,
+    process: OnceCell<u32>,
     memory: File,
 }
 
@@ -39,10 +40,37 @@ pub struct Place {
 impl Caller {
     pub fn of(thread: u32) -> io::Result<Self> {
         let memory = File::open(format!("/proc/{thread}/mem"))?;
-        let status = fs::read_to_string(format!("/proc/{thread}/status"))?;
-        let process = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
-        let process = process.and_then(|id| id.trim().parse().ok()).unwrap_or(thread);
-        Ok(Self { thread, process, memory })
+        Ok(Self { thread, process: OnceCell::new(), memory })
+    }
+
+    /// The thread's process.
+    pub fn process(&self) -> u32 {
+        *self.process.get_or_init(|| {
+            self.status("Tgid:").and_then(|words| words.trim().parse().ok()).unwrap_or(self.thread)
+        })
+    }
+
+    /// A line of its status.
+    pub fn status(&self, name: &str) -> Option<String> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.thread)).ok()?;
+        status.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned)
+    }
+
+    /// The path as it is written, from the root folder: nothing is followed, and the file need not be there.
+    pub fn written(&self, directory: u64, path: &[u8]) -> io::Result<String> {
+        let path = String::from_utf8_lossy(path).into_owned();
+        if path.starts_with('/') {
+            return Ok(path);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "the kernel's own")]
+        let directory = directory as u32 as i32;
+        let link = if directory == AT_FDCWD {
+            format!("/proc/{}/cwd", self.thread)
+        } else {
+            format!("/proc/{}/fd/{directory}", self.thread)
+        };
+        let base = readlinkat(CWD, link, Vec::new())?;
+        Ok(format!("{}/{path}", base.to_string_lossy().trim_end_matches('/')))
     }
 
     pub fn bytes(&self, at: u64, len: usize) -> io::Result<Vec<u8>> {
@@ -103,7 +131,7 @@ impl Caller {
 
     /// One of its open files, as this process's own.
     pub fn file(&self, number: u64) -> io::Result<OwnedFd> {
-        let pid = i32::try_from(self.process).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+        let pid = i32::try_from(self.process()).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
         let handle = pidfd_open(pid, PidfdFlags::empty())?;
         let number = i32::try_from(number & 0xffff_ffff).map_err(|_| Errno::BADF)?;
         Ok(pidfd_getfd(handle, number, PidfdGetfdFlags::empty())?)
@@ -173,8 +201,8 @@ impl Caller {
 
     /// `self` in the process file system is whoever asks: here, that would be the wrong one.
     fn as_own(&self, path: &[u8]) -> Vec<u8> {
-        let own = format!("/proc/{}", self.process);
-        let thread = format!("/proc/{}/task/{}", self.process, self.thread);
+        let own = format!("/proc/{}", self.process());
+        let thread = format!("/proc/{}/task/{}", self.process(), self.thread);
         let fds = format!("{own}/fd");
         let standard = |number: u8| format!("{own}/fd/{number}");
         let table: [(&[u8], String); 6] = [

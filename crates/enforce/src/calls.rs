@@ -10,12 +10,8 @@ pub struct Needs {
     pub enforce: bool,
     /// Openings of files must be looked at one by one: what the mandate says of files is more than folders.
     pub files: bool,
-    /// Programs of the agent's control group decide about addresses: nothing rests on the socket's owner.
-    pub by_group: bool,
     /// The agent runs as root: changing to another user is an act.
     pub root: bool,
-    /// The mandate allows datagrams to other machines: its sockets are not tied to this one.
-    pub datagrams: bool,
 }
 
 /// What a held call is.
@@ -87,6 +83,8 @@ const NAMESPACES: u32 = 0x7e02_0080;
 const NAMESPACES_OF_CLONE: u32 = 0x7e02_0000;
 /// Sends data with the opening of a connection, to an address that no `connect` names.
 const MSG_FASTOPEN: u32 = 0x2000_0000;
+/// `O_WRONLY`, `O_RDWR`, `O_CREAT`, `O_TRUNC`
+const WRITES: u32 = 0o1103;
 const AF_UNIX: u32 = 1;
 const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;
@@ -253,7 +251,7 @@ fn refused() -> Vec<Rule> {
     rules
 }
 
-fn sockets(needs: Needs) -> Vec<Rule> {
+fn sockets() -> Vec<Rule> {
     let of = |tests: &[Test], act| Rule { number: 41, tests: tests.to_vec(), act };
     let mut rules = Vec::new();
     let raw = Test::Is { argument: 1, mask: SOCK_KIND, value: SOCK_RAW };
@@ -266,8 +264,9 @@ fn sockets(needs: Needs) -> Vec<Rule> {
         rules.push(of(&[family, mptcp], Act::Fail(EPROTONOSUPPORT)));
         rules.push(of(&[family, stream], Act::Allow));
         rules.push(of(&[family, raw], Act::Fail(EPERM)));
-        let free = needs.by_group || needs.datagrams;
-        rules.push(of(&[family, datagram], if free { Act::Allow } else { Act::Hold }));
+        // Given by the supervisor, tied to this machine's own addresses: each message could name another, and no
+        // pointer of a message can be trusted.
+        rules.push(of(&[family, datagram], Act::Hold));
         rules.push(of(&[family], Act::Fail(EPROTONOSUPPORT)));
     }
     // Asks which addresses the machine has. It changes nothing: the right to is gone.
@@ -295,14 +294,20 @@ pub fn rules(needs: Needs) -> Vec<Rule> {
     if needs.root {
         rules.extend(OF_ROOT.iter().map(|(number, _)| hold(*number, &[])));
     }
+    rules.extend(NAMING.iter().map(|(number, _)| hold(*number, &[])));
     if needs.files || !needs.enforce {
-        rules.extend(OPENING.iter().chain(NAMING).map(|(number, _)| hold(*number, &[])));
+        rules.extend(OPENING.iter().map(|(number, _)| hold(*number, &[])));
+    } else {
+        // Who only reads is left to Landlock; who writes can be told from the flags, where they are no pointer.
+        rules.push(hold(2, &[Test::Any { argument: 1, mask: WRITES }]));
+        rules.push(hold(257, &[Test::Any { argument: 2, mask: WRITES }]));
+        rules.extend([85, 437].map(|number| hold(number, &[])));
     }
     if needs.enforce {
         rules.extend(ATTRIBUTES.iter().map(|(number, _)| hold(*number, &[])));
         rules.push(hold(319, &[]));
         rules.extend(refused());
-        rules.extend(sockets(needs));
+        rules.extend(sockets());
         // Old ways into a file that nothing needs.
         rules.push(Rule { number: 134, tests: Vec::new(), act: Act::Fail(ENOSYS) });
     } else {
@@ -407,13 +412,11 @@ mod tests {
 
     #[test]
     fn each_held_call_is_known_and_the_filter_fits() {
-        for bits in 0..32_u8 {
+        for bits in 0..8_u8 {
             let needs = Needs {
                 enforce: bits & 1 != 0,
                 files: bits & 2 != 0,
-                by_group: bits & 4 != 0,
-                root: bits & 8 != 0,
-                datagrams: bits & 16 != 0,
+                root: bits & 4 != 0,
             };
             let rules = rules(needs);
             assert!(program(&rules, NEWEST).is_some());

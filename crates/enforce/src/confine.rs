@@ -21,9 +21,7 @@ use crate::files::{Grant, Right};
 pub struct Orders {
     pub enforce: bool,
     pub files: bool,
-    pub by_group: bool,
     pub root: bool,
-    pub datagrams: bool,
     /// Other processes may be signalled: the mandate says so.
     pub signals: bool,
     /// It may do what only root can: its capabilities stay.
@@ -36,9 +34,7 @@ impl Orders {
         Needs {
             enforce: self.enforce,
             files: self.files,
-            by_group: self.by_group,
             root: self.root,
-            datagrams: self.datagrams,
         }
     }
 }
@@ -120,9 +116,6 @@ fn landlock(orders: &Orders) -> Result<(), String> {
         .map_err(|e| text(&e))?
         .scope(Scope::AbstractUnixSocket)
         .map_err(|e| text(&e))?;
-    if orders.by_group {
-        // The programs of its group decide about addresses; redirected ones are the kernel's own.
-    }
     if !orders.signals {
         ruleset = ruleset.scope(Scope::Signal).map_err(|e| text(&e))?;
     }

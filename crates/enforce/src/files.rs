@@ -6,13 +6,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use muster_event::Nanos;
-use muster_mandate::{Action, Chain, Kind, Line, PathGlob, Pattern, Verdict, escape};
+use muster_mandate::glob::{PathGlob, escape};
+use muster_mandate::{Action, Chain, Kind, Line, Pattern, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// Entries of folders that are looked at to cut pieces out: what a start may cost. Beyond it, folders are not granted, and
 /// each opening in them is decided by itself.
 const ENTRIES_MAX: usize = 100_000;
 const DEPTH_MAX: usize = 24;
+/// The runtime's lines that are for all products.
+const BASE: [&str; 3] = ["runtime.read", "runtime.write", "runtime.execute"];
 /// Rules for the kernel: it looks them up by folder, so this bounds the start, not each act.
 const GRANTS_MAX: usize = 20_000;
 
@@ -37,11 +40,19 @@ pub struct Grant {
 pub struct Plan {
     /// Sorted.
     pub grants: Vec<Grant>,
-    /// Something is allowed that no grant covers: openings for reading must be looked at one by one.
+    /// Something may be read that no grant covers: openings for reading must be looked at one by one.
     pub partial: bool,
 }
 
 impl Plan {
+    /// What loads programs must be executed to load any; by itself it is decided like another.
+    pub fn add_interpreters(&mut self) {
+        let loaders = crate::supervisor::interpreters();
+        self.grants.extend(loaders.into_iter().map(|path| Grant { path, right: Right::Execute }));
+        self.grants.sort();
+        self.grants.dedup();
+    }
+
     /// Does the kernel let this through by itself?
     pub fn covers(&self, path: &str, right: Right) -> bool {
         Path::new(path).ancestors().any(|at| {
@@ -59,6 +70,8 @@ struct Cutter<'a> {
     right: Right,
     taken: Vec<&'a PathGlob>,
     entries: usize,
+    /// What no grant covers makes the plan a partial one.
+    counts: bool,
     plan: &'a mut Plan,
 }
 
@@ -76,9 +89,12 @@ pub fn plan(chain: &Chain, now_ns: Nanos) -> Plan {
         // Of commands with arguments, the program: the rest is decided when it is executed.
         let taken = chain.denies(kind).chain(chain.asks(kind)).filter(|line| !has_arguments(line));
         let taken: Vec<&PathGlob> = taken.filter_map(glob_of).collect();
-        let mut cutter = Cutter { chain, now_ns, kind, right, taken, entries: 0, plan: &mut plan };
-        for glob in allowed.into_iter().filter_map(glob_of) {
+        let mut cutter = Cutter { chain, now_ns, kind, right, taken, entries: 0, counts: false, plan: &mut plan };
+        for line in allowed {
+            let Some(glob) = glob_of(line) else { continue };
             let (folder, whole) = glob.folder();
+            // What every program reads is there from the start, or nobody misses it.
+            cutter.counts = right == Right::Read && !BASE.iter().any(|base| line.rule.starts_with(base));
             cutter.grant(glob, Path::new(&folder), whole);
         }
     }
@@ -104,7 +120,7 @@ impl Cutter<'_> {
         // The kernel knows files, not names: a link stands for what it leads to.
         let Ok(real) = folder.canonicalize() else {
             // Not there yet: made later, it is decided then.
-            self.plan.partial = true;
+            self.plan.partial |= self.counts;
             return;
         };
         if (whole || glob.is_literal()) && !self.may_be_cut(&real) {
@@ -113,10 +129,10 @@ impl Cutter<'_> {
         }
         if real != folder {
             // A glob speaks of the path as it is written; cut only what is written as the kernel has it.
-            self.plan.partial = true;
+            self.plan.partial |= self.counts;
             return;
         }
-        self.plan.partial = true;
+        self.plan.partial |= self.counts;
         if self.right == Right::Read {
             self.plan.grants.push(Grant { path: real.clone(), right: Right::List });
         }
@@ -127,7 +143,7 @@ impl Cutter<'_> {
         if self.plan.grants.len() < GRANTS_MAX {
             self.plan.grants.push(Grant { path, right: self.right });
         } else {
-            self.plan.partial = true;
+            self.plan.partial |= self.counts;
         }
     }
 

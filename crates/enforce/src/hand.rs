@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -22,11 +22,13 @@ const AT_ONCE_MAX: usize = 64;
 const MESSAGE_MAX: usize = 1024;
 
 /// Where to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum To {
     Internet(SocketAddr),
     /// The socket's file comes along.
     Unix,
+    /// A name without a file.
+    Abstract(Vec<u8>),
     /// Forget where it was connected to.
     Nowhere,
 }
@@ -77,7 +79,7 @@ fn serve(socket: &OwnedFd) -> io::Result<()> {
         let socket = socket.try_clone()?;
         let running_here = Arc::clone(&running);
         let work = move || {
-            let error = carry_out(request.to, &files).err().map_or(0, |e| e.raw_os_error());
+            let error = carry_out(&request.to, &files).err().map_or(0, |e| e.raw_os_error());
             drop(files);
             let reply = serde_json::to_vec(&Reply { id: request.id, error }).unwrap_or_default();
             drop(wire::send(&socket, &reply, &[]));
@@ -91,11 +93,12 @@ fn serve(socket: &OwnedFd) -> io::Result<()> {
     }
 }
 
-fn carry_out(to: To, files: &[OwnedFd]) -> rustix::io::Result<()> {
+fn carry_out(to: &To, files: &[OwnedFd]) -> rustix::io::Result<()> {
     let socket = files.first().ok_or(rustix::io::Errno::BADF)?;
     match to {
-        To::Internet(address) => connect(socket, &address),
+        To::Internet(address) => connect(socket, address),
         To::Nowhere => connect_unspec(socket),
+        To::Abstract(name) => connect(socket, &SocketAddrUnix::new_abstract_name(name)?),
         To::Unix => {
             let file = files.get(1).ok_or(rustix::io::Errno::BADF)?;
             // The file that was decided upon, whatever stands at its path by now.
@@ -156,9 +159,4 @@ impl Hand {
 
 fn lock(waiting: &Mutex<Waiting>) -> std::sync::MutexGuard<'_, Waiting> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Link-local and loopback addresses in their IPv6 clothes are the same places.
-pub fn canonical(address: SocketAddr) -> (IpAddr, u16) {
-    (address.ip().to_canonical(), address.port())
 }
