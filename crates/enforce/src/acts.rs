@@ -67,7 +67,7 @@ fn argument(held: &Held, index: usize) -> u64 {
 pub fn plan(supervisor: &Supervisor, held: &Held, call: Call, caller: &Caller) -> io::Result<Planned> {
     let a = |index| argument(held, index);
     match call {
-        Call::Exec { at } => exec(caller, at, held),
+        Call::Exec { at } => exec(supervisor, caller, at, held),
         Call::Connect => connect(supervisor, caller, a(0), a(1), a(2)),
         Call::Socket => Ok(datagrams(a(0), a(1), a(2))),
         Call::Open { at, how } => open(supervisor, caller, held, at, how),
@@ -101,7 +101,7 @@ fn as_i32(value: u64) -> i32 {
     as_u32(value).cast_signed()
 }
 
-fn exec(caller: &Caller, at: bool, held: &Held) -> io::Result<Planned> {
+fn exec(supervisor: &Supervisor, caller: &Caller, at: bool, held: &Held) -> io::Result<Planned> {
     let a = |index| argument(held, index);
     let (directory, path, argv, flags) = if at { (a(0), a(1), a(2), a(4)) } else { (AT_FDCWD, a(0), a(1), 0) };
     let path = caller.path(path)?;
@@ -116,6 +116,9 @@ fn exec(caller: &Caller, at: bool, held: &Held) -> io::Result<Planned> {
         Err(error) if is_missing(&error) => return Ok(Planned::nothing(Then::Continue)),
         Err(error) => return Err(error),
     };
+    if supervisor.gate.is_own(&place.path) {
+        return Ok(Planned::nothing(Then::Continue));
+    }
     let argv = caller.arguments(argv);
     let mut faces = vec![vec![Action::Execute { path: place.path.clone(), argv: argv.clone() }]];
     // What loads programs, started by itself: the program is in its arguments.
@@ -221,6 +224,9 @@ fn connect(
         }
         Address::Path(path) => {
             let place = caller.place(AT_FDCWD, &path, true)?;
+            if supervisor.gate.is_own(&place.path) {
+                return Ok(Planned::nothing(Then::Connect { to: To::Unix, socket, file: Some(place.file) }));
+            }
             let faces = unix_face(place.path);
             Ok(Planned { faces: vec![faces], then: Then::Connect { to: To::Unix, socket, file: Some(place.file) } })
         }

@@ -46,8 +46,10 @@ pub struct Plan {
 
 impl Plan {
     /// What loads programs must be executed to load any; by itself it is decided like another.
-    pub fn add_interpreters(&mut self) {
-        let loaders = crate::supervisor::interpreters();
+    pub fn add_loaders(&mut self, own: Option<&str>) {
+        let mut loaders = crate::supervisor::interpreters();
+        // The agent's hooks are Muster's own program.
+        loaders.extend(own.map(PathBuf::from));
         self.grants.extend(loaders.into_iter().map(|path| Grant { path, right: Right::Execute }));
         self.grants.sort();
         self.grants.dedup();

@@ -42,6 +42,8 @@ pub struct Setup {
     pub resolver: Option<SocketAddr>,
     /// Told when the mandate is not in force any more.
     pub in_force: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    /// Muster's own sockets, at which the agent's hooks ask.
+    pub sockets: Vec<String>,
 }
 
 /// All that a run is decided by.
@@ -58,6 +60,9 @@ pub struct Gate {
     in_force: Box<dyn Fn() -> Option<String> + Send + Sync>,
     remembered: Mutex<HashMap<(Kind, String), Decision>>,
     upstream: Vec<SocketAddr>,
+    /// Muster's program and its sockets: the agent's hooks are of these.
+    program: Option<String>,
+    sockets: Vec<String>,
 }
 
 impl Gate {
@@ -68,9 +73,10 @@ impl Gate {
             Some(resolver) => vec![resolver],
             None => resolvers(&configured).into_iter().map(|ip| (ip, crate::names::DNS).into()).collect(),
         };
+        let program = std::fs::read_link("/proc/self/exe").ok().and_then(|path| path.to_str().map(str::to_owned));
         let mut plan = if setup.enforce { plan(&setup.chain, muster_sensor::now_ns()) } else { Plan::default() };
         if setup.enforce {
-            plan.add_interpreters();
+            plan.add_loaders(program.as_deref());
         }
         let mut ports = Vec::new();
         let lines = setup.chain.allows(Kind::Connect).into_iter().flatten();
@@ -97,7 +103,14 @@ impl Gate {
             in_force: setup.in_force,
             remembered: Mutex::default(),
             upstream,
+            program,
+            sockets: setup.sockets,
         }
+    }
+
+    /// Is this Muster's own program, or a socket of its daemon?
+    pub(crate) fn is_own(&self, path: &str) -> bool {
+        self.program.as_deref() == Some(path) || self.sockets.iter().any(|socket| socket == path)
     }
 
     /// What the agent's process is to do to itself.

@@ -2,12 +2,13 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::exit::{Exit, usage};
-use crate::{Global, client};
+use crate::{Global, client, gated};
 
 #[derive(Args)]
 pub struct Run {
@@ -17,6 +18,22 @@ pub struct Run {
     /// Who answers for it. Default: the user who runs this; only root may name another.
     #[arg(long, value_name = "NAME")]
     principal: Option<String>,
+    /// The mandate that it runs under. What it may do is looked at, and with `--enforce` no more than that happens.
+    #[arg(long, value_name = "FILE")]
+    mandate: Option<PathBuf>,
+    /// Record what the mandate does not allow, block nothing, and say at the end what `--enforce` would have stopped. This
+    /// is what a mandate gets by default.
+    #[arg(long, requires = "mandate", conflicts_with = "enforce")]
+    observe: bool,
+    /// Stop what the mandate does not allow, and hold what it says is to be asked until a person answers.
+    #[arg(long, requires = "mandate")]
+    enforce: bool,
+    /// Longest wait for a person's answer, in seconds: after that it is refused.
+    #[arg(long, default_value_t = 120, value_name = "SECONDS", requires = "mandate")]
+    ask_wait: u64,
+    /// Ask this server for names instead of those that the machine is configured with.
+    #[arg(long, hide = true, value_name = "ADDRESS:PORT")]
+    resolver: Option<std::net::SocketAddr>,
     /// The agent's command and its arguments.
     #[arg(last = true, required = true)]
     command: Vec<OsString>,
@@ -24,15 +41,29 @@ pub struct Run {
 
 impl Run {
     pub fn run(self, global: &Global) -> Result<Exit> {
-        let mut command = self.command.into_iter();
-        let program = command.next().context("a command is required")?;
-        let arguments: Vec<OsString> = command.collect();
         // Behind sudo, the one who typed it; else the daemon knows the user by the socket.
-        let principal = self.principal.or_else(|| {
+        let principal = self.principal.clone().or_else(|| {
             let user = std::env::var("SUDO_USER").ok().filter(|_| rustix::process::geteuid().is_root())?;
             let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
             Some(format!("{user}@{}", host.trim()))
         });
+        if let Some(mandate) = &self.mandate {
+            let order = gated::Order {
+                enforce: self.enforce,
+                mandate: std::path::absolute(mandate)?,
+                data: std::path::absolute(&global.data)?,
+                label: self.label,
+                principal,
+                group: rustix::process::getpgrp().as_raw_nonzero().get(),
+                ask_wait_ms: self.ask_wait.saturating_mul(1_000),
+                resolver: self.resolver,
+            };
+            let code = gated::launch(&order, &self.command)?;
+            std::process::exit(code);
+        }
+        let mut command = self.command.into_iter();
+        let program = command.next().context("a command is required")?;
+        let arguments: Vec<OsString> = command.collect();
         let shown: Vec<String> =
             std::iter::once(&program).chain(&arguments).map(|a| a.to_string_lossy().into_owned()).collect();
         let answer = client::enrol(

@@ -1,0 +1,83 @@
+//! The process that becomes the agent: enrols, splits off its hand, confines itself.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+
+use anyhow::{Context, Result};
+use muster_enforce::confine::{Orders, confine};
+use muster_enforce::{hand, wire};
+
+use super::{Ready, Start, Word, control, receive, send};
+use crate::client;
+
+pub fn run(command: &[OsString]) -> Result<i32> {
+    let control = control()?;
+    match prepare(&control, command) {
+        Ok(agent) => {
+            let mut words = command.iter();
+            let program = words.next().context("a command is required")?;
+            let mut next = std::process::Command::new(program);
+            next.args(words);
+            if let Some(agent) = agent {
+                next.env("MUSTER_AGENT", agent);
+            }
+            let error = next.exec();
+            let why = format!(
+                "cannot start `{}`: {error}\nhint: give the command as you would type it; the mandate must let it execute",
+                program.to_string_lossy()
+            );
+            drop(send(&control, &Word::Failed(why)));
+        }
+        Err(error) => {
+            let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
+            drop(send(&control, &Word::Failed(chain.join(": "))));
+        }
+    }
+    Ok(2)
+}
+
+fn prepare(control: &OwnedFd, command: &[OsString]) -> Result<Option<String>> {
+    let (start, files): (Start, _) = receive(control)?;
+    let mut files = files.into_iter();
+    let (stdin, orders) = (files.next().context("no input")?, files.next().context("no orders")?);
+    let mut text = Vec::new();
+    let mut orders = File::from(orders);
+    orders.rewind()?;
+    orders.read_to_end(&mut text)?;
+    let orders: Orders = serde_json::from_slice(&text)?;
+    let shown: Vec<String> = command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let order = &start.order;
+    let enrolled = client::enrol(
+        &order.data,
+        &serde_json::json!({
+            "principal": order.principal,
+            "label": order.label,
+            "command": shown,
+            // Decides for this agent from outside its reach.
+            "supervisor": start.supervisor,
+        }),
+    );
+    let agent = match enrolled {
+        Ok(answer) => answer.get("agent").and_then(|agent| agent.as_str()).map(str::to_owned),
+        Err(error) => {
+            eprintln!("muster: this run is on no roll, and nobody keeps its record: {}", first_line(&error));
+            None
+        }
+    };
+    let (hand, end) = hand::split().context("cannot split off a process that connects")?;
+    let (listener, confined) = confine(&orders).context("cannot confine the agent")?;
+    let ready = serde_json::to_vec(&Ready { agent: agent.clone(), hand, confined })?;
+    wire::send(control, &ready, &[listener.fd().as_fd(), end.as_fd()])?;
+    drop((listener, end));
+    let _: Word = receive(control)?.0;
+    rustix::stdio::dup2_stdin(&stdin)?;
+    Ok(agent)
+}
+
+fn first_line(error: &anyhow::Error) -> String {
+    let text = error.to_string();
+    muster_event::sanitize(text.lines().next().unwrap_or_default())
+}
