@@ -24,6 +24,9 @@ use crate::supervisor::{Supervisor, interpreters};
 
 /// `sizeof(struct sockaddr_storage)`
 const ADDRESS_MAX: u64 = 128;
+/// The kernel's own bound on messages of one call, and the size of each.
+const MESSAGES_MAX: u64 = 1024;
+const MANY_SIZE: u64 = 64;
 const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
@@ -69,6 +72,20 @@ pub fn plan(supervisor: &Supervisor, held: &Held, call: Call, caller: &Caller) -
     match call {
         Call::Exec { at } => exec(supervisor, caller, at, held),
         Call::Connect => connect(supervisor, caller, a(0), a(1), a(2)),
+        Call::Send { address: Some(index) } => {
+            let index = usize::from(index);
+            Ok(Planned { faces: message(supervisor, caller, a(index), a(index + 1))?, then: Then::Continue })
+        }
+        Call::Send { address: None } => {
+            Ok(Planned { faces: message_at(supervisor, caller, a(1))?, then: Then::Continue })
+        }
+        Call::SendMany => {
+            let mut faces = Vec::new();
+            for index in 0..a(2).min(MESSAGES_MAX) {
+                faces.extend(message_at(supervisor, caller, a(1).saturating_add(index * MANY_SIZE))?);
+            }
+            Ok(Planned { faces, then: Then::Continue })
+        }
         Call::Socket => Ok(datagrams(a(0), a(1), a(2))),
         Call::Open { at, how } => open(supervisor, caller, held, at, how),
         Call::Name(name) => named(supervisor, caller, held, name),
@@ -235,6 +252,24 @@ fn connect(
             Ok(Planned { faces: vec![faces], then: Then::Connect { to: To::Abstract(name), socket, file: None } })
         }
     }
+}
+
+/// A message of `struct msghdr`.
+fn message_at(supervisor: &Supervisor, caller: &Caller, at: u64) -> io::Result<Vec<Vec<Action>>> {
+    message(supervisor, caller, caller.word(at)?, caller.word(at.saturating_add(8))?)
+}
+
+/// Where a message goes by itself. Datagrams only, and these on this machine only: streams have no such address, and
+/// unix datagrams are not to be had.
+fn message(supervisor: &Supervisor, caller: &Caller, address: u64, len: u64) -> io::Result<Vec<Vec<Action>>> {
+    let len = usize::try_from((len & 0xffff_ffff).min(ADDRESS_MAX)).unwrap_or(0);
+    if address == 0 || len == 0 {
+        return Ok(Vec::new());
+    }
+    Ok(match parse_address(&caller.bytes(address, len)?) {
+        Some(Address::Internet(to)) => vec![internet_faces(supervisor, to, Protocol::Udp)],
+        _ => Vec::new(),
+    })
 }
 
 fn internet_faces(supervisor: &Supervisor, to: SocketAddr, protocol: Protocol) -> Vec<Action> {

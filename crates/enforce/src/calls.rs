@@ -28,6 +28,10 @@ pub enum Call {
     /// Changes what is said of a file: mode, owner, times.
     Attribute(Attribute),
     Memfd,
+    /// A message to an address of its own: that stands in this argument, or behind it.
+    Send { address: Option<u8> },
+    /// Several messages.
+    SendMany,
     /// Sends a signal: to the process in the first argument.
     Signal { through: Target },
     /// Reaches into another process's limits or scheduling.
@@ -307,6 +311,8 @@ pub fn rules(needs: Needs) -> Vec<Rule> {
         rules.extend(ATTRIBUTES.iter().map(|(number, _)| hold(*number, &[])));
         rules.push(hold(319, &[]));
         rules.extend(refused());
+        // To this machine's own addresses only (`sockets`): what is left to decide is which of them.
+        rules.extend([hold(44, &[Test::NotZero { argument: 4 }]), hold(46, &[]), hold(307, &[])]);
         rules.extend(sockets());
         // Old ways into a file that nothing needs.
         rules.push(Rule { number: 134, tests: Vec::new(), act: Act::Fail(ENOSYS) });
@@ -334,6 +340,9 @@ pub fn call(number: i32, arguments: &[u64; 6]) -> Option<Call> {
         .or(match number {
             41 => Some(Call::Socket),
             319 => Some(Call::Memfd),
+            44 => Some(Call::Send { address: Some(4) }),
+            46 => Some(Call::Send { address: None }),
+            307 => Some(Call::SendMany),
             56 | 272 if arguments.first().is_some_and(|flags| flags & u64::from(NAMESPACES) != 0) => {
                 Some(Call::Privileged(Operation::Namespace))
             }
@@ -348,6 +357,8 @@ pub fn refusal(call: Call) -> i32 {
         Call::Privileged(Operation::IoUring) => ENOSYS,
         Call::Exec { .. }
         | Call::Connect
+        | Call::Send { .. }
+        | Call::SendMany
         | Call::Socket
         | Call::Open { .. }
         | Call::Name(_)

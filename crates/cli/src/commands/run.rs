@@ -31,6 +31,9 @@ pub struct Run {
     /// Longest wait for a person's answer, in seconds: after that it is refused.
     #[arg(long, default_value_t = 120, value_name = "SECONDS", requires = "mandate")]
     ask_wait: u64,
+    /// Write what was refused, or would have been, to this file: one JSON object a line.
+    #[arg(long, value_name = "FILE", requires = "mandate")]
+    report: Option<PathBuf>,
     /// Ask this server for names instead of those that the machine is configured with.
     #[arg(long, hide = true, value_name = "ADDRESS:PORT")]
     resolver: Option<std::net::SocketAddr>,
@@ -57,6 +60,7 @@ impl Run {
                 group: rustix::process::getpgrp().as_raw_nonzero().get(),
                 ask_wait_ms: self.ask_wait.saturating_mul(1_000),
                 resolver: self.resolver,
+                report: self.report.as_deref().map(std::path::absolute).transpose()?,
             };
             let code = gated::launch(&order, &self.command)?;
             std::process::exit(code);

@@ -29,6 +29,8 @@ pub struct Order {
     pub group: i32,
     pub ask_wait_ms: u64,
     pub resolver: Option<std::net::SocketAddr>,
+    /// Where all that was refused is written to, as JSON lines.
+    pub report: Option<PathBuf>,
 }
 
 /// What the supervisor tells the agent's process.

@@ -65,6 +65,7 @@ fn supervise(control: &OwnedFd, command: &[OsString]) -> Result<()> {
     let agent = Pid::from_child(&child);
     let mut orders = File::from(memfd_create("orders", MemfdFlags::CLOEXEC)?);
     orders.write_all(&serde_json::to_vec(&gate.orders())?)?;
+    let report = order.report.clone();
     let start = Start { order, supervisor: std::process::id() };
     wire::send(&own, &serde_json::to_vec(&start)?, &[stdin.as_fd(), orders.as_fd()])?;
     drop((stdin, orders));
@@ -96,6 +97,11 @@ fn supervise(control: &OwnedFd, command: &[OsString]) -> Result<()> {
         .unwrap_or_default();
     let code = wait(agent);
     let mut summary = gate.summary();
+    if let Some(path) = report {
+        let lines: Vec<String> =
+            summary.iter().map(|told| Ok(serde_json::to_string(told)? + "\n")).collect::<Result<_>>()?;
+        std::fs::write(&path, lines.concat()).with_context(|| format!("cannot write `{}`", path.display()))?;
+    }
     let mut bytes = 0;
     let shown = summary
         .iter()
