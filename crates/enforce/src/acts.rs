@@ -191,6 +191,11 @@ fn parse_address(bytes: &[u8]) -> Option<Address> {
     })
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) fn is_address(bytes: &[u8]) -> bool {
+    parse_address(bytes).is_some()
+}
+
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {
         Address::Internet(address)

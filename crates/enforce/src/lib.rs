@@ -8,6 +8,9 @@ mod caller;
 pub mod calls;
 pub mod confine;
 pub mod files;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hand;
 pub mod names;
 pub mod notes;

@@ -184,7 +184,7 @@ impl Shared {
     }
 }
 
-fn refuse(question: &Packet<'_>, code: RCODE) -> Option<Vec<u8>> {
+pub(crate) fn refuse(question: &Packet<'_>, code: RCODE) -> Option<Vec<u8>> {
     let mut answer = Packet::new_reply(question.id());
     *answer.rcode_mut() = code;
     answer.questions.clone_from(&question.questions);
@@ -192,7 +192,7 @@ fn refuse(question: &Packet<'_>, code: RCODE) -> Option<Vec<u8>> {
 }
 
 /// Addresses in an answer, and how long it holds; `None`: it is none to this question.
-fn addresses(answer: &[u8], id: u16) -> Option<(Duration, Vec<IpAddr>)> {
+pub(crate) fn addresses(answer: &[u8], id: u16) -> Option<(Duration, Vec<IpAddr>)> {
     let packet = Packet::parse(answer).ok()?;
     if packet.id() != id || !packet.has_flags(PacketFlag::RESPONSE) {
         return None;
@@ -241,24 +241,8 @@ fn by_tcp(server: SocketAddr, question: &[u8]) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-#[cfg(any(test, fuzzing))]
-pub mod fuzzing {
-    /// No answer of a resolver, and no question of an agent, brings it down.
-    pub fn any_message(data: &[u8]) {
-        drop(super::addresses(data, 0));
-        if let Ok(packet) = simple_dns::Packet::parse(data) {
-            drop(super::refuse(&packet, simple_dns::RCODE::NameError));
-        }
-        let text = String::from_utf8_lossy(data);
-        drop(super::Names::with_table(&text));
-        assert!(super::resolvers(&text).len() <= 3);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -284,10 +268,4 @@ mod tests {
         assert!(names.known.lock().unwrap().len() <= ADDRESSES_MAX);
     }
 
-    proptest! {
-        #[test]
-        fn any_message_is_read(data: Vec<u8>) {
-            fuzzing::any_message(&data);
-        }
-    }
 }
