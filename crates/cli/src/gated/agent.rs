@@ -3,14 +3,14 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 
 use anyhow::{Context, Result};
 use muster_enforce::confine::{Orders, confine};
 use muster_enforce::{hand, wire};
 
-use super::{Ready, Start, Word, control, receive, send};
+use super::{Ready, Start, Word, control, receive};
 use crate::client;
 
 pub fn run(command: &[OsString]) -> Result<i32> {
@@ -29,14 +29,21 @@ pub fn run(command: &[OsString]) -> Result<i32> {
                 "cannot start `{}`: {error}\nhint: give the command as you would type it; the mandate must let it execute",
                 program.to_string_lossy()
             );
-            drop(send(&control, &Word::Failed(why)));
+            tell(&control, why);
         }
         Err(error) => {
             let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
-            drop(send(&control, &Word::Failed(chain.join(": "))));
+            tell(&control, chain.join(": "));
         }
     }
     Ok(2)
+}
+
+/// Plainly: a message with files might be held.
+fn tell(control: &OwnedFd, why: String) {
+    if let Ok(text) = serde_json::to_vec(&Word::Failed(why)) {
+        let _ = rustix::io::write(control, &text);
+    }
 }
 
 fn prepare(control: &OwnedFd, command: &[OsString]) -> Result<Option<String>> {
@@ -68,11 +75,15 @@ fn prepare(control: &OwnedFd, command: &[OsString]) -> Result<Option<String>> {
         }
     };
     let (hand, end) = hand::split().context("cannot split off a process that connects")?;
+    wire::send(control, b"hand", &[end.as_fd()])?;
+    drop(end);
     let (listener, confined) = confine(&orders).context("cannot confine the agent")?;
-    let ready = serde_json::to_vec(&Ready { agent: agent.clone(), hand, confined })?;
-    wire::send(control, &ready, &[listener.fd().as_fd(), end.as_fd()])?;
-    drop((listener, end));
+    // From here on messages with files are held, and nobody takes them yet: the supervisor fetches the listener itself.
+    let number = listener.fd().as_raw_fd();
+    let ready = serde_json::to_vec(&Ready { agent: agent.clone(), hand, confined, listener: number })?;
+    rustix::io::write(control, &ready)?;
     let _: Word = receive(control)?.0;
+    drop(listener);
     rustix::stdio::dup2_stdin(&stdin)?;
     Ok(agent)
 }

@@ -40,11 +40,13 @@ struct Start {
     supervisor: u32,
 }
 
-/// The agent's process, when it is confined: with its listener and the end of its hand.
+/// The agent's process, when it is confined.
 #[derive(Debug, Serialize, Deserialize)]
 struct Ready {
     agent: Option<String>,
     hand: u32,
+    /// The listener, by its number there.
+    listener: i32,
     confined: muster_enforce::confine::Confined,
 }
 

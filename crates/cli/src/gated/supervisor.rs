@@ -16,7 +16,7 @@ use muster_enforce::wire;
 use muster_sensor::hold::Listener;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{
-    DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal,
+    DumpableBehavior, Pid, PidfdFlags, PidfdGetfdFlags, Signal, WaitOptions, getpid, pidfd_getfd, pidfd_open, pidfd_send_signal,
     set_child_subreaper, set_dumpable_behavior,
 };
 
@@ -73,14 +73,18 @@ fn supervise(control: &OwnedFd, command: &[OsString]) -> Result<()> {
     if let Ok(Word::Failed(why)) = serde_json::from_slice(&data) {
         return Err(crate::exit::usage(why));
     }
+    let hand = files.into_iter().next().context("the agent's process is gone")?;
+    let (data, _) = wire::receive(&own, super::MESSAGE_MAX)?;
+    if let Ok(Word::Failed(why)) = serde_json::from_slice(&data) {
+        return Err(crate::exit::usage(why));
+    }
     let ready: Ready = serde_json::from_slice(&data).context("the agent's process is gone")?;
-    let mut files = files.into_iter();
-    let (listener, hand) = (files.next().context("no listener")?, files.next().context("no hand")?);
+    let handle = pidfd_open(agent, PidfdFlags::empty())?;
+    let listener = pidfd_getfd(&handle, ready.listener, PidfdGetfdFlags::empty()).context("cannot take the listener")?;
     let launcher = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
     let own_pids = vec![std::process::id(), ready.hand, launcher];
     let supervisor = Supervisor::new(Arc::clone(&gate), Listener::of(listener), hand, own_pids)?;
     supervisor.start()?;
-    let handle = pidfd_open(agent, PidfdFlags::empty())?;
     obey(control.try_clone()?, handle)?;
     send(&own, &Word::Signal(0))?;
     // Its end is closed by the exec; what it says instead is that there was none.
