@@ -9,8 +9,8 @@ use muster_mandate::{Action, Operation, Protocol};
 use muster_sensor::hold::Held;
 use nix::sys::socket::{setsockopt, sockopt::BindToDevice};
 use rustix::fs::{
-    AtFlags, CWD, Gid, MemfdFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid, chmodat, chownat, linkat,
-    memfd_create, mkdirat, openat, renameat_with, symlinkat, unlinkat, utimensat,
+    AtFlags, CWD, Gid, MemfdFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid, chmodat, chownat,
+    linkat, memfd_create, mkdirat, openat, renameat_with, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
@@ -44,7 +44,11 @@ pub enum Then {
     Do(Box<dyn FnOnce() -> io::Result<i64> + Send>),
     /// Opens something, which the call gives to its caller; closed when that executes another program.
     Give(Box<dyn FnOnce() -> io::Result<OwnedFd> + Send>, bool),
-    Connect { to: To, socket: OwnedFd, file: Option<OwnedFd> },
+    Connect {
+        to: To,
+        socket: OwnedFd,
+        file: Option<OwnedFd>,
+    },
 }
 
 pub struct Planned {
@@ -120,7 +124,8 @@ fn as_i32(value: u64) -> i32 {
 
 fn exec(supervisor: &Supervisor, caller: &Caller, at: bool, held: &Held) -> io::Result<Planned> {
     let a = |index| argument(held, index);
-    let (directory, path, argv, flags) = if at { (a(0), a(1), a(2), a(4)) } else { (AT_FDCWD, a(0), a(1), 0) };
+    let (directory, path, argv, flags) =
+        if at { (a(0), a(1), a(2), a(4)) } else { (AT_FDCWD, a(0), a(1), 0) };
     let path = caller.path(path)?;
     let place = if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
         caller.open_place(directory)
@@ -144,7 +149,8 @@ fn exec(supervisor: &Supervisor, caller: &Caller, at: bool, held: &Held) -> io::
         if let Some(program) = program
             && let Ok(program) = caller.place(AT_FDCWD, program.as_bytes(), true)
         {
-            faces.push(vec![Action::Execute { path: program.path, argv: argv.into_iter().skip(1).collect() }]);
+            faces
+                .push(vec![Action::Execute { path: program.path, argv: argv.into_iter().skip(1).collect() }]);
         }
     }
     // Which programs are executed rests on Landlock; with which arguments, on nothing that holds (docs/gate.md).
@@ -224,9 +230,7 @@ fn connect(
     }
     let socket = caller.file(socket)?;
     match address {
-        Address::Nowhere => {
-            Ok(Planned::nothing(Then::Connect { to: To::Nowhere, socket, file: None }))
-        }
+        Address::Nowhere => Ok(Planned::nothing(Then::Connect { to: To::Nowhere, socket, file: None })),
         Address::Other => Ok(Planned::nothing(Then::Refuse(Errno::AFNOSUPPORT.raw_os_error()))),
         Address::Internet(to) => {
             let kind = sockopt::socket_type(&socket)?;
@@ -242,7 +246,10 @@ fn connect(
                 return Ok(Planned::nothing(Then::Connect { to, socket, file: None }));
             }
             let faces = internet_faces(supervisor, to, protocol);
-            Ok(Planned { faces: vec![faces], then: Then::Connect { to: To::Internet(to), socket, file: None } })
+            Ok(Planned {
+                faces: vec![faces],
+                then: Then::Connect { to: To::Internet(to), socket, file: None },
+            })
         }
         Address::Path(path) => {
             let place = caller.place(AT_FDCWD, &path, true)?;
@@ -250,11 +257,17 @@ fn connect(
                 return Ok(Planned::nothing(Then::Connect { to: To::Unix, socket, file: Some(place.file) }));
             }
             let faces = unix_face(place.path);
-            Ok(Planned { faces: vec![faces], then: Then::Connect { to: To::Unix, socket, file: Some(place.file) } })
+            Ok(Planned {
+                faces: vec![faces],
+                then: Then::Connect { to: To::Unix, socket, file: Some(place.file) },
+            })
         }
         Address::Abstract(name) => {
             let faces = unix_face(format!("@{}", String::from_utf8_lossy(&name)));
-            Ok(Planned { faces: vec![faces], then: Then::Connect { to: To::Abstract(name), socket, file: None } })
+            Ok(Planned {
+                faces: vec![faces],
+                then: Then::Connect { to: To::Abstract(name), socket, file: None },
+            })
         }
     }
 }
@@ -348,7 +361,8 @@ fn open(supervisor: &Supervisor, caller: &Caller, held: &Held, at: bool, how: Ho
         }
     }
     let temporary = flags.contains(OFlags::TMPFILE);
-    let follow = !flags.contains(OFlags::NOFOLLOW) && !(flags.contains(OFlags::CREATE) && flags.contains(OFlags::EXCL));
+    let follow = !flags.contains(OFlags::NOFOLLOW)
+        && !(flags.contains(OFlags::CREATE) && flags.contains(OFlags::EXCL));
     match caller.place(directory, &path, follow) {
         Ok(place) => {
             let real = flags.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::TRUNC) || temporary;
@@ -432,7 +446,8 @@ fn named(supervisor: &Supervisor, caller: &Caller, held: &Held, name: Name) -> i
         caller.parent(directory, &caller.path(path)?)
     };
     let write = |(folder, name): &(Place, OsString)| vec![Action::Write { path: join(folder, name) }];
-    let covered = |folder: &Place| supervisor.covers(&folder.path, Right::Write) || !is_own(supervisor, caller);
+    let covered =
+        |folder: &Place| supervisor.covers(&folder.path, Right::Write) || !is_own(supervisor, caller);
     let found = match name {
         Name::Truncate => {
             let place = caller.place(AT_FDCWD, &caller.path(a(0))?, true);
@@ -466,7 +481,9 @@ fn named(supervisor: &Supervisor, caller: &Caller, held: &Held, name: Name) -> i
             done(faces, move || mkdirat(&it.0.file, &it.1, mode))
         }),
         // Pipes, sockets and devices: in folders that the kernel knows.
-        Name::Node { at: yes } => at(yes, 0).map(|it| Planned { faces: vec![write(&it)], then: Then::Continue }),
+        Name::Node { at: yes } => {
+            at(yes, 0).map(|it| Planned { faces: vec![write(&it)], then: Then::Continue })
+        }
         Name::Rename { at: yes, flags } => {
             let both = at(yes, 0).and_then(|from| Ok((from, at(yes, if yes { 2 } else { 1 })?)));
             both.map(|(from, to)| {
@@ -539,7 +556,9 @@ fn attributes(caller: &Caller, held: &Held, attribute: Attribute) -> io::Result<
     };
     let place = match found {
         Ok(place) => place,
-        Err(error) if is_missing(&error) => return Ok(Planned::nothing(Then::Refuse(error.raw_os_error().unwrap_or(2)))),
+        Err(error) if is_missing(&error) => {
+            return Ok(Planned::nothing(Then::Refuse(error.raw_os_error().unwrap_or(2))));
+        }
         Err(error) => return Err(error),
     };
     // Pipes, sockets, memory: they are in no folder.
@@ -622,7 +641,13 @@ fn memfd(caller: &Caller, name: u64, flags: u64) -> io::Result<Planned> {
     Ok(Planned::nothing(Then::Give(Box::new(act), close_on_exec)))
 }
 
-fn signal(supervisor: &Supervisor, caller: &Caller, through: Target, target: u64, number: u64) -> io::Result<Planned> {
+fn signal(
+    supervisor: &Supervisor,
+    caller: &Caller,
+    through: Target,
+    target: u64,
+    number: u64,
+) -> io::Result<Planned> {
     let target = match through {
         Target::Process => as_i32(target),
         Target::Handle => {
@@ -642,7 +667,8 @@ fn signal(supervisor: &Supervisor, caller: &Caller, through: Target, target: u64
         if of_run || target.unsigned_abs() == caller.process() {
             return Ok(Planned::nothing(Then::Continue));
         }
-        let name = std::fs::read_to_string(format!("/proc/{}/comm", target.unsigned_abs())).unwrap_or_default();
+        let name =
+            std::fs::read_to_string(format!("/proc/{}/comm", target.unsigned_abs())).unwrap_or_default();
         if name.is_empty() && target > 0 {
             return Ok(Planned::nothing(Then::Continue));
         }

@@ -177,7 +177,13 @@ impl Caller {
             if rest.is_empty() {
                 return place_of(link);
             }
-            return place_of(openat2(link, Path::new(std::ffi::OsStr::from_bytes(rest)), flags, Mode::empty(), inner)?);
+            return place_of(openat2(
+                link,
+                Path::new(std::ffi::OsStr::from_bytes(rest)),
+                flags,
+                Mode::empty(),
+                inner,
+            )?);
         }
         let path = Path::new(std::ffi::OsStr::from_bytes(&path));
         if path.is_absolute() {

@@ -17,26 +17,39 @@ pub struct Needs {
 /// What a held call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    Exec { at: bool },
+    Exec {
+        at: bool,
+    },
     Connect,
     /// A datagram socket of an internet family.
     Socket,
     /// Opens a file by name: where directory, path and flags stand.
-    Open { at: bool, how: How },
+    Open {
+        at: bool,
+        how: How,
+    },
     /// Makes, removes or renames by name.
     Name(Name),
     /// Changes what is said of a file: mode, owner, times.
     Attribute(Attribute),
     Memfd,
     /// A message to an address of its own: that stands in this argument, or behind it.
-    Send { address: Option<u8> },
+    Send {
+        address: Option<u8>,
+    },
     /// Several messages.
     SendMany,
     /// Sends a signal: to the process in the first argument.
-    Signal { through: Target },
+    Signal {
+        through: Target,
+    },
     /// Reaches into another process's limits or scheduling.
-    Reach { argument: u8 },
-    User { arguments: u8 },
+    Reach {
+        argument: u8,
+    },
+    User {
+        arguments: u8,
+    },
     Privileged(Operation),
 }
 
@@ -69,9 +82,13 @@ pub enum Attribute {
 /// How a call names its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
-    Path { follow: bool },
+    Path {
+        follow: bool,
+    },
     /// Directory and path; flags stand in this argument, if in any.
-    At { flags: Option<u8> },
+    At {
+        flags: Option<u8>,
+    },
     Open,
 }
 
@@ -424,11 +441,7 @@ mod tests {
     #[test]
     fn each_held_call_is_known_and_the_filter_fits() {
         for bits in 0..8_u8 {
-            let needs = Needs {
-                enforce: bits & 1 != 0,
-                files: bits & 2 != 0,
-                root: bits & 4 != 0,
-            };
+            let needs = Needs { enforce: bits & 1 != 0, files: bits & 2 != 0, root: bits & 4 != 0 };
             let rules = rules(needs);
             assert!(program(&rules, NEWEST).is_some());
             for rule in rules.iter().filter(|rule| rule.act == Act::Hold) {

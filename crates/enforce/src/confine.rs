@@ -5,12 +5,15 @@ use std::io;
 use std::path::Path;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
+    RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use muster_sensor::filter::{NEWEST, program};
 use muster_sensor::hold::{Listener, filter_self};
-use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, remove_capability_from_bounding_set, set_capabilities, set_no_new_privs};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, remove_capability_from_bounding_set, set_capabilities,
+    set_no_new_privs,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::calls::{Needs, rules};
@@ -31,11 +34,7 @@ pub struct Orders {
 
 impl Orders {
     pub fn needs(&self) -> Needs {
-        Needs {
-            enforce: self.enforce,
-            files: self.files,
-            root: self.root,
-        }
+        Needs { enforce: self.enforce, files: self.files, root: self.root }
     }
 }
 
@@ -70,7 +69,8 @@ pub fn confine(orders: &Orders) -> io::Result<(Listener, Confined)> {
         // The kernel lets nobody else be filtered.
         set_no_new_privs(true)?;
     }
-    let program = program(&rules(orders.needs()), NEWEST).ok_or_else(|| io::Error::other("the filter is too long"))?;
+    let program =
+        program(&rules(orders.needs()), NEWEST).ok_or_else(|| io::Error::other("the filter is too long"))?;
     Ok((filter_self(&program)?, confined))
 }
 
@@ -130,7 +130,11 @@ fn landlock(orders: &Orders) -> Result<(), String> {
     }
 }
 
-fn add(created: landlock::RulesetCreated, path: &Path, right: Right) -> Result<landlock::RulesetCreated, String> {
+fn add(
+    created: landlock::RulesetCreated,
+    path: &Path,
+    right: Right,
+) -> Result<landlock::RulesetCreated, String> {
     // Gone since it was planned: nothing to grant.
     let Ok(file) = PathFd::new(path) else { return Ok(created) };
     let rights = rights(right, path.is_dir());

@@ -91,7 +91,8 @@ pub fn plan(chain: &Chain, now_ns: Nanos) -> Plan {
         // Of commands with arguments, the program: the rest is decided when it is executed.
         let taken = chain.denies(kind).chain(chain.asks(kind)).filter(|line| !has_arguments(line));
         let taken: Vec<&PathGlob> = taken.filter_map(glob_of).collect();
-        let mut cutter = Cutter { chain, now_ns, kind, right, taken, entries: 0, counts: false, plan: &mut plan };
+        let mut cutter =
+            Cutter { chain, now_ns, kind, right, taken, entries: 0, counts: false, plan: &mut plan };
         for line in allowed {
             let Some(glob) = glob_of(line) else { continue };
             let (folder, whole) = glob.folder();
@@ -125,6 +126,11 @@ impl Cutter<'_> {
             self.plan.partial |= self.counts;
             return;
         };
+        // A folder by its own name is that folder, and nothing in it: the kernel knows no such rule.
+        if !whole && glob.is_literal() && real.is_dir() {
+            self.plan.partial |= self.counts;
+            return;
+        }
         if (whole || glob.is_literal()) && !self.may_be_cut(&real) {
             self.add(real);
             return;
@@ -138,7 +144,19 @@ impl Cutter<'_> {
         if self.right == Right::Read {
             self.plan.grants.push(Grant { path: real.clone(), right: Right::List });
         }
-        self.walk(glob, &real, DEPTH_MAX);
+        // What each process may write of itself there is another for each process: nobody misses it.
+        if real == Path::new("/proc") {
+            return;
+        }
+        // No deeper than it can match.
+        let parts = |text: &str| text.split('/').count();
+        let text = glob.text().trim_end_matches("/**");
+        let depth = if text.contains("**") {
+            DEPTH_MAX
+        } else {
+            parts(text).saturating_sub(parts(glob.folder().0.trim_end_matches('/'))).clamp(1, DEPTH_MAX)
+        };
+        self.walk(glob, &real, if glob.of_home() { depth.max(1) } else { depth });
     }
 
     fn add(&mut self, path: PathBuf) {
@@ -154,9 +172,7 @@ impl Cutter<'_> {
         self.taken.iter().any(|glob| {
             let (folder, _) = glob.folder();
             let folder = Path::new(&folder);
-            folder.starts_with(path)
-                || (path.starts_with(folder) && !glob.is_literal())
-                || (path == folder)
+            folder.starts_with(path) || (path.starts_with(folder) && !glob.is_literal()) || (path == folder)
         })
     }
 
@@ -195,7 +211,8 @@ impl Cutter<'_> {
                 (inside && !self.may_be_cut(&path)) || (self.walk(glob, &path, depth - 1) && inside)
             } else {
                 // A second name of a file that may be elsewhere: decided by itself.
-                let alone = entry.metadata().is_ok_and(|data| data.nlink() == 1) || self.right == Right::Execute;
+                let alone =
+                    entry.metadata().is_ok_and(|data| data.nlink() == 1) || self.right == Right::Execute;
                 alone && glob.matches(text) && self.is_allowed(text)
             };
             if here {

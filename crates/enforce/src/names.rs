@@ -213,7 +213,8 @@ pub(crate) fn addresses(answer: &[u8], id: u16) -> Option<(Duration, Vec<IpAddr>
 }
 
 fn by_udp(server: SocketAddr, question: &[u8]) -> io::Result<Vec<u8>> {
-    let own: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
+    let own: IpAddr =
+        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((own, 0))?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.connect(server)?;
@@ -267,5 +268,4 @@ mod tests {
         }
         assert!(names.known.lock().unwrap().len() <= ADDRESSES_MAX);
     }
-
 }

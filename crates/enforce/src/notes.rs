@@ -109,14 +109,8 @@ impl Notes {
         }
         entry.last_told = now;
         let count = std::mem::take(&mut entry.untold);
-        let message = Message {
-            action: action.clone(),
-            decision: decision.clone(),
-            process,
-            blocked,
-            approval,
-            count,
-        };
+        let message =
+            Message { action: action.clone(), decision: decision.clone(), process, blocked, approval, count };
         if let Some(sender) = &self.sender {
             // Full: the next of its kind brings the number.
             if let Err(error) = sender.try_send(message) {
@@ -158,7 +152,9 @@ pub fn summary(action: &Action) -> String {
                 (None, None) => "connect".to_owned(),
             }
         }
-        Action::Credential { what, path } => format!("credential {what} {}", path.as_deref().unwrap_or_default()),
+        Action::Credential { what, path } => {
+            format!("credential {what} {}", path.as_deref().unwrap_or_default())
+        }
         Action::Tool { name, .. } => format!("tool {name}"),
         Action::Agent { product } => format!("start {product}"),
         Action::Privileged { detail, .. } => detail.clone(),

@@ -73,8 +73,10 @@ impl Gate {
             Some(resolver) => vec![resolver],
             None => resolvers(&configured).into_iter().map(|ip| (ip, crate::names::DNS).into()).collect(),
         };
-        let program = std::fs::read_link("/proc/self/exe").ok().and_then(|path| path.to_str().map(str::to_owned));
-        let mut plan = if setup.enforce { plan(&setup.chain, muster_sensor::now_ns()) } else { Plan::default() };
+        let program =
+            std::fs::read_link("/proc/self/exe").ok().and_then(|path| path.to_str().map(str::to_owned));
+        let mut plan =
+            if setup.enforce { plan(&setup.chain, muster_sensor::now_ns()) } else { Plan::default() };
         if setup.enforce {
             plan.add_loaders(program.as_deref());
         }
@@ -186,7 +188,8 @@ impl Gate {
 
     /// Asks a person. What nobody answers is refused.
     pub(crate) fn ask(&self, action: &Action, asked: Decision) -> (Decision, Option<String>) {
-        let refused = |reason: &str| Decision { verdict: Verdict::Deny, reason: reason.to_owned(), ..asked.clone() };
+        let refused =
+            |reason: &str| Decision { verdict: Verdict::Deny, reason: reason.to_owned(), ..asked.clone() };
         let Some(path) = self.service.clone() else { return (refused("nobody can be asked"), None) };
         match Service::new(path).ask(action, self.ask_wait) {
             Some(answered) if answered.decision.verdict == Verdict::Ask => {
@@ -241,12 +244,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    pub fn new(
-        gate: Arc<Gate>,
-        listener: Listener,
-        hand: OwnedFd,
-        own: Vec<u32>,
-    ) -> io::Result<Arc<Self>> {
+    pub fn new(gate: Arc<Gate>, listener: Listener, hand: OwnedFd, own: Vec<u32>) -> io::Result<Arc<Self>> {
         let resolver = if gate.enforce {
             let admit: Arc<dyn Admit> = Arc::<Gate>::clone(&gate);
             let upstream = gate.upstream.clone();

@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use muster_enforce::supervisor::{Gate, Setup, Supervisor};
 use muster_enforce::wire;
 use muster_sensor::hold::Listener;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{
     DumpableBehavior, Pid, PidfdFlags, PidfdGetfdFlags, Signal, WaitOptions, getpid, pidfd_getfd, pidfd_open, pidfd_send_signal,
@@ -87,19 +88,19 @@ fn supervise(control: &OwnedFd, command: &[OsString]) -> Result<()> {
     supervisor.start()?;
     obey(control.try_clone()?, handle)?;
     send(&own, &Word::Signal(0))?;
-    // Its end is closed by the exec; what it says instead is that there was none.
-    let failed = wire::receive(&own, super::MESSAGE_MAX)
-        .ok()
-        .and_then(|(data, _)| serde_json::from_slice::<Word>(&data).ok());
-    if let Some(Word::Failed(why)) = failed {
-        return Err(crate::exit::usage(why));
-    }
     let notices = ready
         .confined
         .without_landlock
         .map(|why| vec![format!("files were not confined: {why}")])
         .unwrap_or_default();
     let code = wait(agent);
+    // What it says if it could not become the command. The hand has its end open too: there is no end to wait for.
+    let mut said = [PollFd::new(&own, PollFlags::IN)];
+    if poll(&mut said, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+        && let Ok((Word::Failed(why), _)) = receive::<Word>(&own)
+    {
+        return Err(crate::exit::usage(why));
+    }
     let mut summary = gate.summary();
     if let Some(path) = report {
         let lines: Vec<String> =
