@@ -487,7 +487,11 @@ fn named(supervisor: &Supervisor, caller: &Caller, held: &Held, name: Name) -> i
         Name::Rename { at: yes, flags } => {
             let both = at(yes, 0).and_then(|from| Ok((from, at(yes, if yes { 2 } else { 1 })?)));
             both.map(|(from, to)| {
-                let faces = vec![write(&from), write(&to)];
+                let mut faces = vec![write(&from), write(&to)];
+                let path = join(&from.0, &from.1);
+                // Under another name, what lines take away would be free.
+                faces.extend(supervisor.gate.taken_below(&path).into_iter().map(|path| vec![Action::Write { path }]));
+                faces.push(vec![Action::Read { path }]);
                 if covered(&from.0) && covered(&to.0) {
                     return Planned { faces, then: Then::Continue };
                 }
@@ -502,7 +506,8 @@ fn named(supervisor: &Supervisor, caller: &Caller, held: &Held, name: Name) -> i
             let both = from.and_then(|from| Ok((from, at(yes, if yes { 2 } else { 1 })?)));
             both.map(|(from, to)| {
                 // By its new name, the file could be all that the new place allows.
-                let faces = vec![vec![Action::Write { path: from.path.clone() }], write(&to)];
+                let read = Action::Read { path: from.path.clone() };
+                let faces = vec![vec![Action::Write { path: from.path.clone() }], vec![read], write(&to)];
                 if covered(&from) && covered(&to.0) {
                     return Planned { faces, then: Then::Continue };
                 }

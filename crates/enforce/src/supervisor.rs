@@ -110,6 +110,16 @@ impl Gate {
         }
     }
 
+    /// What lines refuse below this folder: it goes where the folder goes.
+    pub(crate) fn taken_below(&self, folder: &str) -> Vec<String> {
+        let lines = self.chain.denies(Kind::Write).chain(self.chain.denies(Kind::Read));
+        let globs = lines.filter_map(|line| match &line.pattern {
+            Pattern::Path(glob) => Some(glob.folder().0),
+            _ => None,
+        });
+        globs.filter(|at| at != folder && Path::new(at).starts_with(folder)).collect()
+    }
+
     /// Is this Muster's own program, or a socket of its daemon?
     pub(crate) fn is_own(&self, path: &str) -> bool {
         self.program.as_deref() == Some(path) || self.sockets.iter().any(|socket| socket == path)

@@ -212,6 +212,9 @@ def hook_of_git_moved():
 def hook_of_git_replaced():
     os.mkdir(WORK + "/hk"); wrote(WORK + "/hk/pre-commit"); os.rename(WORK + "/hk", WORK + "/.git/hooks"); return True
 @attempt("write")
+def hooks_folder_above_moved():
+    os.rename(WORK + "/.git", WORK + "/g"); return wrote(WORK + "/g/hooks/pre-commit")
+@attempt("write")
 def hooks_of_the_product(): return wrote(os.environ["HOME"] + "/.claude/settings.json")
 @attempt("write")
 def shell_start_up(): open(os.environ["HOME"] + "/.bashrc", "a").write("x"); return True
