@@ -187,7 +187,9 @@ fn main() -> ExitCode {
         Command::DrillStart(command) => command.start(),
         Command::DrillWorld(command) => command.world(),
         Command::DrillAgent(command) => command.agent(),
-        Command::GateSupervisor { command } => gated::supervisor(&command).map(|code| std::process::exit(code)),
+        Command::GateSupervisor { command } => {
+            gated::supervisor(&command).map(|code| std::process::exit(code))
+        }
         Command::GateAgent { command } => gated::agent(&command).map(|code| std::process::exit(code)),
         Command::Reference(command) => command.run::<Cli>(),
         Command::Canary { token } => {

@@ -490,7 +490,9 @@ fn named(supervisor: &Supervisor, caller: &Caller, held: &Held, name: Name) -> i
                 let mut faces = vec![write(&from), write(&to)];
                 let path = join(&from.0, &from.1);
                 // Under another name, what lines take away would be free.
-                faces.extend(supervisor.gate.taken_below(&path).into_iter().map(|path| vec![Action::Write { path }]));
+                faces.extend(
+                    supervisor.gate.taken_below(&path).into_iter().map(|path| vec![Action::Write { path }]),
+                );
                 faces.push(vec![Action::Read { path }]);
                 if covered(&from.0) && covered(&to.0) {
                     return Planned { faces, then: Then::Continue };

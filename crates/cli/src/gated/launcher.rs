@@ -50,8 +50,7 @@ pub fn run(order: &Order, command: &[OsString]) -> Result<i32> {
     let stdin = std::io::stdin();
     wire::send(&own, &serde_json::to_vec(order)?, &[stdin.as_fd()])?;
     loop {
-        let mut files =
-            [PollFd::new(&own, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+        let mut files = [PollFd::new(&own, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
         match poll(&mut files, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -104,7 +103,11 @@ fn report(enforce: bool, told: &[Told], more: u64) {
     if told.is_empty() && more == 0 {
         return;
     }
-    let what = if enforce { "acts were refused" } else { "acts that `--enforce` would stop, or ask about, were seen" };
+    let what = if enforce {
+        "acts were refused"
+    } else {
+        "acts that `--enforce` would stop, or ask about, were seen"
+    };
     let total: u64 = told.iter().map(|told| told.count).sum::<u64>() + more;
     eprintln!("muster: {total} {what}:");
     for told in told.iter().take(SHOWN_MAX) {
@@ -116,6 +119,9 @@ fn report(enforce: bool, told: &[Told], more: u64) {
     }
     let rest = told.len().saturating_sub(SHOWN_MAX);
     if rest > 0 || more > 0 {
-        eprintln!("  … and {} more; `muster findings` and the page have them all", u64::try_from(rest).unwrap_or(0) + more);
+        eprintln!(
+            "  … and {} more; `muster findings` and the page have them all",
+            u64::try_from(rest).unwrap_or(0) + more
+        );
     }
 }

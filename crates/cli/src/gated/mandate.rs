@@ -16,7 +16,8 @@ const PACKAGE_DEPTH: usize = 8;
 /// what the file says, and less than what its agent could do without it.
 pub fn chain(path: &Path, command: &Path) -> Result<Chain> {
     let body = read(path, MANDATE_MAX)?;
-    let text = String::from_utf8(body.clone()).map_err(|_| usage(format!("`{}` is no text", path.display())))?;
+    let text =
+        String::from_utf8(body.clone()).map_err(|_| usage(format!("`{}` is no text", path.display())))?;
     let mandate = Mandate::parse(&text).map_err(|error| usage(format!("`{}`: {error}", path.display())))?;
     let policy = match &mandate.policy {
         Some(file) => Some(read(&path.with_file_name(&file.name), POLICY_MAX)?),
@@ -30,8 +31,8 @@ pub fn chain(path: &Path, command: &Path) -> Result<Chain> {
 
 fn read(path: &Path, most: usize) -> Result<Vec<u8>> {
     use std::io::Read;
-    let file = fs::File::open(path)
-        .map_err(|error| usage(format!("cannot read `{}`: {error}", path.display())))?;
+    let file =
+        fs::File::open(path).map_err(|error| usage(format!("cannot read `{}`: {error}", path.display())))?;
     let mut bytes = Vec::new();
     file.take(u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1)).read_to_end(&mut bytes)?;
     anyhow::ensure!(bytes.len() <= most, usage(format!("`{}` is longer than {most} bytes", path.display())));
@@ -94,7 +95,7 @@ fn find(command: &Path) -> Option<PathBuf> {
         return std::path::absolute(command).ok().filter(|path| path.exists());
     }
     let folders = std::env::var_os("PATH")?;
-    std::env::split_paths(&folders).map(|folder| folder.join(command)).find(|path| {
-        fs::metadata(path).is_ok_and(|data| data.is_file() && data.mode() & 0o111 != 0)
-    })
+    std::env::split_paths(&folders)
+        .map(|folder| folder.join(command))
+        .find(|path| fs::metadata(path).is_ok_and(|data| data.is_file() && data.mode() & 0o111 != 0))
 }

@@ -17,8 +17,8 @@ use muster_sensor::hold::Listener;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{
-    DumpableBehavior, Pid, PidfdFlags, PidfdGetfdFlags, Signal, WaitOptions, getpid, pidfd_getfd, pidfd_open, pidfd_send_signal,
-    set_child_subreaper, set_dumpable_behavior,
+    DumpableBehavior, Pid, PidfdFlags, PidfdGetfdFlags, Signal, WaitOptions, getpid, pidfd_getfd, pidfd_open,
+    pidfd_send_signal, set_child_subreaper, set_dumpable_behavior,
 };
 
 use super::{Order, Ready, Start, Word, control, mandate, receive, send};
@@ -81,7 +81,8 @@ fn supervise(control: &OwnedFd, command: &[OsString]) -> Result<()> {
     }
     let ready: Ready = serde_json::from_slice(&data).context("the agent's process is gone")?;
     let handle = pidfd_open(agent, PidfdFlags::empty())?;
-    let listener = pidfd_getfd(&handle, ready.listener, PidfdGetfdFlags::empty()).context("cannot take the listener")?;
+    let listener =
+        pidfd_getfd(&handle, ready.listener, PidfdGetfdFlags::empty()).context("cannot take the listener")?;
     let launcher = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
     let own_pids = vec![std::process::id(), ready.hand, launcher];
     let supervisor = Supervisor::new(Arc::clone(&gate), Listener::of(listener), hand, own_pids)?;
@@ -105,7 +106,8 @@ fn supervise(control: &OwnedFd, command: &[OsString]) -> Result<()> {
     if let Some(path) = report {
         let lines: Vec<String> =
             summary.iter().map(|told| Ok(serde_json::to_string(told)? + "\n")).collect::<Result<_>>()?;
-        std::fs::write(&path, lines.concat()).with_context(|| format!("cannot write `{}`", path.display()))?;
+        std::fs::write(&path, lines.concat())
+            .with_context(|| format!("cannot write `{}`", path.display()))?;
     }
     let mut bytes = 0;
     let shown = summary
@@ -179,7 +181,8 @@ fn service(data: &Path) -> Option<PathBuf> {
 
 fn gate_socket(data: &Path) -> PathBuf {
     let enrol = crate::client::enrolment_socket(data);
-    let name = enrol.file_name().map(|name| name.to_string_lossy().replacen("enrol", "gate", 1)).unwrap_or_default();
+    let name =
+        enrol.file_name().map(|name| name.to_string_lossy().replacen("enrol", "gate", 1)).unwrap_or_default();
     enrol.with_file_name(name)
 }
 
