@@ -664,7 +664,8 @@ fn signal(
         }
     };
     // 0 asks whether somebody is there; the own group holds nobody else that Landlock lets a signal through to.
-    if as_i32(number) == 0 || target == 0 {
+    // Of other groups, Landlock leaves it to those of the run.
+    if as_i32(number) == 0 || target == 0 || (target < -1 && supervisor.gate.enforce) {
         return Ok(Planned::nothing(Then::Continue));
     }
     let detail = if target == -1 {
