@@ -13,7 +13,7 @@ for address in ("203.0.113.10", "203.0.113.11", "203.0.113.53"):
 def serve(s):
     while True:
         c, _ = s.accept()
-        try: c.send(SECRET); c.close()
+        try: c.settimeout(3); c.recv(100); c.send(SECRET); c.close()
         except OSError: pass
 
 
