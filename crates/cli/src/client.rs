@@ -13,6 +13,9 @@ use crate::exit::usage;
 /// Largest answer taken from the daemon.
 const ANSWER_MAX: u64 = 64 * 1024 * 1024;
 
+/// How an error begins that is the daemon's own answer.
+const REFUSED: &str = "the daemon refused";
+
 /// Longest wait for a lineage to be mustered out.
 const CONTAIN_MAX: Duration = Duration::from_secs(310);
 
@@ -74,6 +77,11 @@ pub fn approve(data: &Path, answer: &muster_server::ApproveRequest) -> Result<mu
     Ok(serde_json::from_value(answered)?)
 }
 
+/// A daemon answered, and said no; else there was none.
+pub fn was_refused(error: &anyhow::Error) -> bool {
+    error.to_string().starts_with(REFUSED)
+}
+
 /// Is a daemon there?
 pub fn answers(data: &Path) -> bool {
     UnixStream::connect(socket(data)).is_ok()
@@ -132,7 +140,7 @@ fn request(
         let reason = json.get("error").and_then(|e| e.as_str()).unwrap_or("no reason given");
         let hint =
             json.get("hint").and_then(|h| h.as_str()).map(|h| format!("\nhint: {h}")).unwrap_or_default();
-        return Err(usage(format!("the daemon refused: {reason}{hint}")));
+        return Err(usage(format!("{REFUSED}: {reason}{hint}")));
     }
     Ok(json)
 }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ mod exit;
 #[cfg(test)]
 mod fuzzing;
 mod gate;
+mod gated;
 mod hooks;
 mod identify;
 mod judge;
@@ -137,6 +139,17 @@ enum Command {
     Doctor(commands::doctor::Doctor),
     /// Play harmless rogue deployments, and measure what is seen of them.
     Drill(commands::drill::DrillCommand),
+    /// Parts of `muster run` with a mandate.
+    #[command(hide = true)]
+    GateSupervisor {
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+    #[command(hide = true)]
+    GateAgent {
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
     /// Parts of `muster drill`.
     #[command(hide = true)]
     DrillKeeper(commands::drill::Hidden),
@@ -209,6 +222,10 @@ fn main() -> ExitCode {
         Command::DrillStart(command) => command.start(),
         Command::DrillWorld(command) => command.world(),
         Command::DrillAgent(command) => command.agent(),
+        Command::GateSupervisor { command } => {
+            gated::supervisor(&command).map(|code| std::process::exit(code))
+        }
+        Command::GateAgent { command } => gated::agent(&command).map(|code| std::process::exit(code)),
         Command::Reference(command) => command.run::<Cli>(),
         Command::SensorCanary { token } => {
             muster_sensor::canary(&token).map(|()| Exit::Nothing).map_err(Into::into)

@@ -2,16 +2,18 @@
 //!
 //! [`start`] gives a [`Source`]; each [`Source::poll`] gives what was seen since, in the order in which it happened.
 
-// One block, in `ring`: the workspace denies the rest.
+// In `ring` and `hold` only: the workspace denies the rest.
 #![deny(unsafe_code)]
 
 mod canary;
 mod clock;
 mod decode;
 mod extras;
+pub mod filter;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod hold;
 mod kernel;
 mod markers;
 mod network;

@@ -14,8 +14,9 @@ fn chain(scope: &str) -> Arc<Chain> {
         "muster = 1\nprincipal = \"ann\"\nagent = \"*\"\ntask = \"t\"\nhost = \"*\"\nserial = \"01\"\nexpires = 2027-01-01T00:00:00Z\n{scope}"
     );
     let mandate = Mandate::parse(&text).unwrap();
-    let link = Link { id: muster_mandate::id_of(text.as_bytes()), mandate, policy: None };
-    let binding = Binding { product: "codex".into(), home: Some("/home/a".into()), install: Vec::new() };
+    let id = muster_mandate::id_of(text.as_bytes());
+    let link = Link { stands_for: id.clone(), id, mandate, policy: None };
+    let binding = Binding { product: "codex".into(), home: Some("/home/a".into()), ..Binding::default() };
     Arc::new(Chain::new(vec![link], &binding).unwrap())
 }
 

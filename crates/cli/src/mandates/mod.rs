@@ -34,6 +34,23 @@ pub struct Mandates {
     given: BTreeMap<String, String>,
 }
 
+/// What an enrolment says of the mandate that it brings.
+pub fn enrolment(path: Option<&Path>) -> serde_json::Map<String, serde_json::Value> {
+    let path = path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+    let (mandate, refused) = match path.as_ref().map(|path| read_chain(path)) {
+        None => (Vec::new(), None),
+        Some(Ok(chain)) => (chain, None),
+        // The daemon makes a finding of it, and refuses.
+        Some(Err(why)) => (Vec::new(), Some(format!("{}: {why}", why.word()))),
+    };
+    let said = serde_json::json!({
+        "mandate": mandate,
+        "mandate_file": path.map(|path| path.display().to_string()),
+        "mandate_refused": refused,
+    });
+    said.as_object().cloned().unwrap_or_default()
+}
+
 /// What `muster run` brings: the agent's own mandate first, each followed by the one that it is a part of.
 pub type Brought = Vec<Signed>;
 

@@ -14,6 +14,7 @@ mod claims;
 mod continued;
 mod disk;
 mod drill;
+mod escape;
 mod forge;
 mod gaps;
 mod gate;
