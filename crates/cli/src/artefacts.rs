@@ -10,8 +10,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use muster_engine::{AgentId, ArtefactRead, Input, Persistence, glob};
-use muster_event::redact_argv;
+use muster_engine::{AgentId, ArtefactRead, Input, Mark, Persistence, glob};
+use muster_event::{redact, redact_argv};
 use muster_sensor::now_ns;
 
 /// Longest text that is read of one file: the readers look at no more.
@@ -80,6 +80,7 @@ fn run(waiting: &Receiver<Request>, before: bool, answer: &dyn Fn(Input)) {
 struct Found {
     commands: Vec<Vec<String>>,
     unit: Option<String>,
+    marks: Vec<Mark>,
     error: Option<String>,
 }
 
@@ -89,8 +90,8 @@ impl Found {
     }
 
     fn input(self, agent: AgentId, path: String) -> Input {
-        let Self { commands, unit, error } = self;
-        Input::ArtefactRead(ArtefactRead { agent, path, time_ns: now_ns(), commands, unit, error })
+        let Self { commands, unit, marks, error } = self;
+        Input::ArtefactRead(ArtefactRead { agent, path, time_ns: now_ns(), commands, unit, marks, error })
     }
 }
 
@@ -99,7 +100,8 @@ fn read(path: &str, mechanism: &str) -> Found {
         Ok(text) => {
             let starts = Persistence::built_in().read(path, mechanism, &text);
             let commands = starts.commands.iter().map(|command| redact_argv(command)).collect();
-            Found { commands, unit: starts.unit, error: None }
+            let marks = starts.marks.into_iter().map(|mark| Mark { text: redact(&mark.text).into_owned(), ..mark });
+            Found { commands, unit: starts.unit, marks: marks.collect(), error: None }
         }
         Err(error) => Found::failed(error.to_string()),
     }

@@ -76,6 +76,9 @@ pub struct ArtefactRead {
     pub unit: Option<String>,
     /// Why it could not be read; `commands` is then empty.
     pub error: Option<String>,
+    /// What stands out in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<crate::persistence::Mark>,
 }
 
 /// A step of mustering out, as told by who carries it out.

@@ -5,9 +5,12 @@
 mod action;
 mod agent;
 mod artefact;
+mod asked;
+mod borrowed;
 mod chain;
 pub mod claims;
 mod content;
+mod copies;
 mod denial;
 mod descent;
 mod effects;
@@ -50,7 +53,7 @@ pub use input::{AccountFile, AccountRecord, Enrol, Identified, Imported, Input, 
 pub use muster_rules::Rules;
 pub use opinion::{Cited, Label, Opinion, Opinions};
 pub use output::{AgentState, Coverage, Join, Member, Output, State, Strength};
-pub use persistence::{Mechanism, Persistence, Reach, Reader, Starts};
+pub use persistence::{Mark, MarkKind, Mechanism, Persistence, Reach, Reader, Starts};
 pub use products::{Marker, Package, Product, Products, ProductsError, glob};
 
 /// Name of one agent, unique over hosts and boots: product and a hash of boot id, pid and start time,

@@ -151,7 +151,7 @@ fn names_that_carry_data() {
     let many: String = (1..40).map(ask).collect();
     check(
         &format!("{AGENT}exec 101 path=/usr/bin/python3 argv=python3|x\n{many}"),
-        "high covert-channel: asked the DNS for 16 long names under `example.org` that look like data",
+        "high covert-channel: asked the DNS for 14 long names under `example.org` that look like data",
     );
 }
 

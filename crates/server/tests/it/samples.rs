@@ -479,6 +479,7 @@ fn descents() -> Vec<Entry> {
             time_ns: T0,
             commands: vec![vec![odd()]],
             unit: None,
+            marks: Vec::new(),
             error: Some(odd()),
         }),
         Input::Containment(Box::new(Containment {
