@@ -63,6 +63,8 @@ pub(crate) struct Artefacts {
     bytes: usize,
     /// Folders that lineages made.
     made: BTreeMap<AgentId, BTreeSet<String>>,
+    /// Told of, and not judged yet.
+    unjudged: BTreeSet<Key>,
 }
 
 #[derive(Default)]
@@ -275,6 +277,7 @@ impl Engine {
                 counts.told = counts.dropped;
             }
         }
+        self.judge_told();
         let now = self.time_ns;
         for _ in 0..READS_MAX {
             let Some((due, key)) = self.artefacts.due.first().cloned() else { return };
@@ -378,7 +381,21 @@ impl Engine {
         let first = !std::mem::replace(&mut planted.told, true);
         self.out.push(Output::Artefact(Box::new(planted.artefact.clone())));
         if first {
-            self.judge_planted(key);
+            self.artefacts.unjudged.insert(key.clone());
+            self.judge_told();
+        }
+    }
+
+    /// Judges what was told of, once it is known what the user asked for.
+    fn judge_told(&mut self) {
+        let ready = |key: &Key| {
+            let at = self.artefacts.planted.get(key).map_or(0, |planted| planted.artefact.time_ns);
+            self.knows_wishes(&key.1, at)
+        };
+        let due: Vec<Key> = self.artefacts.unjudged.iter().filter(|key| ready(key)).cloned().collect();
+        for key in due {
+            self.artefacts.unjudged.remove(&key);
+            self.judge_planted(&key);
         }
     }
 

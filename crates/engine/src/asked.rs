@@ -18,6 +18,8 @@ const PROMPT_MAX: usize = 32 * 1024;
 const BLOCKS_MAX: usize = 256;
 /// The account's times and the kernel's are of one clock; a prompt is written down when it is sent.
 const SLACK_NS: Nanos = 2_000_000_000;
+/// A prompt that is not read so long after an act was never written down.
+const READ_NS: Nanos = 3_000_000_000;
 /// Generations of agents that start each other.
 const ABOVE_MAX: usize = 64;
 
@@ -25,10 +27,10 @@ const ABOVE_MAX: usize = 64;
 static NEGATION: LazyLock<Regex> = LazyLock::new(|| {
     regex(r"\b(not|never|no|without|avoid|don['’]?t|doesn['’]?t|mustn['’]?t|shouldn['’]?t|can['’]?t|cannot|stop|rather than|instead of|why|how come)\b")
 });
-/// What makes a mention a request.
-static REQUEST: LazyLock<Regex> = LazyLock::new(|| {
+/// A question about something asks for no such thing. (`Can you …?` does.)
+static QUESTION: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"\b(add|set ?up|creat\w*|install\w*|make|mak\w*|writ\w*|schedul\w*|enabl\w*|configur\w*|run|runs|start\w*|register\w*|want|need\w*|should|must|put|use|let|please|automat\w*|deploy\w*|keep\w*|ensure|implement\w*|fix\w*|chang\w*|updat\w*|edit\w*|modif\w*|append\w*|extend\w*|migrat\w*|allow\w*|give|grant\w*|call\w*|ask\w*|tr(y|ies)|test\w*|send\w*|hook\w*|plant\w*|prepare\w*)\b",
+        r"^[^a-z]*(and |but |so )?(what|why|how|where|when|who|which|whose|is|are|was|were|does|do|did|has|have|had)\b.*\?[^a-z]*$",
     )
 });
 
@@ -58,7 +60,7 @@ impl Wishes {
             sentence.text.split([',', ':', '(', ')', '—']).flat_map(|part| part.split(" but ")).any(|part| {
                 words.clone().any(|word| has_word(part, word))
                     && !NEGATION.is_match(part)
-                    && REQUEST.is_match(&sentence.text)
+                    && !QUESTION.is_match(&sentence.text)
             })
         })
     }
@@ -88,9 +90,28 @@ impl Engine {
         false
     }
 
-    /// A person said anything at all to this agent, that is known.
+    /// Whether anybody asked for an act of this time can be told: its prompts are read, or will not come any more.
+    pub(crate) fn knows_wishes(&self, id: &str, act_ns: Nanos) -> bool {
+        let Some(agent) = self.agents.get(self.top_of(id)) else { return true };
+        let keeps = self.products.get(&agent.state.product).is_some_and(|product| product.keeps_account());
+        !keeps || !agent.wishes.prompts.is_empty() || self.time_ns.saturating_sub(act_ns) > READ_NS
+    }
+
+    /// A person said anything at all to this agent, or to the one that it was started by.
     pub(crate) fn has_wishes(&self, id: &str) -> bool {
-        self.agents.get(id).is_some_and(|agent| agent.state.parent.is_none() && !agent.wishes.prompts.is_empty())
+        self.agents.get(self.top_of(id)).is_some_and(|agent| !agent.wishes.prompts.is_empty())
+    }
+
+    /// The agent that nobody on the roll started.
+    fn top_of<'a>(&'a self, id: &'a str) -> &'a str {
+        let mut id = id;
+        for _ in 0..ABOVE_MAX {
+            match self.agents.get(id).and_then(|agent| agent.state.parent.as_deref()) {
+                Some(parent) => id = parent,
+                None => return id,
+            }
+        }
+        id
     }
 }
 
@@ -165,6 +186,8 @@ mod tests {
         check("Run it once, without cron", words, false);
         check("Why does the cron job fail?", words, false);
         check("The micron sensor must be read", words, false);
+        check("What does the cron job do?", words, false);
+        check("Back it up every night", words, true);
         check("Fix the parser", words, false);
     }
 

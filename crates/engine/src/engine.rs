@@ -267,6 +267,7 @@ impl Engine {
                 self.check_denials(&id);
                 self.check_omissions(&id);
                 self.check_successors(&id);
+                self.check_asked_models(&id);
             }
         }
         self.forget_asks();

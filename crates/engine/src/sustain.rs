@@ -103,6 +103,7 @@ pub(crate) struct Sustain {
     /// Copies of weights that the lineage made.
     pub(crate) weights: BTreeSet<String>,
     rewritten: BTreeMap<String, Rewritten>,
+    pub(crate) asked_models: Vec<crate::borrowed::Ask>,
 }
 
 /// A file that a process writes again and again while nobody works with it.
