@@ -15,7 +15,7 @@ use muster_server::{
     ContainRequest, EnrolRequest, Enrolled, Log, Peer, StopRequest, Store, StoreError, Told, Update,
 };
 
-use crate::artefacts::Artefacts;
+use crate::artefacts::{self, Artefacts};
 use crate::cgroup::Cgroup;
 use crate::containment::oversight::Oversight;
 use crate::containment::{Containments, Job};
@@ -432,7 +432,8 @@ impl Daemon {
                 drop(self.tail.send(tail::Request::Follow { agent, path, format, cwd, since_ns }));
             }
             Output::ReadArtefact { agent, path, mechanism } => {
-                return self.artefacts.ask(agent, path, mechanism);
+                let live = self.engine.live_processes(std::slice::from_ref(&agent));
+                return self.artefacts.ask(artefacts::Request { agent, path, mechanism, live });
             }
             Output::Forget { agent } => drop(self.tail.send(tail::Request::Forget { agent })),
             Output::ReadConfiguration { agent, product, home, cwd, argv } => {

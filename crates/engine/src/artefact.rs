@@ -193,6 +193,7 @@ impl Engine {
                 added: Vec::new(),
                 unit: None,
                 gone: false,
+                place: None,
             },
             mechanism,
             target: None,
@@ -347,6 +348,11 @@ impl Engine {
             return;
         }
         planted.read = true;
+        let moved = planted.artefact.place != read.place;
+        planted.artefact.place = read.place;
+        if moved && planted.told {
+            self.out.push(Output::Artefact(Box::new(planted.artefact.clone())));
+        }
         if !read.marks.is_empty() {
             self.judge_marks(&key, &read.marks);
         }
@@ -416,7 +422,11 @@ impl Engine {
             Reach::Machine | Reach::Session => inside && !key.0.contains("/.local/"),
             Reach::Project | Reach::Agent => inside || self.artefacts.is_made(&key.1, &key.0),
         };
-        let judged = benign::Place { planted, inside, own, changed: before.is_some(), added: &added };
+        let home = agent.home.as_deref().map(|home| home.trim_end_matches('/')).filter(|home| home.len() > 1);
+        let at_home = home.is_some_and(|home| {
+            key.0.strip_prefix(home).is_some_and(|rest| rest.starts_with('/'))
+        });
+        let judged = benign::Place { planted, inside, at_home, own, changed: before.is_some(), added: &added };
         let Some(severity) = judged.severity() else { return };
         let asked = severity > Severity::Info && self.is_asked_for(key, planted);
         let severity = if asked { Severity::Info } else { severity };

@@ -272,6 +272,7 @@ impl Choices<'_> {
                 time_ns: self.time(),
                 commands: (0..self.byte() % 4).map(|_| self.argv()).collect(),
                 unit: self.option(Self::text),
+                place: self.option(Self::text),
                 marks: (0..self.byte() % 3)
                     .map(|_| Mark {
                         kind: if self.flag() { MarkKind::Conceals } else { MarkKind::Fetches },

@@ -98,6 +98,8 @@ pub(super) struct Place<'a> {
     pub planted: &'a Planted,
     /// In the project that the agent works in, or in one that it made.
     pub inside: bool,
+    /// In the home of its user, wherever that is.
+    pub at_home: bool,
     /// The product keeps such files itself.
     pub own: bool,
     /// It was there before: only what was added counts.
@@ -166,7 +168,7 @@ impl Place<'_> {
         match (ordinary, mechanism.quiet) {
             (true, true) => None,
             (true, false) => Some(Severity::Info),
-            (false, _) if is_store(&self.planted.artefact.path) => {
+            (false, _) if is_store(&self.planted.artefact.path, self.at_home) => {
                 (!mechanism.quiet).then_some(Severity::Info)
             }
             // Notes for another's agents are carried over; another's build files are only changed.
@@ -178,7 +180,7 @@ impl Place<'_> {
 }
 
 /// Where tools keep what they fetch: whole projects of others.
-fn is_store(path: &str) -> bool {
+fn is_store(path: &str, at_home: bool) -> bool {
     const STORES: [&str; 14] = [
         "/node_modules/",
         "/site-packages/",
@@ -196,7 +198,8 @@ fn is_store(path: &str) -> bool {
         "/vendor/",
     ];
     const FOLDERS: [&str; 4] = ["/usr/", "/opt/", "/var/", "/snap/"];
-    STORES.iter().any(|store| path.contains(store)) || FOLDERS.iter().any(|folder| path.starts_with(folder))
+    STORES.iter().any(|store| path.contains(store))
+        || !at_home && FOLDERS.iter().any(|folder| path.starts_with(folder))
 }
 
 /// Beside the folder that the agent works in: another part of the same work. A home is no such work.

@@ -44,6 +44,7 @@ impl Life {
             time_ns: T0,
             commands,
             unit: None,
+            place: None,
             marks: Vec::new(),
             error: None,
         }));

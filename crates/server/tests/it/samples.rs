@@ -479,6 +479,7 @@ fn descents() -> Vec<Entry> {
             time_ns: T0,
             commands: vec![vec![odd()]],
             unit: None,
+            place: None,
             marks: Vec::new(),
             error: Some(odd()),
         }),
