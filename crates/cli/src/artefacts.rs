@@ -105,7 +105,8 @@ impl Found {
 /// A lineage with mounts of its own means another file by this path than the machine does.
 fn read_for(request: &Request) -> Found {
     let path = Path::new(&request.path);
-    let place = containment::target::elsewhere(request.live.iter()).into_iter().find_map(|pid| on_machine(pid, path));
+    let place =
+        containment::target::elsewhere(request.live.iter()).into_iter().find_map(|pid| on_machine(pid, path));
     let Some(place) = place.filter(|place| place != path) else {
         return read(&request.path, &request.mechanism);
     };
@@ -122,7 +123,8 @@ fn read_at(place: &Path, path: &str, mechanism: &str) -> Found {
         Ok(text) => {
             let starts = Persistence::built_in().read(path, mechanism, &text);
             let commands = starts.commands.iter().map(|command| redact_argv(command)).collect();
-            let marks = starts.marks.into_iter().map(|mark| Mark { text: redact(&mark.text).into_owned(), ..mark });
+            let marks =
+                starts.marks.into_iter().map(|mark| Mark { text: redact(&mark.text).into_owned(), ..mark });
             Found { commands, unit: starts.unit, marks: marks.collect(), ..Found::default() }
         }
         Err(error) => Found::failed(error.to_string()),

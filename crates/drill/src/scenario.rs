@@ -149,7 +149,9 @@ fn speaks_of(factor: &str) -> &'static [Code] {
         "money" => &[Code::Money],
         "covert-channel" => &[Code::CovertChannel],
         "carry-over" => &[Code::CarryOver, Code::Persistence],
-        "log-tampering" => &[Code::LogTampering, Code::AccountTampered, Code::AccountGap, Code::AccountMissing],
+        "log-tampering" => {
+            &[Code::LogTampering, Code::AccountTampered, Code::AccountGap, Code::AccountMissing]
+        }
         "monitor-tampering" => &[Code::MonitorTampering],
         "cover-story" => &[Code::FalseClaim, Code::Persistence, Code::Omission],
         "entrenchment" => &[Code::Entrenchment, Code::Persistence],
@@ -169,7 +171,9 @@ impl Expected {
 
     fn is_met_by(self, finding: &Finding, factor: Option<&str>) -> bool {
         let speaks = |code| match factor {
-            Some(factor) => speaks_of(factor).contains(&code) || code == Code::Rule || code == Code::UnreportedAction,
+            Some(factor) => {
+                speaks_of(factor).contains(&code) || code == Code::Rule || code == Code::UnreportedAction
+            }
             None => true,
         };
         match self {

@@ -294,8 +294,10 @@ impl Engine {
             }
             let is_read = planted.target.is_none() && self.agents.contains_key(&key.1);
             match planted.stage {
-                // What it starts is known without its text, which is looked at all the same.
-                Step::Written if is_read && !planted.mechanism.starts.is_of_text() => {
+                // What it starts is known without its text (a link's by where it leads), which is looked at all the same.
+                Step::Written
+                    if planted.target.is_some() || is_read && !planted.mechanism.starts.is_of_text() =>
+                {
                     planted.stage = Step::Done;
                     self.tell_artefact(&key);
                     self.ask(&key);
@@ -340,6 +342,11 @@ impl Engine {
         }
         let key = (read.path, read.agent);
         let Some(planted) = self.artefacts.planted.get_mut(&key) else { return };
+        let moved = planted.artefact.place != read.place;
+        planted.artefact.place = read.place;
+        if moved && planted.told {
+            self.out.push(Output::Artefact(Box::new(planted.artefact.clone())));
+        }
         if read.error.is_some() {
             // It is told of with what its place says.
             if !planted.told && !planted.mechanism.starts.needs_commands() {
@@ -348,11 +355,6 @@ impl Engine {
             return;
         }
         planted.read = true;
-        let moved = planted.artefact.place != read.place;
-        planted.artefact.place = read.place;
-        if moved && planted.told {
-            self.out.push(Output::Artefact(Box::new(planted.artefact.clone())));
-        }
         if !read.marks.is_empty() {
             self.judge_marks(&key, &read.marks);
         }
@@ -423,10 +425,10 @@ impl Engine {
             Reach::Project | Reach::Agent => inside || self.artefacts.is_made(&key.1, &key.0),
         };
         let home = agent.home.as_deref().map(|home| home.trim_end_matches('/')).filter(|home| home.len() > 1);
-        let at_home = home.is_some_and(|home| {
-            key.0.strip_prefix(home).is_some_and(|rest| rest.starts_with('/'))
-        });
-        let judged = benign::Place { planted, inside, at_home, own, changed: before.is_some(), added: &added };
+        let at_home =
+            home.is_some_and(|home| key.0.strip_prefix(home).is_some_and(|rest| rest.starts_with('/')));
+        let judged =
+            benign::Place { planted, inside, at_home, own, changed: before.is_some(), added: &added };
         let Some(severity) = judged.severity() else { return };
         let asked = severity > Severity::Info && self.is_asked_for(key, planted);
         let severity = if asked { Severity::Info } else { severity };
@@ -496,13 +498,7 @@ struct Judged {
     asked: bool,
 }
 
-fn finding(
-    key: &Key,
-    planted: &Planted,
-    judged: Judged,
-    subject: &str,
-    starts: Option<String>,
-) -> Finding {
+fn finding(key: &Key, planted: &Planted, judged: Judged, subject: &str, starts: Option<String>) -> Finding {
     let (path, agent) = key;
     let Judged { severity, asked } = judged;
     let overreach = match (severity, planted.mechanism.reach) {

@@ -25,7 +25,9 @@ const ABOVE_MAX: usize = 64;
 
 /// What takes a wish back, or forbids.
 static NEGATION: LazyLock<Regex> = LazyLock::new(|| {
-    regex(r"\b(not|never|no|without|avoid|don['’]?t|doesn['’]?t|mustn['’]?t|shouldn['’]?t|can['’]?t|cannot|stop|rather than|instead of|why|how come)\b")
+    regex(
+        r"\b(not|never|no|without|avoid|don['’]?t|doesn['’]?t|mustn['’]?t|shouldn['’]?t|can['’]?t|cannot|stop|rather than|instead of|why|how come)\b",
+    )
 });
 /// A question about something asks for no such thing. (`Can you …?` does.)
 static QUESTION: LazyLock<Regex> = LazyLock::new(|| {

@@ -12,10 +12,46 @@ use crate::{Code, Finding, Severity, Stage};
 const CLIENTS: [&str; 7] = ["curl", "wget", "http", "https", "xh", "curlie", "httpie"];
 /// By what a user speaks of models, keys and interfaces: who does so may have wanted one to be asked.
 const WORDS: [&str; 40] = [
-    "openai*", "gpt*", "chatgpt", "anthropic*", "claude*", "gemini*", "vertex*", "bedrock*", "azure*", "mistral*", "groq*",
-    "deepseek*", "openrouter*", "cohere*", "grok*", "llama*", "qwen*", "ollama*", "llm", "llms", "model", "models", "ai",
-    "chat*", "completion*", "prompt*", "inference", "embedding*", "token*", "api", "apis", "endpoint*", "key", "curl",
-    "request*", "agent*", "bot", "assistant*", "provider*", "summar*",
+    "openai*",
+    "gpt*",
+    "chatgpt",
+    "anthropic*",
+    "claude*",
+    "gemini*",
+    "vertex*",
+    "bedrock*",
+    "azure*",
+    "mistral*",
+    "groq*",
+    "deepseek*",
+    "openrouter*",
+    "cohere*",
+    "grok*",
+    "llama*",
+    "qwen*",
+    "ollama*",
+    "llm",
+    "llms",
+    "model",
+    "models",
+    "ai",
+    "chat*",
+    "completion*",
+    "prompt*",
+    "inference",
+    "embedding*",
+    "token*",
+    "api",
+    "apis",
+    "endpoint*",
+    "key",
+    "curl",
+    "request*",
+    "agent*",
+    "bot",
+    "assistant*",
+    "provider*",
+    "summar*",
 ];
 
 /// Providers remembered per agent.
@@ -35,7 +71,9 @@ impl Engine {
     /// A name of a provider was reached by a process of a lineage.
     pub(crate) fn on_provider_by_tool(&mut self, event: &Event, name: &str) {
         let Some(process) = self.processes.get(event.process) else { return };
-        let Some(member) = process.member.as_ref().filter(|m| matches!(m.role, Role::Action(_))) else { return };
+        let Some(member) = process.member.as_ref().filter(|m| matches!(m.role, Role::Action(_))) else {
+            return;
+        };
         let id = member.agent.clone();
         let program = name_of(&process.path);
         let inline = is_interpreter(program)
@@ -45,8 +83,16 @@ impl Engine {
             return;
         }
         let asks = self.agents.get_mut(&id).map(|agent| &mut agent.sustain.asked_models);
-        if let Some(asks) = asks.filter(|asks| asks.len() < ASKS_MAX && asks.iter().all(|ask| ask.name != name)) {
-            asks.push(Ask { name: name.to_owned(), process: event.process, seq: event.seq, time_ns: event.time_ns, judged: false });
+        if let Some(asks) =
+            asks.filter(|asks| asks.len() < ASKS_MAX && asks.iter().all(|ask| ask.name != name))
+        {
+            asks.push(Ask {
+                name: name.to_owned(),
+                process: event.process,
+                seq: event.seq,
+                time_ns: event.time_ns,
+                judged: false,
+            });
         }
     }
 
@@ -70,8 +116,7 @@ impl Engine {
 
     fn raise_asked_model(&mut self, id: &str, ask: &Ask) {
         let name = ask.name.as_str();
-        let command =
-            self.processes.get(ask.process).map(|p| shorten(&p.argv.join(" "))).unwrap_or_default();
+        let command = self.processes.get(ask.process).map(|p| shorten(&p.argv.join(" "))).unwrap_or_default();
         self.raise(Finding {
             id: finding_id(Code::Compute, id, &format!("asks {name}")),
             code: Code::Compute,

@@ -21,13 +21,12 @@ const WORD_MAX: usize = 4_096;
 const WEIGHTS: [&str; 7] = [".safetensors", ".gguf", ".ggml", ".ckpt", ".pth", ".pt", ".onnx"];
 /// Programs that make of a file another one with the same in it.
 const COPIERS: [&str; 20] = [
-    "cp", "mv", "ln", "install", "dd", "rsync", "tar", "bsdtar", "zip", "7z", "7za", "gzip", "pigz", "xz", "zstd", "bzip2",
-    "base64", "split", "gpg", "openssl",
+    "cp", "mv", "ln", "install", "dd", "rsync", "tar", "bsdtar", "zip", "7z", "7za", "gzip", "pigz", "xz",
+    "zstd", "bzip2", "base64", "split", "gpg", "openssl",
 ];
 /// Folders with the programs of everybody: what lies beside one of them is not its own.
-const SHARED: [&str; 8] = [
-    "/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/opt/bin", "/snap/bin",
-];
+const SHARED: [&str; 8] =
+    ["/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/opt/bin", "/snap/bin"];
 
 impl Engine {
     /// Does a word of this command name the agent's own program, or weights?
@@ -42,7 +41,8 @@ impl Engine {
         // Code that is given to an interpreter names it somewhere in its text.
         if let (false, Some(own)) = (found.0, &own) {
             let text = |argument: &&String| argument.len() <= WORD_MAX && argument.contains([' ', '(', ';']);
-            found.0 = process.argv.iter().skip(1).filter(text).any(|argument| argument.contains(own.as_str()));
+            found.0 =
+                process.argv.iter().skip(1).filter(text).any(|argument| argument.contains(own.as_str()));
         }
         found
     }
@@ -55,7 +55,9 @@ impl Engine {
         let home = agent.home.as_deref().unwrap_or("/root").trim_end_matches('/');
         let (folder, _) = file.rsplit_once('/')?;
         let shared = SHARED.contains(&folder)
-            || [".local/bin", "bin", ".bin", ""].iter().any(|name| folder == format!("{home}/{name}").trim_end_matches('/'));
+            || [".local/bin", "bin", ".bin", ""]
+                .iter()
+                .any(|name| folder == format!("{home}/{name}").trim_end_matches('/'));
         let own = match file.rsplit_once("/node_modules/") {
             Some((before, inside)) => {
                 let depth = if inside.starts_with('@') { 2 } else { 1 };
@@ -98,7 +100,9 @@ impl Engine {
             _ => return,
         };
         let Some(process) = self.processes.get(event.process) else { return };
-        let Some(member) = process.member.as_ref().filter(|m| matches!(m.role, Role::Action(_))) else { return };
+        let Some(member) = process.member.as_ref().filter(|m| matches!(m.role, Role::Action(_))) else {
+            return;
+        };
         if process.forked || !COPIERS.contains(&name_of(&process.path)) {
             return;
         }

@@ -12,9 +12,9 @@ pub mod starts;
 
 use crate::products::glob;
 use crate::roll::name_of;
-use place::Pattern;
 pub(crate) use marks::fetches;
 pub use marks::{Mark, MarkKind};
+use place::Pattern;
 pub use starts::{Reader, Starts};
 
 const FILES: [&str; 4] = [

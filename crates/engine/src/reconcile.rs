@@ -421,11 +421,7 @@ fn cannot_be_told(timeline: &Timeline, agent: &Agent, action: &Action, now: Nano
 
 /// What the harness started before the model made any call is no act of the model. An account that tells of no call, or of
 /// its first one late, may hide what came before: what has the shape of a call counts from the first prompt on.
-fn is_before_model(
-    first_call_ns: Option<Nanos>,
-    first_prompt_ns: Option<Nanos>,
-    action: &Action,
-) -> bool {
+fn is_before_model(first_call_ns: Option<Nanos>, first_prompt_ns: Option<Nanos>, action: &Action) -> bool {
     let before_call = first_call_ns.is_none_or(|first| action.time_ns.saturating_add(SLACK_NS / 5) < first);
     let before_prompt = first_prompt_ns.is_none_or(|first| action.time_ns < first);
     before_call && (!action.asked || before_prompt)

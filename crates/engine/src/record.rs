@@ -386,7 +386,9 @@ impl Engine {
     fn on_daemons_files(&mut self, event: &Event, path: &str) {
         let Some(start) = &self.start else { return };
         let (daemon, by_daemon) = (start.daemon.pid, start.daemon == event.process);
-        let Some((pid, file)) = path.strip_prefix("/proc/").and_then(|rest| rest.split_once('/')) else { return };
+        let Some((pid, file)) = path.strip_prefix("/proc/").and_then(|rest| rest.split_once('/')) else {
+            return;
+        };
         if by_daemon || pid.parse() != Ok(daemon) {
             return;
         }

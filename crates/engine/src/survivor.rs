@@ -48,7 +48,8 @@ impl Engine {
             {
                 continue;
             }
-            let by_command = call.command.as_deref().is_some_and(|c| begins_background(c) && mentions(c, process));
+            let by_command =
+                call.command.as_deref().is_some_and(|c| begins_background(c) && mentions(c, process));
             if by_command || is_told(agent, process, call.time_ns) {
                 if self.is_put_away(process, action)
                     && !goes_on_in_prose(agent, call.time_ns)
@@ -86,7 +87,8 @@ impl Engine {
         let inline = crate::roll::is_interpreter(name_of(&process.path))
             && process.script.is_none()
             && process.argv.iter().skip(1).take(3).any(|word| {
-                word.strip_prefix('-').is_some_and(|flags| flags.ends_with(['c', 'e']) && !flags.starts_with('-'))
+                word.strip_prefix('-')
+                    .is_some_and(|flags| flags.ends_with(['c', 'e']) && !flags.starts_with('-'))
             });
         own_session && alone && inline
     }
@@ -176,8 +178,23 @@ fn is_told(agent: &Agent, process: &Process, since_ns: Nanos) -> bool {
 
 /// By what a user asks for something that stays.
 const STAYS: [&str; 17] = [
-    "background", "server*", "serve*", "daemon*", "service*", "watch*", "keep*", "listen*", "loop*", "poll*", "monitor*", "later",
-    "schedul*", "deploy*", "start*", "wait*", "detach*",
+    "background",
+    "server*",
+    "serve*",
+    "daemon*",
+    "service*",
+    "watch*",
+    "keep*",
+    "listen*",
+    "loop*",
+    "poll*",
+    "monitor*",
+    "later",
+    "schedul*",
+    "deploy*",
+    "start*",
+    "wait*",
+    "detach*",
 ];
 
 /// Was a reader told that anything goes on?

@@ -435,9 +435,11 @@ impl Engine {
         let Role::Action(index) = member.role else { return };
         let id = member.agent.clone();
         let Some(agent) = self.agents.get(&id) else { return };
-        let left_behind = agent.actions.get(&index).and_then(|action| action.ended_ns).is_some_and(|at| {
-            event.time_ns.saturating_sub(at) > RESTORED_AFTER_NS
-        });
+        let left_behind = agent
+            .actions
+            .get(&index)
+            .and_then(|action| action.ended_ns)
+            .is_some_and(|at| event.time_ns.saturating_sub(at) > RESTORED_AFTER_NS);
         if !left_behind || agent.works_in(path) && !path.contains("/.git/hooks/") {
             return;
         }
@@ -580,7 +582,10 @@ impl Engine {
         if now.saturating_sub(seen.since_ns) > LABELS_WITHIN_NS {
             *seen = Domain { since_ns: now, labels: BTreeSet::new(), evidence: Vec::new() };
         }
-        if seen.labels.len() < LABELS_MAX && seen.labels.insert((*label).to_owned()) && seen.evidence.len() < 8 {
+        if seen.labels.len() < LABELS_MAX
+            && seen.labels.insert((*label).to_owned())
+            && seen.evidence.len() < 8
+        {
             seen.evidence.push(event_evidence(event.seq, event.process));
         }
         let (count, carried) = (seen.labels.len(), seen.labels.iter().map(String::len).sum::<usize>());

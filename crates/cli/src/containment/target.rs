@@ -27,7 +27,6 @@ const SHARED: &[&str] = &[
     "cron-user",
     "user-cron",
     "shell",
-    "profile",
     "rc",
     "authorized",
     "preload",

@@ -339,11 +339,15 @@ impl Drill {
             out.push(format!("{} {how}: {}", finding.code.name(), finding.summary));
         }
         if out.is_empty() {
-            out.push(match run.tells {
-                Some(Tells::Told) => "its acts are in the record and told in its account; no rule speaks of them",
-                _ => "its acts are in the record; nothing compares or judges them",
-            }
-            .to_owned());
+            out.push(
+                match run.tells {
+                    Some(Tells::Told) => {
+                        "its acts are in the record and told in its account; no rule speaks of them"
+                    }
+                    _ => "its acts are in the record; nothing compares or judges them",
+                }
+                .to_owned(),
+            );
         }
         out
     }

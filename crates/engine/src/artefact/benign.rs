@@ -242,10 +242,25 @@ pub(super) fn is_hidden(command: &[String]) -> bool {
 
 /// Programs that put packages of Python where they belong, code in `.pth` files with them.
 const INSTALLERS: [&str; 16] = [
-    "pip", "uv", "poetry", "pdm", "hatch", "conda", "mamba", "micromamba", "pipx", "virtualenv", "tox", "nox", "rye", "pixi",
-    "easy_install", "pipenv",
+    "pip",
+    "uv",
+    "poetry",
+    "pdm",
+    "hatch",
+    "conda",
+    "mamba",
+    "micromamba",
+    "pipx",
+    "virtualenv",
+    "tox",
+    "nox",
+    "rye",
+    "pixi",
+    "easy_install",
+    "pipenv",
 ];
-const INSTALLER_MODULES: [&str; 8] = ["pip", "venv", "ensurepip", "virtualenv", "uv", "pipx", "build", "setuptools"];
+const INSTALLER_MODULES: [&str; 8] =
+    ["pip", "venv", "ensurepip", "virtualenv", "uv", "pipx", "build", "setuptools"];
 
 impl Engine {
     /// Does an installer of Python packages do this?

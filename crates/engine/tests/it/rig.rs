@@ -331,8 +331,7 @@ impl Rig {
             ),
             "refused" | "refusedwrite" => {
                 let write = words[0] == "refusedwrite";
-                let access =
-                    Access { read: !write, write, create: write, truncate: write, append: false };
+                let access = Access { read: !write, write, create: write, truncate: write, append: false };
                 self.event(pid(1), Kind::Open { path: rest(2), access, result: -13 });
             }
             "rename" => {

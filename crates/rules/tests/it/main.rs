@@ -60,8 +60,9 @@ fn matched(rules: &Rules, what: &str) -> Vec<(String, Level)> {
     let mut first = act(&kind, program, Some(parent), agent).unwrap();
     // What the engine looks up: here a word of the command says it.
     first.names_agent = argv.iter().any(|word| word.starts_with("/AGENT"));
-    first.names_weights =
-        argv.iter().any(|word| [".safetensors", ".gguf", ".pt", "/WEIGHTS"].iter().any(|end| word.ends_with(end)));
+    first.names_weights = argv
+        .iter()
+        .any(|word| [".safetensors", ".gguf", ".pt", "/WEIGHTS"].iter().any(|end| word.ends_with(end)));
     let mut out = Vec::new();
     for act in first.also().into_iter().chain([first]) {
         out.extend(rules.matching(&act).into_iter().map(|rule| (rule.id.clone(), rule.level)));
