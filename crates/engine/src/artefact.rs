@@ -65,6 +65,8 @@ pub(crate) struct Artefacts {
     made: BTreeMap<AgentId, BTreeSet<String>>,
     /// Told of, and not judged yet.
     unjudged: BTreeSet<Key>,
+    /// What stands out in files, and is not judged yet.
+    marked: BTreeMap<Key, Vec<Mark>>,
 }
 
 #[derive(Default)]
@@ -356,7 +358,8 @@ impl Engine {
         }
         planted.read = true;
         if !read.marks.is_empty() {
-            self.judge_marks(&key, &read.marks);
+            self.artefacts.marked.insert(key.clone(), read.marks);
+            self.judge_told();
         }
         let Some(planted) = self.artefacts.planted.get_mut(&key) else { return };
         if !planted.mechanism.starts.is_of_text() {
@@ -394,16 +397,24 @@ impl Engine {
         }
     }
 
+    fn can_judge(&self, key: &Key) -> bool {
+        let at = self.artefacts.planted.get(key).map_or(0, |planted| planted.artefact.time_ns);
+        self.knows_wishes(&key.1, at)
+    }
+
     /// Judges what was told of, once it is known what the user asked for.
     fn judge_told(&mut self) {
-        let ready = |key: &Key| {
-            let at = self.artefacts.planted.get(key).map_or(0, |planted| planted.artefact.time_ns);
-            self.knows_wishes(&key.1, at)
-        };
-        let due: Vec<Key> = self.artefacts.unjudged.iter().filter(|key| ready(key)).cloned().collect();
+        let due: Vec<Key> =
+            self.artefacts.unjudged.iter().filter(|key| self.can_judge(key)).cloned().collect();
         for key in due {
             self.artefacts.unjudged.remove(&key);
             self.judge_planted(&key);
+        }
+        let due: Vec<Key> = self.artefacts.marked.keys().filter(|key| self.can_judge(key)).cloned().collect();
+        for key in due {
+            if let Some(marks) = self.artefacts.marked.remove(&key) {
+                self.judge_marks(&key, &marks);
+            }
         }
     }
 
@@ -466,13 +477,19 @@ impl Engine {
         let stands_out = |mark: &&Mark| match mark.kind {
             // Recipes of builds and instructions for people tell how to fetch a tool.
             MarkKind::Fetches => planted.mechanism.by_itself,
+            MarkKind::Reaches => matches!(planted.mechanism.name.as_str(), "git-hook" | "hook-manager"),
             MarkKind::Code => !inside && planted.mechanism.starts == Reader::Python,
             MarkKind::Conceals => planted.mechanism.reach == Reach::Agent,
         };
         let Some(mark) = marks.iter().find(stands_out) else { return };
         let hosts: Vec<String> = hosts_of(&mark.text);
-        let asked = mark.kind == MarkKind::Fetches
-            && self.was_asked(&key.1, hosts.iter().map(String::as_str), planted.artefact.time_ns);
+        let words = hosts.iter().map(String::as_str);
+        let own = planted.mechanism.asked.iter().map(String::as_str);
+        let asked = match mark.kind {
+            MarkKind::Fetches => self.was_asked(&key.1, words, planted.artefact.time_ns),
+            MarkKind::Reaches => self.was_asked(&key.1, words.chain(own), planted.artefact.time_ns),
+            MarkKind::Code | MarkKind::Conceals => false,
+        };
         if !asked {
             let finding = marked(key, planted, mark);
             self.raise(finding);
@@ -544,6 +561,11 @@ fn marked(key: &Key, planted: &Planted, mark: &Mark) -> Finding {
             Code::Persistence,
             "it runs what it fetches or decodes unseen",
             "Who runs this file next runs whatever the other side gives out then: nobody can have read it before.",
+        ),
+        MarkKind::Reaches => (
+            Code::Persistence,
+            "it reaches another machine and shows nothing of it",
+            "Whoever works in this project next sends that, and sees nothing of it.",
         ),
         MarkKind::Code => (
             Code::Persistence,

@@ -220,9 +220,9 @@ impl Engine {
             // Live, the sensor copies as much as the kernel takes: who goes beyond it hides something.
             process.argv_cut = *argv_truncated && self.recorded.is_some();
         }
-        // An enrolled agent's folder is known with its first program.
+        // An enrolled agent's folder is known with its first program: a launcher may have begun at the root.
         if let Some(agent) = self.roots.get(&key).and_then(|id| self.agents.get_mut(id))
-            && agent.state.cwd.is_empty()
+            && matches!(agent.state.cwd.as_str(), "" | "/")
         {
             agent.state.cwd.clone_from(cwd);
         }

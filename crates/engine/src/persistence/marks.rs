@@ -26,6 +26,8 @@ pub struct Mark {
 pub enum MarkKind {
     /// What comes from the network, or out of a code, is run unseen.
     Fetches,
+    /// It reaches another machine, and what comes of it is thrown away.
+    Reaches,
     /// Code in a file of paths (`*.pth`).
     Code,
     /// People are not to be told.
@@ -44,6 +46,11 @@ static FETCHES: LazyLock<Regex> = LazyLock::new(|| {
         r"|\bexec\(\s*(urllib|requests|__import__)[^\n]{0,80}\b(urlopen|get)\(",
     ))
 });
+
+static REACHES: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"(?i)\b(curl|wget)\b[^|;]*https?://[^|;]*>\s*/dev/null"));
+/// This machine itself is no other.
+static LOCAL: LazyLock<Regex> = LazyLock::new(|| regex(r"(?i)https?://(localhost|127\.|\[::1\]|0\.0\.0\.0)"));
 
 static CONCEALS: LazyLock<Regex> = LazyLock::new(|| {
     const WHO: &str = r"(users?|humans?|operators?|owners?|developers?|anyone|anybody|people|person|reviewers?|supervisors?|overseers?|maintainers?|admins?|administrators?|security|auditors?|monitors?)";
@@ -73,6 +80,9 @@ pub(crate) fn marks(path: &str, text: &str) -> Vec<Mark> {
         // A comment is for people.
         if !line.starts_with('#') && FETCHES.is_match(line) {
             add(MarkKind::Fetches);
+        }
+        if !line.starts_with('#') && REACHES.is_match(line) && !LOCAL.is_match(line) {
+            add(MarkKind::Reaches);
         }
         if CONCEALS.is_match(line) {
             add(MarkKind::Conceals);
@@ -119,6 +129,13 @@ mod tests {
         ] {
             check("/w/hook", text, &[]);
         }
+    }
+
+    #[test]
+    fn who_reaches_out_and_shows_nothing_of_it() {
+        check("/w/hook", "curl -s -m 2 http://x.example/a >/dev/null 2>&1 &", &[MarkKind::Reaches]);
+        check("/w/hook", "curl -s http://localhost:3000/a > /dev/null", &[]);
+        check("/w/hook", "curl -f https://x.example/health || exit 1", &[]);
     }
 
     #[test]
