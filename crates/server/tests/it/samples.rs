@@ -47,6 +47,7 @@ pub fn artefact() -> Artefact {
         added: Vec::new(),
         unit: Some(odd()),
         gone: true,
+        place: None,
     }
 }
 
