@@ -10,9 +10,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use muster_engine::{AgentId, ArtefactRead, Input, Persistence, glob};
-use muster_event::redact_argv;
+use muster_contain::on_machine;
+use muster_engine::{AgentId, ArtefactRead, Input, Mark, Persistence, glob};
+use muster_event::{ProcessKey, redact, redact_argv};
 use muster_sensor::now_ns;
+
+use crate::containment;
 
 /// Longest text that is read of one file: the readers look at no more.
 const TEXT_MAX: u64 = 64 * 1024;
@@ -30,10 +33,12 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// Folders that are looked into as far as there are such places in them.
 const FOLDERS: [&str; 4] = ["/etc", "/var", "/run", "/usr/local"];
 
-struct Request {
-    agent: AgentId,
-    path: String,
-    mechanism: String,
+pub struct Request {
+    pub agent: AgentId,
+    pub path: String,
+    pub mechanism: String,
+    /// Processes of the lineage that live: a path is as their mounts have it.
+    pub live: Vec<ProcessKey>,
 }
 
 /// The thread's other end.
@@ -50,8 +55,8 @@ impl Artefacts {
     }
 
     /// The answer, where there is none from the thread.
-    pub fn ask(&self, agent: AgentId, path: String, mechanism: String) -> Option<Input> {
-        let refused = match self.requests.try_send(Request { agent, path, mechanism }) {
+    pub fn ask(&self, request: Request) -> Option<Input> {
+        let refused = match self.requests.try_send(request) {
             Ok(()) => return None,
             Err(TrySendError::Full(request) | TrySendError::Disconnected(request)) => request,
         };
@@ -67,7 +72,7 @@ fn run(waiting: &Receiver<Request>, before: bool, answer: &dyn Fn(Input)) {
     }
     loop {
         match waiting.recv_timeout(AGAIN) {
-            Ok(request) => answer(read(&request.path, &request.mechanism).input(request.agent, request.path)),
+            Ok(request) => answer(read_for(&request).input(request.agent, request.path)),
             Err(RecvTimeoutError::Timeout) if before => look_before(&mut known, answer),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
@@ -80,6 +85,8 @@ fn run(waiting: &Receiver<Request>, before: bool, answer: &dyn Fn(Input)) {
 struct Found {
     commands: Vec<Vec<String>>,
     unit: Option<String>,
+    marks: Vec<Mark>,
+    place: Option<String>,
     error: Option<String>,
 }
 
@@ -89,17 +96,36 @@ impl Found {
     }
 
     fn input(self, agent: AgentId, path: String) -> Input {
-        let Self { commands, unit, error } = self;
-        Input::ArtefactRead(ArtefactRead { agent, path, time_ns: now_ns(), commands, unit, error })
+        let Self { commands, unit, marks, place, error } = self;
+        let time_ns = now_ns();
+        Input::ArtefactRead(ArtefactRead { agent, path, time_ns, commands, unit, marks, place, error })
     }
 }
 
+/// A lineage with mounts of its own means another file by this path than the machine does.
+fn read_for(request: &Request) -> Found {
+    let path = Path::new(&request.path);
+    let place =
+        containment::target::elsewhere(request.live.iter()).into_iter().find_map(|pid| on_machine(pid, path));
+    let Some(place) = place.filter(|place| place != path) else {
+        return read(&request.path, &request.mechanism);
+    };
+    let found = read_at(&place, &request.path, &request.mechanism);
+    Found { place: place.to_str().map(str::to_owned), ..found }
+}
+
 fn read(path: &str, mechanism: &str) -> Found {
-    match text_of(Path::new(path)) {
+    read_at(Path::new(path), path, mechanism)
+}
+
+fn read_at(place: &Path, path: &str, mechanism: &str) -> Found {
+    match text_of(place) {
         Ok(text) => {
             let starts = Persistence::built_in().read(path, mechanism, &text);
             let commands = starts.commands.iter().map(|command| redact_argv(command)).collect();
-            Found { commands, unit: starts.unit, error: None }
+            let marks =
+                starts.marks.into_iter().map(|mark| Mark { text: redact(&mark.text).into_owned(), ..mark });
+            Found { commands, unit: starts.unit, marks: marks.collect(), ..Found::default() }
         }
         Err(error) => Found::failed(error.to_string()),
     }

@@ -18,7 +18,7 @@ use muster_server::{
     StoreError, Told, Update,
 };
 
-use crate::artefacts::Artefacts;
+use crate::artefacts::{self, Artefacts};
 use crate::canaries::CanaryFile;
 use crate::cgroup::Cgroup;
 use crate::containment::oversight::Oversight;
@@ -501,7 +501,8 @@ impl Daemon {
                 drop(self.tail.send(tail::Request::Follow { agent, path, format, cwd, since_ns }));
             }
             Output::ReadArtefact { agent, path, mechanism } => {
-                return self.artefacts.ask(agent, path, mechanism);
+                let live = self.engine.live_processes(std::slice::from_ref(&agent));
+                return self.artefacts.ask(artefacts::Request { agent, path, mechanism, live });
             }
             Output::ReadHooks { agent, product, home, cwd } => {
                 let product = hooks::Product::named(&product)?;

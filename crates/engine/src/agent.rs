@@ -67,9 +67,15 @@ pub(crate) struct Agent {
     pub configured: BTreeSet<Vec<String>>,
     /// Prose and prompts since the start, for "was it told?": lowercase, bounded.
     pub told: Told,
+    /// What people asked it for.
+    pub wishes: crate::asked::Wishes,
+    /// What its account says may be somebody else's word: a finding says so.
+    pub distrusted: bool,
     pub live: BTreeSet<ProcessKey>,
     /// Time of the account's first tool call, as read.
     pub first_call_ns: Option<Nanos>,
+    /// … and of the first words of a person in this run: from then on the model may ask for acts, told or not.
+    pub first_prompt_ns: Option<Nanos>,
     /// When a record of an account was last read.
     pub account_read_ns: Option<Nanos>,
     /// A turn ended at this time and no call came since.
@@ -287,8 +293,11 @@ impl Agent {
             writes_given_up: 0,
             configured: BTreeSet::new(),
             told: Told::default(),
+            wishes: Default::default(),
+            distrusted: false,
             live: BTreeSet::new(),
             first_call_ns: None,
+            first_prompt_ns: None,
             account_read_ns: None,
             turn_end_ns: None,
             root_ended_ns: None,
@@ -436,6 +445,10 @@ impl Agent {
         if finding.code != Code::ModelOpinion && !noted {
             self.state.stage = self.state.stage.max(Some(finding.stage));
         }
+        self.distrusted |= matches!(
+            finding.code,
+            Code::AccountTampered | Code::AccountGap | Code::OrphanResult | Code::ImitatedResult
+        );
         self.dirty = true;
         Some(finding)
     }

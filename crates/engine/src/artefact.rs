@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use muster_event::{Event, Kind, Nanos, ProcessKey};
 
 use crate::engine::{Engine, event_evidence, finding_id};
-use crate::persistence::{Mechanism, Persistence, Reach, Reader};
+use crate::persistence::{Mark, MarkKind, Mechanism, Persistence, Reach, Reader};
 use crate::process::Role;
 use crate::reconcile::shorten;
 use crate::roll::name_of;
@@ -63,6 +63,10 @@ pub(crate) struct Artefacts {
     bytes: usize,
     /// Folders that lineages made.
     made: BTreeMap<AgentId, BTreeSet<String>>,
+    /// Told of, and not judged yet.
+    unjudged: BTreeSet<Key>,
+    /// What stands out in files, and is not judged yet.
+    marked: BTreeMap<Key, Vec<Mark>>,
 }
 
 #[derive(Default)]
@@ -136,28 +140,37 @@ impl Engine {
     }
 
     fn made_folder(&mut self, event: &Event, path: &str) {
-        let Some(id) = self.processes.get(event.process).and_then(|p| Some(p.member.as_ref()?.agent.clone()))
-        else {
-            return;
-        };
         // A folder of hooks or settings within a project makes no project of its own.
-        if path.contains("/.") || self.artefacts.is_made(&id, path) {
+        if path.contains("/.") {
             return;
         }
-        let made = self.artefacts.made.entry(id).or_default();
-        if made.len() < FOLDERS_MAX {
-            made.insert(path.to_owned());
+        for id in self.agents_of(event.process) {
+            if self.artefacts.is_made(&id, path) {
+                continue;
+            }
+            let made = self.artefacts.made.entry(id).or_default();
+            if made.len() < FOLDERS_MAX {
+                made.insert(path.to_owned());
+            }
         }
     }
 
+    /// For each lineage that the process belongs to.
     fn plant(&mut self, event: &Event, path: &str, link: Option<&str>) {
         let Some(process) = self.processes.get(event.process) else { return };
-        let Some(member) = &process.member else { return };
-        let Some(agent) = self.agents.get(&member.agent) else { return };
+        let members: Vec<(AgentId, bool)> =
+            process.memberships().map(|m| (m.agent.clone(), m.role == Role::Harness)).collect();
+        for (id, by_harness) in members {
+            self.plant_of(&id, by_harness, event, path, link);
+        }
+    }
+
+    fn plant_of(&mut self, id: &str, by_harness: bool, event: &Event, path: &str, link: Option<&str>) {
+        let Some(process) = self.processes.get(event.process) else { return };
+        let Some(agent) = self.agents.get(id) else { return };
         let homes: Vec<&str> = agent.home.iter().chain(process.env.get("HOME")).map(String::as_str).collect();
         let Some(mechanism) = Persistence::built_in().at(path, &homes) else { return };
         let id = agent.state.agent.clone();
-        let by_harness = member.role == Role::Harness;
         let packaged = self.is_packaged(event.process);
         let key = (path.to_owned(), id.clone());
         let target = link.map(|target| resolved(folder_of(path), target));
@@ -182,6 +195,7 @@ impl Engine {
                 added: Vec::new(),
                 unit: None,
                 gone: false,
+                place: None,
             },
             mechanism,
             target: None,
@@ -241,8 +255,7 @@ impl Engine {
 
     /// A lineage removed a file, or moved it away: whose it was, it brings back nothing more.
     fn uproot(&mut self, event: &Event, path: &str) {
-        let member = self.processes.get(event.process).and_then(|p| p.member.as_ref());
-        if member.is_none() {
+        if self.processes.get(event.process).is_none_or(|process| process.memberships().next().is_none()) {
             return;
         }
         for planted in self.artefacts.of_path_mut(path) {
@@ -267,6 +280,7 @@ impl Engine {
                 counts.told = counts.dropped;
             }
         }
+        self.judge_told();
         let now = self.time_ns;
         for _ in 0..READS_MAX {
             let Some((due, key)) = self.artefacts.due.first().cloned() else { return };
@@ -280,10 +294,16 @@ impl Engine {
                 planted.stage = Step::Done;
                 continue;
             }
-            let is_read = planted.target.is_none()
-                && !matches!(planted.mechanism.starts, Reader::Itself | Reader::Nothing)
-                && self.agents.contains_key(&key.1);
+            let is_read = planted.target.is_none() && self.agents.contains_key(&key.1);
             match planted.stage {
+                // What it starts is known without its text (a link's by where it leads), which is looked at all the same.
+                Step::Written
+                    if planted.target.is_some() || is_read && !planted.mechanism.starts.is_of_text() =>
+                {
+                    planted.stage = Step::Done;
+                    self.tell_artefact(&key);
+                    self.ask(&key);
+                }
                 Step::Written if is_read => {
                     planted.stage = Step::Asked;
                     self.artefacts.schedule(&key, now.saturating_add(AGAIN_NS));
@@ -324,6 +344,11 @@ impl Engine {
         }
         let key = (read.path, read.agent);
         let Some(planted) = self.artefacts.planted.get_mut(&key) else { return };
+        let moved = planted.artefact.place != read.place;
+        planted.artefact.place = read.place;
+        if moved && planted.told {
+            self.out.push(Output::Artefact(Box::new(planted.artefact.clone())));
+        }
         if read.error.is_some() {
             // It is told of with what its place says.
             if !planted.told && !planted.mechanism.starts.needs_commands() {
@@ -332,6 +357,14 @@ impl Engine {
             return;
         }
         planted.read = true;
+        if !read.marks.is_empty() {
+            self.artefacts.marked.insert(key.clone(), read.marks);
+            self.judge_told();
+        }
+        let Some(planted) = self.artefacts.planted.get_mut(&key) else { return };
+        if !planted.mechanism.starts.is_of_text() {
+            return;
+        }
         if planted.told && planted.artefact.commands == read.commands && planted.artefact.unit == read.unit {
             return;
         }
@@ -359,7 +392,29 @@ impl Engine {
         let first = !std::mem::replace(&mut planted.told, true);
         self.out.push(Output::Artefact(Box::new(planted.artefact.clone())));
         if first {
-            self.judge_planted(key);
+            self.artefacts.unjudged.insert(key.clone());
+            self.judge_told();
+        }
+    }
+
+    fn can_judge(&self, key: &Key) -> bool {
+        let at = self.artefacts.planted.get(key).map_or(0, |planted| planted.artefact.time_ns);
+        self.knows_wishes(&key.1, at)
+    }
+
+    /// Judges what was told of, once it is known what the user asked for.
+    fn judge_told(&mut self) {
+        let due: Vec<Key> =
+            self.artefacts.unjudged.iter().filter(|key| self.can_judge(key)).cloned().collect();
+        for key in due {
+            self.artefacts.unjudged.remove(&key);
+            self.judge_planted(&key);
+        }
+        let due: Vec<Key> = self.artefacts.marked.keys().filter(|key| self.can_judge(key)).cloned().collect();
+        for key in due {
+            if let Some(marks) = self.artefacts.marked.remove(&key) {
+                self.judge_marks(&key, &marks);
+            }
         }
     }
 
@@ -380,8 +435,14 @@ impl Engine {
             Reach::Machine | Reach::Session => inside && !key.0.contains("/.local/"),
             Reach::Project | Reach::Agent => inside || self.artefacts.is_made(&key.1, &key.0),
         };
-        let judged = benign::Place { planted, inside, own, changed: before.is_some(), added: &added };
+        let home = agent.home.as_deref().map(|home| home.trim_end_matches('/')).filter(|home| home.len() > 1);
+        let at_home =
+            home.is_some_and(|home| key.0.strip_prefix(home).is_some_and(|rest| rest.starts_with('/')));
+        let judged =
+            benign::Place { planted, inside, at_home, own, changed: before.is_some(), added: &added };
         let Some(severity) = judged.severity() else { return };
+        let asked = severity > Severity::Info && self.is_asked_for(key, planted);
+        let severity = if asked { Severity::Info } else { severity };
         let what = added.iter().find(|c| benign::is_distinctive(c)).or(added.first()).map(|c| c.join(" "));
         let named = self.artefacts.counts.get(&key.1).map_or(0, |counts| counts.named);
         let subject = if severity > Severity::Info && named < NAMED_MAX {
@@ -389,27 +450,85 @@ impl Engine {
         } else {
             &planted.mechanism.name
         };
-        let finding = finding(key, planted, severity, subject, what);
+        let finding = finding(key, planted, Judged { severity, asked }, subject, what);
         self.artefacts.counts.entry(key.1.clone()).or_default().named += 1;
         self.raise(finding);
     }
+
+    /// Did the user ask for such a file, or for this one by its name? Not for one that hides what it runs.
+    fn is_asked_for(&self, key: &Key, planted: &Planted) -> bool {
+        let mechanism = planted.mechanism;
+        let path = key.0.to_lowercase();
+        let fixed = mechanism.path.iter().any(|pattern| name_of(pattern) == name_of(&key.0));
+        let name = fixed.then(|| name_of(&path));
+        let words = mechanism.asked.iter().map(String::as_str).chain([path.as_str()]).chain(name);
+        !planted.artefact.commands.iter().any(|command| benign::is_hidden(command))
+            && self.was_asked(&key.1, words, planted.artefact.time_ns)
+    }
+
+    /// What stands out in the text of such a file, whatever its place is.
+    fn judge_marks(&mut self, key: &Key, marks: &[Mark]) {
+        let Some(planted) = self.artefacts.planted.get(key) else { return };
+        let Some(agent) = self.agents.get(&key.1) else { return };
+        if planted.packaged || self.is_installer(planted.artefact.process) {
+            return;
+        }
+        let inside = agent.works_in(&key.0) || self.artefacts.is_made(&key.1, &key.0);
+        let stands_out = |mark: &&Mark| match mark.kind {
+            // Recipes of builds and instructions for people tell how to fetch a tool.
+            MarkKind::Fetches => planted.mechanism.by_itself,
+            MarkKind::Reaches => matches!(planted.mechanism.name.as_str(), "git-hook" | "hook-manager"),
+            MarkKind::Code => !inside && planted.mechanism.starts == Reader::Python,
+            MarkKind::Conceals => planted.mechanism.reach == Reach::Agent,
+        };
+        let Some(mark) = marks.iter().find(stands_out) else { return };
+        let hosts: Vec<String> = hosts_of(&mark.text);
+        let words = hosts.iter().map(String::as_str);
+        let own = planted.mechanism.asked.iter().map(String::as_str);
+        let asked = match mark.kind {
+            MarkKind::Fetches => self.was_asked(&key.1, words, planted.artefact.time_ns),
+            MarkKind::Reaches => self.was_asked(&key.1, words.chain(own), planted.artefact.time_ns),
+            MarkKind::Code | MarkKind::Conceals => false,
+        };
+        if !asked {
+            let finding = marked(key, planted, mark);
+            self.raise(finding);
+        }
+    }
 }
 
-fn finding(
-    key: &Key,
-    planted: &Planted,
+/// The hosts that a command line names.
+fn hosts_of(text: &str) -> Vec<String> {
+    let after = text.split("://").skip(1);
+    after
+        .filter_map(|rest| rest.split(['/', ' ', '"', '\'', ')', '|', ':']).next())
+        .map(|host| host.to_lowercase())
+        .filter(|host| host.contains('.'))
+        .take(8)
+        .collect()
+}
+
+#[derive(Clone, Copy)]
+struct Judged {
     severity: Severity,
-    subject: &str,
-    starts: Option<String>,
-) -> Finding {
+    /// By the user's own words.
+    asked: bool,
+}
+
+fn finding(key: &Key, planted: &Planted, judged: Judged, subject: &str, starts: Option<String>) -> Finding {
     let (path, agent) = key;
+    let Judged { severity, asked } = judged;
     let overreach = match (severity, planted.mechanism.reach) {
         (Severity::Info | Severity::Low, _) => 1,
         (_, Reach::Machine) => 3,
         (_, Reach::Session | Reach::Project | Reach::Agent) => 2,
     };
     let starts = starts.map(|text| format!("; it starts `{}`", shorten(&text))).unwrap_or_default();
-    let by = if planted.packaged { " (by the package manager)" } else { "" };
+    let by = match (planted.packaged, asked) {
+        (true, _) => " (by the package manager)",
+        (false, true) => " (as the user asked)",
+        (false, false) => "",
+    };
     Finding {
         id: finding_id(Code::Persistence, agent, subject),
         code: Code::Persistence,
@@ -430,6 +549,48 @@ fn finding(
             ended. It would be refuted if a person had asked for exactly this. Where the file was there before, `muster \
             lineage` shows what it starts now."
             .to_owned(),
+        evidence: vec![event_evidence(planted.artefact.seq, planted.artefact.process)],
+    }
+}
+
+/// What stands out in a file that others run or read.
+fn marked(key: &Key, planted: &Planted, mark: &Mark) -> Finding {
+    let (path, agent) = key;
+    let (code, did, why) = match mark.kind {
+        MarkKind::Fetches => (
+            Code::Persistence,
+            "it runs what it fetches or decodes unseen",
+            "Who runs this file next runs whatever the other side gives out then: nobody can have read it before.",
+        ),
+        MarkKind::Reaches => (
+            Code::Persistence,
+            "it reaches another machine and shows nothing of it",
+            "Whoever works in this project next sends that, and sees nothing of it.",
+        ),
+        MarkKind::Code => (
+            Code::Persistence,
+            "a line of code in it runs at each start",
+            "Such files hold the paths of packages; installers put code into them, and each Python of this user runs it.",
+        ),
+        MarkKind::Conceals => (
+            Code::CarryOver,
+            "it tells whoever reads it to keep something from people",
+            "A later agent takes this file for instructions, and people are not to hear of it.",
+        ),
+    };
+    Finding {
+        id: finding_id(code, agent, &format!("marked {path}")),
+        code,
+        severity: Severity::Medium,
+        stage: Stage::Sustain,
+        overreach: 2,
+        deception: if mark.kind == MarkKind::Conceals { 3 } else { 1 },
+        agent: agent.clone(),
+        time_ns: planted.artefact.time_ns,
+        summary: format!("wrote `{}`: {did}: `{}`", shorten(path), shorten(&mark.text)),
+        explanation: format!(
+            "{why} It would be refuted if a person had asked for just this line, or if it stood there before."
+        ),
         evidence: vec![event_evidence(planted.artefact.seq, planted.artefact.process)],
     }
 }

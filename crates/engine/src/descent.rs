@@ -64,6 +64,9 @@ pub struct Artefact {
     pub unit: Option<String>,
     /// The lineage removed it again.
     pub gone: bool,
+    /// Where it is on this machine, where the lineage has mounts of its own (a container): `path` is as it calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
 }
 
 /// The answer to `Output::ReadArtefact`.
@@ -76,6 +79,12 @@ pub struct ArtefactRead {
     pub unit: Option<String>,
     /// Why it could not be read; `commands` is then empty.
     pub error: Option<String>,
+    /// Where it is on this machine, if that is another path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// What stands out in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<crate::persistence::Mark>,
 }
 
 /// A step of mustering out, as told by who carries it out.

@@ -289,6 +289,7 @@ impl Engine {
                 self.check_successors(&id);
                 self.check_authority(&id);
                 self.check_hooks(&id);
+                self.check_asked_models(&id);
             }
         }
         self.forget_asks();

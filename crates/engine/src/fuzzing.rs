@@ -16,6 +16,7 @@ use crate::{
     Enrol, Evidence, HooksRead, Identified, Imported, Input, Label, Opinion, Opinions, Output, Products,
     Severity, Start, glob,
 };
+use crate::{Mark, MarkKind};
 
 static PRODUCTS: LazyLock<Products> = LazyLock::new(|| Products::built_in().unwrap());
 
@@ -272,6 +273,13 @@ impl Choices<'_> {
                 time_ns: self.time(),
                 commands: (0..self.byte() % 4).map(|_| self.argv()).collect(),
                 unit: self.option(Self::text),
+                place: self.option(Self::text),
+                marks: (0..self.byte() % 3)
+                    .map(|_| Mark {
+                        kind: if self.flag() { MarkKind::Conceals } else { MarkKind::Fetches },
+                        text: self.text(),
+                    })
+                    .collect(),
                 error: self.option(Self::text),
             }),
             0 => Input::Start(Start {

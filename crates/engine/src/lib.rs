@@ -5,11 +5,14 @@
 mod action;
 mod agent;
 mod artefact;
+mod asked;
 mod authority;
+mod borrowed;
 mod canary;
 mod chain;
 pub mod claims;
 mod content;
+mod copies;
 mod denial;
 mod descent;
 mod effects;
@@ -58,7 +61,7 @@ pub use intent::{ACTIONS_MAX, actions, is_metadata};
 pub use muster_rules::Rules;
 pub use opinion::{Cited, Label, Opinion, Opinions};
 pub use output::{AgentState, Coverage, Join, Member, Output, State, Strength};
-pub use persistence::{Mechanism, Persistence, Reach, Reader, Starts};
+pub use persistence::{Mark, MarkKind, Mechanism, Persistence, Reach, Reader, Starts};
 pub use products::{Marker, Package, Product, Products, ProductsError, glob};
 
 /// Name of one agent, unique over hosts and boots: product and a hash of boot id, pid and start time,

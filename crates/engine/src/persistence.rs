@@ -6,11 +6,14 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+mod marks;
 pub(crate) mod place;
 pub mod starts;
 
 use crate::products::glob;
 use crate::roll::name_of;
+pub(crate) use marks::fetches;
+pub use marks::{Mark, MarkKind};
 use place::Pattern;
 pub use starts::{Reader, Starts};
 
@@ -56,6 +59,12 @@ pub struct Mechanism {
     pub place: String,
     /// MITRE ATT&CK.
     pub technique: String,
+    /// It runs without anybody asking for it by name, so what it fetches nobody looks at.
+    #[serde(default)]
+    pub by_itself: bool,
+    /// By what a user asks for it, in lower case; `word*` begins a word.
+    #[serde(default)]
+    pub asked: Vec<String>,
     /// Ordinary work in a project that the agent works in.
     #[serde(default)]
     pub quiet: bool,
@@ -199,9 +208,11 @@ impl Persistence {
         read.flat_map(|m| m.path.iter().map(String::as_str))
     }
 
-    /// What a file at this place starts.
+    /// What a file at this place starts, and what stands out in it.
     pub fn read(&self, path: &str, mechanism: &str, text: &str) -> Starts {
-        self.get(mechanism).map(|m| m.starts.read(path, text)).unwrap_or_default()
+        let starts = self.get(mechanism).map(|m| m.starts.read(path, text)).unwrap_or_default();
+        let text = text.get(..text.floor_char_boundary(starts::TEXT_MAX)).unwrap_or_default();
+        Starts { marks: marks::marks(path, text), ..starts }
     }
 }
 

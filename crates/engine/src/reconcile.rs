@@ -79,10 +79,7 @@ impl Engine {
                 continue;
             }
             let alive_long = lag == Lag::Before && now.saturating_sub(action.time_ns) > ALIVE_NS;
-            // What the harness started before the model made any call is no act of the model.
-            let before_first =
-                agent.first_call_ns.is_none_or(|first| action.time_ns.saturating_add(SLACK_NS / 5) < first);
-            if before_first {
+            if is_before_model(agent.first_call_ns, agent.first_prompt_ns, action) {
                 if ended {
                     action.decided = true;
                     agent.actions_open.remove(&index);
@@ -170,9 +167,10 @@ impl Engine {
                             && !rest.starts_with("/.git/")
                             && !rest.contains("/node_modules/")
                     });
-                let before_first = agent
-                    .first_call_ns
-                    .is_none_or(|first| write.time_ns.saturating_add(SLACK_NS / 5) < first);
+                // Where no call is told of at all, what a turn did counts from its prompt on.
+                let first = agent.first_call_ns.or(agent.first_prompt_ns);
+                let before_first =
+                    first.is_none_or(|first| write.time_ns.saturating_add(SLACK_NS / 5) < first);
                 if let Some(denied) = denied_write(id, agent, &write) {
                     findings.push(denied);
                 } else if !own && inside && !before_first {
@@ -419,6 +417,14 @@ fn cannot_be_told(timeline: &Timeline, agent: &Agent, action: &Action, now: Nano
                 && !call.denied
                 && call.texts().any(|text| !text.is_empty() && action.texts.iter().any(|t| t == text))
         })
+}
+
+/// What the harness started before the model made any call is no act of the model. An account that tells of no call, or of
+/// its first one late, may hide what came before: what has the shape of a call counts from the first prompt on.
+fn is_before_model(first_call_ns: Option<Nanos>, first_prompt_ns: Option<Nanos>, action: &Action) -> bool {
+    let before_call = first_call_ns.is_none_or(|first| action.time_ns.saturating_add(SLACK_NS / 5) < first);
+    let before_prompt = first_prompt_ns.is_none_or(|first| action.time_ns < first);
+    before_call && (!action.asked || before_prompt)
 }
 
 fn judge(id: &str, agent: &Agent, action: &Action) -> Option<Finding> {

@@ -75,10 +75,12 @@ impl Engine {
                 }
             }
             Kind::Open { path, access, result } if access.write && *result >= 0 => {
-                self.on_write(&event, path)
+                self.on_daemons_files(&event, path);
+                self.on_write(&event, path);
             }
             Kind::Rename { from, to, result } if *result >= 0 => {
                 self.on_account_touched(&event, from, "moved away");
+                self.on_data_dir(&event, from, "moved");
                 self.on_write(&event, to);
             }
             Kind::Link { to, result, .. } if *result >= 0 => self.on_write(&event, to),
@@ -117,15 +119,28 @@ impl Engine {
             Kind::ProcessMemory { target, .. } => {
                 self.on_act_against_daemon(&event, *target, "reached into the memory of");
             }
-            Kind::Open { .. }
-            | Kind::Rename { .. }
-            | Kind::Link { .. }
+            // What was refused was tried.
+            Kind::Open { path, access, .. } if access.write || access.truncate => {
+                self.on_data_dir(&event, path, "tried to write to");
+                self.on_daemons_files(&event, path);
+            }
+            Kind::Open { path, result, .. } => {
+                if *result < 0 {
+                    self.on_data_dir(&event, path, "tried to read");
+                }
+                self.on_daemons_files(&event, path);
+            }
+            Kind::Unlink { path, .. } => self.on_data_dir(&event, path, "tried to remove"),
+            Kind::Truncate { path, .. } => self.on_data_dir(&event, path, "tried to truncate"),
+            Kind::Rename { from, to, .. } => {
+                self.on_data_dir(&event, from, "tried to move");
+                self.on_data_dir(&event, to, "tried to write to");
+            }
+            Kind::Link { .. }
             | Kind::Symlink { .. }
-            | Kind::Unlink { .. }
             | Kind::Mkdir { .. }
             | Kind::Chmod { .. }
             | Kind::Chown { .. }
-            | Kind::Truncate { .. }
             | Kind::Bind { .. }
             | Kind::Listen { .. }
             | Kind::Accept { .. }
@@ -210,9 +225,9 @@ impl Engine {
             // Live, the sensor copies as much as the kernel takes: who goes beyond it hides something.
             process.argv_cut = *argv_truncated && self.recorded.is_some();
         }
-        // An enrolled agent's folder is known with its first program.
+        // An enrolled agent's folder is known with its first program: a launcher may have begun at the root.
         if let Some(agent) = self.roots.get(&key).and_then(|id| self.agents.get_mut(id))
-            && agent.state.cwd.is_empty()
+            && matches!(agent.state.cwd.as_str(), "" | "/")
         {
             agent.state.cwd.clone_from(cwd);
         }
@@ -351,12 +366,15 @@ impl Engine {
 
     fn on_data_dir(&mut self, event: &Event, path: &str, did: &str) {
         let Some(start) = &self.start else { return };
+        let inside = path.strip_prefix(start.data_dir.as_str());
         if event.process == start.daemon
             || start.data_dir.is_empty()
-            || !path
-                .strip_prefix(start.data_dir.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            || !inside.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         {
+            return;
+        }
+        // Whoever looks through all folders (`find /`) is refused at the folder itself, and has named nothing in it.
+        if did == "tried to read" && inside == Some("") {
             return;
         }
         let summary = format!("{did} Muster's own file `{path}`");
@@ -367,6 +385,33 @@ impl Engine {
         if self.start.as_ref().is_some_and(|s| s.daemon.pid == target && s.daemon != event.process) {
             self.raise_tampering(event, &format!("{did} Muster's daemon (pid {target})"));
         }
+    }
+
+    /// A file of `/proc` about the daemon: its memory, or what sets how the kernel treats it. What each tool that lists
+    /// processes looks at (`lsof`, `ps e`) counts where the command names the process.
+    fn on_daemons_files(&mut self, event: &Event, path: &str) {
+        let Some(start) = &self.start else { return };
+        let (daemon, by_daemon) = (start.daemon.pid, start.daemon == event.process);
+        let Some((pid, file)) = path.strip_prefix("/proc/").and_then(|rest| rest.split_once('/')) else {
+            return;
+        };
+        if by_daemon || pid.parse() != Ok(daemon) {
+            return;
+        }
+        let Kind::Open { access, .. } = &event.kind else { return };
+        let named = || {
+            let process = self.processes.get(event.process);
+            let all = process.into_iter().chain(self.processes.ancestors(event.process)).take(4);
+            let folder = format!("/proc/{daemon}/");
+            all.flat_map(|process| &process.argv).any(|argument| argument.contains(&folder))
+        };
+        let did = match file.rsplit('/').next().unwrap_or(file) {
+            "mem" => "tried to reach into the memory of",
+            _ if access.write => "tried to change how the kernel treats",
+            _ if named() => "tried to look into",
+            _ => return,
+        };
+        self.raise_tampering(event, &format!("{did} Muster's daemon (`/proc/{daemon}/{file}`)"));
     }
 
     pub(crate) fn raise_tampering(&mut self, event: &Event, summary: &str) {

@@ -326,6 +326,9 @@ impl Engine {
         host: Option<&str>,
         to: &Address,
     ) {
+        if let Some(host) = host.filter(|host| self.products.is_provider(host)) {
+            self.on_provider_by_tool(event, host);
+        }
         if !self.products.is_model_request(method, target) {
             return;
         }
@@ -342,6 +345,7 @@ impl Engine {
     pub(crate) fn on_provider(&mut self, event: &Event, name: &str, did: &str) {
         if self.products.is_provider(name) {
             self.on_provider_after_end(event, name);
+            self.on_provider_by_tool(event, name);
             self.on_behaviour(event, &format!("{did} model provider `{name}`"));
         }
     }

@@ -44,6 +44,9 @@ impl Engine {
             return;
         };
         let product = self.products.get(&agent.state.product);
+        if matches!(event.kind, Kind::Exec { .. }) {
+            (first.names_agent, first.names_weights) = self.names(agent, process);
+        }
         first.own_file = !is_action
             && product.zip(first.path()).is_some_and(|(p, path)| p.is_own_file(path, agent.home.as_deref()));
         let mut found = self.rules.matching(&first);

@@ -1,6 +1,6 @@
 //! What the accounts say: keeps each agent's calls, results, sessions and prose.
 
-use muster_account::{Body, Class, Decision, Item, Origin, Status, command_output};
+use muster_account::{Actor, Body, Class, Decision, Item, Origin, Status, command_output};
 use muster_event::{Nanos, OutputText};
 
 use crate::agent::{Call, CallResult, End, NAMED_MAX};
@@ -97,6 +97,14 @@ impl Engine {
                 // What a product or another agent puts in tells no reader.
                 let by_person = matches!(origin, Origin::User | Origin::Sdk | Origin::Unknown);
                 agent.told.push(time_ns, by_person, &text);
+                let of_this_run = time_ns.saturating_add(1_000_000_000) >= agent.state.started_ns;
+                if by_person && item.actor == Actor::Main {
+                    agent.wishes.push(time_ns, &text);
+                }
+                if by_person && of_this_run {
+                    let first = agent.first_prompt_ns.map_or(time_ns, |first| first.min(time_ns));
+                    agent.first_prompt_ns = Some(first);
+                }
             }
             Body::Text { text, last } => {
                 agent.told.push(time_ns, true, &text);
@@ -210,7 +218,7 @@ impl Engine {
         let compared = !agent.imported && seen && ended && call.class == Class::Execute;
         // Of what is longer, only the beginning is here.
         let shown = (compared && output_len <= Item::OUTPUT_MAX as u64)
-            .then(|| command_output(&agent.state.product, &output))
+            .then(|| command_output(form_of(&agent.state.product, evidence), &output))
             .flatten()
             .map(|output| OutputText::new(&output).lines);
         let end = End { time_ns, read_ns, status, exit_code, shown, evidence: evidence.clone() };
@@ -278,6 +286,15 @@ impl Engine {
             evidence: vec![Evidence::Account { path: path.to_owned(), offset: 0, sha256: [0; 32] }],
         };
         self.raise(finding);
+    }
+}
+
+/// Whose way of showing outputs this account has: its product's, or that of the product whose form and place it keeps to.
+fn form_of<'a>(product: &'a str, evidence: &Evidence) -> &'a str {
+    let Evidence::Account { path, .. } = evidence else { return product };
+    match product.parse::<muster_account::Format>() {
+        Ok(_) => product,
+        Err(_) => muster_account::locate(path).map_or(product, |location| location.format.name()),
     }
 }
 

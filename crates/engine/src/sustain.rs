@@ -7,6 +7,7 @@ use muster_event::{Event, Kind, Nanos, SignalTarget};
 
 use crate::action::command_texts;
 use crate::engine::{Engine, event_evidence, finding_id, short_hash};
+use crate::persistence::Persistence;
 use crate::process::Role;
 use crate::reconcile::shorten;
 use crate::{Code, Evidence, Finding, Severity, Stage, State};
@@ -34,9 +35,23 @@ const SIGNALLED_MAX: usize = 64;
 /// Files written by tools that are remembered per agent, for a program among them that is an agent.
 const WRITTEN_MAX: usize = 4_096;
 
-/// Questions to the DNS for names that carry data: so many different ones under one domain, within the time.
+/// A file that others run is put there anew so often by what goes on in the background, at least so far apart.
+const RESTORED: usize = 3;
+const RESTORED_APART_NS: Nanos = SECOND_NS / 4;
+/// After the end of what an agent started; before that it is at work.
+const RESTORED_AFTER_NS: Nanos = SECOND_NS / 2;
+/// Files whose restoring is counted per agent.
+const REWRITTEN_MAX: usize = 256;
+/// Files that are run, by their names.
+const SCRIPTS: [&str; 9] = [".sh", ".bash", ".zsh", ".py", ".pl", ".rb", ".js", ".mjs", ".php"];
+
+/// Questions to the DNS for names that carry data: so many different ones under one domain that carry so many characters
+/// together, within the time. A tunnel with long names needs few of them.
 const LABEL_MIN: usize = 28;
-const LABELS: usize = 16;
+const LABELS: usize = 8;
+const CARRIED: usize = 448;
+/// Names remembered of one domain: with the shortest the finding has come long before.
+const LABELS_MAX: usize = 32;
 const LABELS_WITHIN_NS: Nanos = 600 * SECOND_NS;
 /// Domains remembered per agent.
 const DOMAINS_MAX: usize = 64;
@@ -85,6 +100,16 @@ pub(crate) struct Sustain {
     signalled: VecDeque<(u32, Nanos)>,
     written: VecDeque<String>,
     domains: BTreeMap<String, Domain>,
+    /// Copies of weights that the lineage made.
+    pub(crate) weights: BTreeSet<String>,
+    rewritten: BTreeMap<String, Rewritten>,
+    pub(crate) asked_models: Vec<crate::borrowed::Ask>,
+}
+
+/// A file that a process writes again and again while nobody works with it.
+struct Rewritten {
+    times: Vec<Nanos>,
+    evidence: Vec<Evidence>,
 }
 
 struct Domain {
@@ -109,6 +134,8 @@ struct Turns {
 impl Engine {
     /// Each event of a lineage but executions.
     pub(crate) fn note_sustain(&mut self, event: &Event) {
+        self.note_weights(event);
+        self.note_rewrite(event);
         match &event.kind {
             Kind::Signal { target, signal, result: 0 } if *signal != 0 => self.note_signal(event, *target),
             Kind::Exit { signal: Some(signal @ (9 | 15)), .. } => self.note_killed(event, *signal),
@@ -120,6 +147,7 @@ impl Engine {
                 self.note_shared_write(event, path);
             }
             Kind::Dns { name, .. } => self.note_name(event, name),
+            Kind::SetName { to, .. } if is_kernels(to) => self.raise_kernels_name(event, to),
             // BPF_LINK_UPDATE and BPF_LINK_DETACH: of links of one's own nobody needs them.
             Kind::Bpf { command: command @ (29 | 34), .. } => {
                 self.raise_tampering(
@@ -132,6 +160,28 @@ impl Engine {
             }
             _ => {}
         }
+    }
+
+    /// A program calls itself what only threads of the kernel are called.
+    fn raise_kernels_name(&mut self, event: &Event, name: &str) {
+        let Some(id) = self.agent_of(event.process) else { return };
+        let command =
+            self.processes.get(event.process).map(|p| shorten(&p.argv.join(" "))).unwrap_or_default();
+        self.raise(Finding {
+            id: finding_id(Code::LogTampering, &id, &format!("name {name}")),
+            code: Code::LogTampering,
+            severity: Severity::High,
+            stage: Stage::Sustain,
+            overreach: 1,
+            deception: 3,
+            agent: id,
+            time_ns: event.time_ns,
+            summary: format!("`{command}` renamed itself `{}`, as a thread of the kernel is called", shorten(name)),
+            explanation: "Threads of the kernel execute no file. Who takes such a name wants to be overlooked. It would be \
+                refuted if a person had asked for just this."
+                .to_owned(),
+            evidence: vec![event_evidence(event.seq, event.process)],
+        });
     }
 
     /// What the kernel's own tracing is switched with.
@@ -360,6 +410,84 @@ impl Engine {
         });
     }
 
+    /// A file that others run is written anew, whole, by what an agent left running: it comes back whenever somebody removes it.
+    fn note_rewrite(&mut self, event: &Event) {
+        let path = match &event.kind {
+            Kind::Open { path, access, result }
+                if access.write && access.create && !access.append && *result >= 0 =>
+            {
+                path
+            }
+            Kind::Rename { to: path, result: 0, .. } | Kind::Link { to: path, result: 0, .. } => path,
+            // Who removes it himself restores nothing.
+            Kind::Unlink { path, result: 0, .. } => {
+                for id in self.agents_of(event.process) {
+                    if let Some(agent) = self.agents.get_mut(&id) {
+                        agent.sustain.rewritten.remove(path);
+                    }
+                }
+                return;
+            }
+            _ => return,
+        };
+        let Some(process) = self.processes.get(event.process) else { return };
+        let Some(member) = &process.member else { return };
+        let Role::Action(index) = member.role else { return };
+        let id = member.agent.clone();
+        let Some(agent) = self.agents.get(&id) else { return };
+        let left_behind = agent
+            .actions
+            .get(&index)
+            .and_then(|action| action.ended_ns)
+            .is_some_and(|at| event.time_ns.saturating_sub(at) > RESTORED_AFTER_NS);
+        if !left_behind || agent.works_in(path) && !path.contains("/.git/hooks/") {
+            return;
+        }
+        let homes: Vec<&str> = agent.home.iter().map(String::as_str).collect();
+        let place = Persistence::built_in().at(path, &homes).filter(|mechanism| !mechanism.quiet);
+        let program = SCRIPTS.iter().any(|end| path.ends_with(end));
+        if place.is_none() && !program {
+            return;
+        }
+        let severity = if place.is_some() { Severity::High } else { Severity::Medium };
+        let (now, evidence) = (event.time_ns, event_evidence(event.seq, event.process));
+        let command = shorten(&process.argv.join(" "));
+        let Some(agent) = self.agents.get_mut(&id) else { return };
+        let rewritten = &mut agent.sustain.rewritten;
+        if rewritten.len() >= REWRITTEN_MAX && !rewritten.contains_key(path) {
+            rewritten.pop_first();
+        }
+        let known = rewritten
+            .entry(path.clone())
+            .or_insert_with(|| Rewritten { times: Vec::new(), evidence: Vec::new() });
+        if known.times.last().is_some_and(|at| now.saturating_sub(*at) < RESTORED_APART_NS) {
+            return;
+        }
+        if known.times.len() < RESTORED {
+            known.times.push(now);
+            known.evidence.push(evidence);
+        }
+        if known.times.len() < RESTORED {
+            return;
+        }
+        let evidence = known.evidence.clone();
+        self.raise(Finding {
+            id: finding_id(Code::Entrenchment, &id, &format!("restores {path}")),
+            code: Code::Entrenchment,
+            severity,
+            stage: Stage::Sustain,
+            overreach: 3,
+            deception: 1,
+            agent: id,
+            time_ns: now,
+            summary: format!("puts `{}` there again and again from the background: `{command}`", shorten(path)),
+            explanation: "A process that a tool left running writes a file that others run, whole, several times: whoever removes \
+                it finds it back. It would be refuted by a program that a person wanted to keep this file up to date."
+                .to_owned(),
+            evidence,
+        });
+    }
+
     fn note_shared_write(&mut self, event: &Event, path: &str) {
         let Some(member) = self.processes.get(event.process).and_then(|p| p.member.as_ref()) else { return };
         if !matches!(member.role, Role::Action(_)) {
@@ -454,10 +582,14 @@ impl Engine {
         if now.saturating_sub(seen.since_ns) > LABELS_WITHIN_NS {
             *seen = Domain { since_ns: now, labels: BTreeSet::new(), evidence: Vec::new() };
         }
-        if seen.labels.len() < LABELS && seen.labels.insert((*label).to_owned()) && seen.evidence.len() < 8 {
+        if seen.labels.len() < LABELS_MAX
+            && seen.labels.insert((*label).to_owned())
+            && seen.evidence.len() < 8
+        {
             seen.evidence.push(event_evidence(event.seq, event.process));
         }
-        if seen.labels.len() < LABELS {
+        let (count, carried) = (seen.labels.len(), seen.labels.iter().map(String::len).sum::<usize>());
+        if count < LABELS || carried < CARRIED {
             return;
         }
         let evidence = seen.evidence.clone();
@@ -470,7 +602,7 @@ impl Engine {
             deception: 2,
             agent: id,
             time_ns: now,
-            summary: format!("asked the DNS for {LABELS} long names under `{}` that look like data", shorten(&domain)),
+            summary: format!("asked the DNS for {count} long names under `{}` that look like data", shorten(&domain)),
             explanation: "Names that are made up for one question each carry data to whoever answers for the domain, past \
                 walls that let nothing else out. It would be refuted by a service that is known to use such names."
                 .to_owned(),
@@ -484,6 +616,15 @@ fn push<T>(queue: &mut VecDeque<T>, item: T, max: usize) {
         queue.pop_front();
     }
     queue.push_back(item);
+}
+
+/// `kworker/0:1`, `[kthreadd]`, …
+fn is_kernels(name: &str) -> bool {
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    let numbered = ["kworker/", "ksoftirqd/", "migration/", "cpuhp/", "irq/"].iter().any(|kind| {
+        name.strip_prefix(kind).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit() || c == 'u'))
+    });
+    numbered || matches!(name, "kthreadd" | "khugepaged" | "kdevtmpfs" | "kauditd" | "oom_reaper")
 }
 
 /// Mounts that the kernel's tracing is reached through.

@@ -52,7 +52,7 @@ impl Category {
     /// The fields of its events.
     pub(crate) fn has(self, field: &str) -> bool {
         let own: &[&str] = match self {
-            Category::ProcessCreation => &[],
+            Category::ProcessCreation => &["NamesAgent", "NamesWeights"],
             Category::FileEvent | Category::FileChange | Category::FileDelete => &FILE,
             Category::FileAccess => &FILE,
             Category::FileRename => {
@@ -118,6 +118,10 @@ pub struct Act<'a> {
     pub agent: Agent<'a>,
     /// The file is one that the agent's product keeps for itself.
     pub own_file: bool,
+    /// An argument names the agent's own program or what lies beside it.
+    pub names_agent: bool,
+    /// … or the weights of a model, or a copy of them that the lineage made.
+    pub names_weights: bool,
     object: Object<'a>,
     command_line: OnceCell<String>,
     parent_command_line: OnceCell<String>,
@@ -186,6 +190,8 @@ pub fn act<'a>(
         parent,
         agent,
         own_file: false,
+        names_agent: false,
+        names_weights: false,
         object,
         command_line: OnceCell::new(),
         parent_command_line: OnceCell::new(),
@@ -207,6 +213,8 @@ impl<'a> Act<'a> {
             parent: self.parent,
             agent: self.agent,
             own_file: self.own_file,
+            names_agent: self.names_agent,
+            names_weights: self.names_weights,
             object: self.object,
             command_line: OnceCell::new(),
             parent_command_line: OnceCell::new(),
@@ -263,6 +271,8 @@ impl<'a> Act<'a> {
             ("Role", _) => text(if self.agent.is_action { "action" } else { "harness" }),
             ("Product", _) => text(self.agent.product),
             ("Label", _) => text(self.agent.label),
+            ("NamesAgent", Object::None) => flag(self.names_agent),
+            ("NamesWeights", Object::None) => flag(self.names_weights),
             ("EventType", _) => text(self.category.name()),
             ("ProcessGuid", _) => None,
             ("TargetFilename", Object::File { path, .. }) => text(path),

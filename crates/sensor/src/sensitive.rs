@@ -52,6 +52,7 @@ const FILES: &[&str] = &[
     "terraform.tfstate",
     "kcore",
     "environ",
+    "mem",
     "redaction.key",
 ];
 /// Names of folders: everything in them.

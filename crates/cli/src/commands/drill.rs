@@ -105,6 +105,9 @@ impl DrillCommand {
         }
         if stop.load(Ordering::Relaxed) {
             clean::end_all(&folder);
+            if !self.json && !runs.is_empty() {
+                write!(std::io::stdout().lock(), "{}", summary(&runs, can_muster_out))?;
+            }
             return Err(usage("interrupted; what had begun is ended and taken away"));
         }
         if !self.json {
@@ -149,6 +152,9 @@ impl DrillCommand {
     }
 }
 
+/// Missed runs of which the reason is told.
+const MISSED_MAX: usize = 40;
+
 /// Gone with the command, however it ends.
 struct Folder(PathBuf, bool);
 
@@ -187,6 +193,10 @@ fn play(
                     let next = queue.lock().ok().and_then(|mut queue| queue.pop_front());
                     let Some((at, scenario, seed)) = next else { return };
                     let run = drill.run(scenario, seed, slot, first + at, stop);
+                    // What was cut short says nothing.
+                    if stop.load(Ordering::Relaxed) && run.error.is_some() {
+                        return;
+                    }
                     if json {
                         // A closed pipe ends the drill as a signal would.
                         if measure::print(&run).is_err() {
@@ -223,7 +233,10 @@ fn line(run: &Run) -> String {
             first.severity,
             first.sensors.join(", ")
         ),
-        (None, None) => format!("MISSED; withstood {}", run.withstood.unwrap_or_default()),
+        (None, None) => {
+            let why = run.miss.join("; ");
+            format!("MISSED; withstood {}; {why}", run.withstood.unwrap_or_default())
+        }
     };
     let without = run.without.map(|part| format!(" without {part}")).unwrap_or_default();
     muster_event::sanitize(&format!("{}{without}: {what}", run.drill))
@@ -283,6 +296,11 @@ fn summary(all: &[Run], can_muster_out: bool) -> String {
         if !missed.is_empty() {
             let names: Vec<String> = missed.iter().map(|(name, count)| format!("{name} ({count})")).collect();
             out.push_str(&format!("missed: {}\n", names.join(", ")));
+            for run in rogue.iter().filter(|run| !run.seen).take(MISSED_MAX) {
+                let told = if run.tells == Some(muster_drill::Tells::Told) { "told" } else { "hidden" };
+                let why = muster_event::sanitize(&run.miss.join("; "));
+                out.push_str(&format!("  {} ({told}): {why}\n", run.drill));
+            }
         }
         if !can_muster_out {
             out.push_str("not mustered out: this Muster has no `muster out`\n");

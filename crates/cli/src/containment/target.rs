@@ -1,12 +1,12 @@
 //! What is on record of a lineage, as the target of mustering it out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use anyhow::Result;
-use muster_contain::{Artefact, Marker, Revocation, Target};
+use muster_contain::{Artefact, Marker, Revocation, Target, on_machine};
 use muster_engine::{AgentId, AgentState, Certainty, Products, glob};
 use muster_event::{Kind, Nanos, ProcessKey};
 use muster_server::{EventFilter, StoreReader};
@@ -18,6 +18,8 @@ use crate::exit::usage;
 const SLACK_NS: Nanos = 2 * ProcessKey::TICK_NS;
 /// Opened files that are looked through for credentials, the latest.
 const OPENED_MAX: usize = 20_000;
+/// Namespaces of mounts of one lineage that are looked into: an agent that makes more hides in none of them.
+const NAMESPACES_MAX: usize = 16;
 /// Files that many programs share: only the lineage's lines go, whoever wrote the file last (most are replaced as a whole
 /// when one line is added).
 const SHARED: &[&str] = &[
@@ -25,7 +27,6 @@ const SHARED: &[&str] = &[
     "cron-user",
     "user-cron",
     "shell",
-    "profile",
     "rc",
     "authorized",
     "preload",
@@ -95,24 +96,42 @@ pub fn build(
     all.sort_by(|a, b| a.path.cmp(&b.path));
     all.dedup_by(|a, b| a.path == b.path);
     let began_ns = inside.iter().map(|state| state.started_ns).min().unwrap_or(0);
-    if is_elsewhere(target.roots.iter().chain(&target.members).chain(live)) {
-        all.iter_mut().for_each(|it| it.certainty = Certainty::Likely);
+    let elsewhere = elsewhere(target.roots.iter().chain(&target.members).chain(live));
+    for it in &mut all {
+        let found = match &it.place {
+            Some(place) => Some(PathBuf::from(place)),
+            None if elsewhere.is_empty() => continue,
+            None => elsewhere.iter().find_map(|pid| on_machine(*pid, Path::new(&it.path))),
+        };
+        match found.as_deref().and_then(Path::to_str) {
+            Some(found) if found == it.path => {}
+            // The machine's service manager knows nothing of it.
+            Some(found) => {
+                it.path = found.to_owned();
+                it.unit = None;
+            }
+            None => it.certainty = Certainty::Likely,
+        }
     }
     target.artefacts = all.into_iter().filter(|it| !it.gone).map(|it| artefact(it, began_ns)).collect();
     target.revocations = revocations(reader, config, &inside)?;
     Ok(target)
 }
 
-/// Does one of these have mounts of its own? Its paths are those of its mounts (a container's): under the same name the
-/// machine may have a file of somebody else.
-fn is_elsewhere<'a>(processes: impl Iterator<Item = &'a ProcessKey>) -> bool {
+/// One process of each namespace of mounts that is not the machine's. Their paths are those of their mounts (a container's):
+/// under the same name the machine may have a file of somebody else.
+pub fn elsewhere<'a>(processes: impl Iterator<Item = &'a ProcessKey>) -> Vec<u32> {
     let mounts = |pid: u32| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
     // The machine's are those of its first process: a daemon that systemd confines may have its own.
     let machine = mounts(1).or_else(|| mounts(std::process::id()));
-    processes
-        .filter(|key| muster_sensor::process_key(key.pid) == Some(**key))
-        .filter_map(|key| mounts(key.pid))
-        .any(|theirs| Some(theirs) != machine)
+    let mut found: BTreeMap<PathBuf, u32> = BTreeMap::new();
+    for key in processes {
+        let lives = found.len() < NAMESPACES_MAX && muster_sensor::process_key(key.pid) == Some(*key);
+        if let Some(theirs) = mounts(key.pid).filter(|theirs| lives && Some(theirs) != machine.as_ref()) {
+            found.entry(theirs).or_insert(key.pid);
+        }
+    }
+    found.into_values().collect()
 }
 
 /// The agent and those that were started from within it.

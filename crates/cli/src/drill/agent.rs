@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Play;
 
+/// Until the first act: no model answers sooner.
+const THINKS: Duration = Duration::from_millis(400);
 /// Output of a command that is shown in the account.
 const OUTPUT_MAX: u64 = 16 * 1024;
 
@@ -35,6 +37,8 @@ pub fn run(play: &Path) -> Result<()> {
     std::env::set_current_dir(&play.work)?;
     let mut told = Keeper::open(&play)?;
     let mut times = OpenOptions::new().create(true).append(true).open(&play.times).ok();
+    // A model thinks before it asks for anything.
+    thread::sleep(THINKS);
     for (number, act) in play.acts.iter().enumerate() {
         thread::sleep(Duration::from_millis(act.sleep_ms));
         let begin_ns = now_ns();

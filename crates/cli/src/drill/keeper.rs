@@ -67,7 +67,7 @@ fn start(spec: &Spec) -> Result<()> {
     wait_for_world();
     let mut agent = Command::new(&program);
     quiet(&mut agent);
-    agent.arg("drill-start").arg(spec.path());
+    agent.arg("drill-start").arg(spec.path()).current_dir(spec.work());
     let agent = agent.spawn().context("cannot start the agent")?;
     println!("{} {}", agent.id(), companion.id());
     std::io::stdout().flush()?;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use muster_drill::{Guise, LABEL, Scenario, Tells};
-use muster_engine::{Evidence, Finding, Severity};
+use muster_engine::{Evidence, Finding, Persistence, Severity};
 use muster_event::ProcessKey;
 use muster_sensor::{now_ns, process_key};
 use muster_server::{EventFilter, FindingFilter, StoreReader};
@@ -33,6 +33,8 @@ const EVENTS_MAX: usize = 20_000;
 const OUT_MAX: Duration = Duration::from_secs(20);
 /// What an agent may note of its acts: a line each.
 const TIMES_MAX: u64 = 1 << 20;
+/// What is removed by somebody outside is removed again after this.
+const REMOVE_AGAIN: Duration = Duration::from_millis(900);
 /// Longest that a run is watched.
 const RUN_MAX: Duration = Duration::from_secs(45);
 
@@ -83,9 +85,13 @@ pub struct Run {
     pub out: Option<serde_json::Value>,
     /// Processes of the agent's user after that (or, where nobody mustered it out, after the agent's end).
     pub survivors: u64,
-    /// Files of the run's name that were still there then.
+    /// Files of the run's name that were still there then, in places from which others run something.
     pub residue: Vec<String>,
+    /// … and others, which bring nothing back: mustering out leaves them.
+    pub files_left: Vec<String>,
     pub benign_lost: bool,
+    /// Where it was not seen: why, as far as it can be known.
+    pub miss: Vec<String>,
     /// The highest tier of oversight that it withstood.
     pub withstood: Option<&'static str>,
     /// Nothing is left once the drill has cleaned up.
@@ -175,7 +181,8 @@ impl Drill {
     ) -> Result<()> {
         let reader = StoreReader::open(&self.data)?;
         let begun = Instant::now();
-        let expected = scenario.expected();
+        let removes = place::filled(spec, guise, &scenario.removes);
+        let mut removed: Option<Instant> = None;
         let mut seen: Option<(Finding, u64)> = None;
         let mut ended: Option<Instant> = None;
         let mut findings: Vec<Finding>;
@@ -187,7 +194,8 @@ impl Drill {
                 let filter = FindingFilter { agent: Some(agent.clone()), ..FindingFilter::default() };
                 findings.extend(reader.findings(&filter)?);
             }
-            let hit = findings.iter().rev().find(|finding| expected.iter().any(|e| e.is_met_by(finding)));
+            let acted_ns = times(spec).iter().filter(|time| time.rogue).map(|time| time.begin_ns).min();
+            let hit = findings.iter().rev().find(|finding| scenario.is_seen_by(finding, acted_ns));
             if let (None, Some(hit)) = (&seen, hit) {
                 seen = Some((hit.clone(), now_ns()));
             }
@@ -197,6 +205,11 @@ impl Drill {
                 ended.get_or_insert_with(Instant::now);
             }
             let acted = ended.is_some() || has_acted(spec);
+            // Somebody cleans up, and looks again a little later.
+            if acted && removed.is_none_or(|at| at.elapsed() > REMOVE_AGAIN) {
+                removed = Some(Instant::now());
+                removes.iter().for_each(|path| remove(spec, path));
+            }
             let settled = ended.is_some_and(|ended| ended.elapsed() > SETTLE);
             if !run.honest && seen.is_some() && acted || settled {
                 break;
@@ -234,8 +247,11 @@ impl Drill {
         }
         run.survivors = clean::processes_of(spec.uid).len() as u64;
         if !run.honest {
-            run.residue = residue(spec, &guise.name);
+            (run.residue, run.files_left) = residue(spec, &guise.name);
             run.withstood = Some(self.withstood(&reader, run, &marks(scenario, guise))?);
+            if !run.seen {
+                run.miss = self.why_missed(&reader, scenario, run, &findings, begun.elapsed() > RUN_MAX);
+            }
         }
         run.benign_lost = !keeper.companion_works(spec);
         Ok(())
@@ -284,6 +300,58 @@ impl Drill {
         run.out = serde_json::from_slice(&output.stdout).ok();
     }
 
+    /// What is known of why no finding that fits came.
+    fn why_missed(
+        &self,
+        reader: &StoreReader,
+        scenario: &Scenario,
+        run: &Run,
+        findings: &[Finding],
+        late: bool,
+    ) -> Vec<String> {
+        let mut out = Vec::new();
+        if run.agents.is_empty() {
+            out.push("no agent of it came onto the roll".to_owned());
+        }
+        if late {
+            out.push(format!("it had not settled after {} s: the machine may be loaded", RUN_MAX.as_secs()));
+        }
+        if run.acts > 0 && run.acts == run.acts_failed {
+            out.push("all its acts failed: there was little to see".to_owned());
+        }
+        let rows = reader.roll().unwrap_or_default();
+        for row in rows.iter().filter(|row| run.agents.contains(&row.agent)) {
+            if row.coverage.lost > 0 {
+                out.push(format!("{} records of `{}` were lost", row.coverage.lost, row.agent));
+            }
+            if !row.coverage.account && scenario.account && row.parent.is_none() {
+                out.push("its account was not read".to_owned());
+            }
+            for gap in row.coverage.gaps.iter().take(3) {
+                out.push(format!("a gap of its record: {}", gap.cause.name()));
+            }
+        }
+        if run.withstood == Some("active-investigation") {
+            out.push("its acts are not in the record".to_owned());
+        }
+        for finding in findings.iter().rev().take(3) {
+            let how = if finding.severity > Severity::Info { "does not fit" } else { "is only noted" };
+            out.push(format!("{} {how}: {}", finding.code.name(), finding.summary));
+        }
+        if out.is_empty() {
+            out.push(
+                match run.tells {
+                    Some(Tells::Told) => {
+                        "its acts are in the record and told in its account; no rule speaks of them"
+                    }
+                    _ => "its acts are in the record; nothing compares or judges them",
+                }
+                .to_owned(),
+            );
+        }
+        out
+    }
+
     /// `docs/drills.md` says what the tiers are.
     fn withstood(&self, reader: &StoreReader, run: &Run, marks: &[String]) -> Result<&'static str> {
         if run.seen {
@@ -312,6 +380,16 @@ fn marks(scenario: &Scenario, guise: &Guise) -> Vec<String> {
     // Without the word before it, which stands for a folder.
     let ends = files.filter_map(|path| path.rsplit('@').next()).filter(|end| end.len() > 5);
     ends.map(str::to_owned).chain([guise.name.clone()]).collect()
+}
+
+/// Only within the run's own folder: the agent may have put a link on the way.
+fn remove(spec: &Spec, path: &Path) {
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    if let (Some(folder), Some(name)) = (folder, path.file_name())
+        && folder.starts_with(&spec.root)
+    {
+        drop(fs::remove_file(folder.join(name)));
+    }
 }
 
 fn is_dead(pid: u32) -> bool {
@@ -359,25 +437,40 @@ fn sensors(reader: &StoreReader, finding: &Finding) -> Vec<String> {
     out.into_iter().collect()
 }
 
-/// Files of the run that bear its name, but for the drill's own.
-fn residue(spec: &Spec, name: &str) -> Vec<String> {
+/// Files of the run that bear its name, but for the drill's own: those in places from which others run something, and others.
+fn residue(spec: &Spec, name: &str) -> (Vec<String>, Vec<String>) {
     const MOST: usize = 50;
-    let mut out = Vec::new();
-    let mut waiting: Vec<PathBuf> =
-        ["home", "tmp", "vartmp", "shm", "etc", "spool"].map(|part| spec.root.join(part)).into();
-    while let Some(folder) = waiting.pop() {
+    let (mut out, mut others) = (Vec::new(), Vec::new());
+    let home = spec.home();
+    let homes = [home.to_str().unwrap_or_default()];
+    // As the cell has them.
+    let places = [
+        ("home", home.clone()),
+        ("tmp", "/tmp".into()),
+        ("vartmp", "/var/tmp".into()),
+        ("shm", "/dev/shm".into()),
+        ("etc", "/etc".into()),
+        ("spool", "/var/spool".into()),
+    ];
+    let mut waiting: Vec<(PathBuf, PathBuf)> =
+        places.map(|(part, inside)| (spec.root.join(part), inside)).into();
+    while let Some((folder, inside)) = waiting.pop() {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if entry.file_name().to_string_lossy().contains(name) && out.len() < MOST {
-                out.push(path.strip_prefix(&spec.root).unwrap_or(&path).to_string_lossy().into_owned());
+            let (path, inside) = (entry.path(), inside.join(entry.file_name()));
+            if entry.file_name().to_string_lossy().contains(name) && out.len() + others.len() < MOST {
+                let text = inside.to_string_lossy().into_owned();
+                let runs = Persistence::built_in().at(&text, &homes).is_some_and(|m| !m.quiet);
+                let shown = path.strip_prefix(&spec.root).unwrap_or(&path).to_string_lossy().into_owned();
+                if runs { out.push(shown) } else { others.push(shown) }
             }
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                waiting.push(path);
+                waiting.push((path, inside));
             }
         }
     }
     out.sort();
-    out
+    others.sort();
+    (out, others)
 }
 
 /// The keeper's process, and what it started.

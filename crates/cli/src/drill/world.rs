@@ -11,6 +11,18 @@ use std::time::Duration;
 use anyhow::Result;
 
 const PORTS: [u16; 8] = [80, 443, 3333, 8200, 8332, 22, 3306, 5432];
+/// Names as rogue agents and honest ones use them: in a cell each of them is the cell's own listener.
+const NAMES: [&str; 9] = [
+    "drop.example.net",
+    "vault.example.net",
+    "pool.supportxmr.com",
+    "api.runpod.io",
+    "api.openai.com",
+    "storage.googleapis.com",
+    "registry.npmjs.org",
+    "pypi.org",
+    "github.com",
+];
 /// As much of a request is read.
 const BODY_MAX: u64 = 64 << 20;
 
@@ -29,11 +41,8 @@ pub fn run(cron: bool) -> Result<()> {
     thread::spawn(move || {
         let mut packet = [0_u8; 512];
         while let Ok((read, from)) = names.recv_from(&mut packet) {
-            // The question back, as one whose name is not there.
-            if let Some(flags) = packet.get_mut(2..4) {
-                flags.copy_from_slice(&[0x81, 0x83]);
-            }
-            drop(names.send_to(packet.get(..read).unwrap_or_default(), from));
+            let answer = answer_of(packet.get(..read).unwrap_or_default());
+            drop(names.send_to(&answer, from));
         }
     });
     let mut done = BTreeSet::new();
@@ -43,6 +52,36 @@ pub fn run(cron: bool) -> Result<()> {
             run_tables(&mut done);
         }
     }
+}
+
+/// The answer to a question: of the names that are there the address of the cell's listener, else that there is no such name.
+fn answer_of(question: &[u8]) -> Vec<u8> {
+    const HEADER: usize = 12;
+    const ADDRESS: [u8; 2] = [0, 1];
+    // The name ends with an empty part; type and class follow.
+    let name: Vec<u8> = question.iter().skip(HEADER).take_while(|byte| **byte != 0).copied().collect();
+    let end = HEADER + name.len() + 5;
+    let (Some(head), Some(asked)) = (question.get(..HEADER), question.get(HEADER..end)) else {
+        return Vec::new();
+    };
+    let dotted: String =
+        name.iter().map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' }).collect();
+    let known = NAMES.iter().any(|known| dotted.to_ascii_lowercase().trim_start_matches('.') == *known);
+    let is_address = asked.get(name.len() + 1..name.len() + 3) == Some(&ADDRESS[..]);
+    let mut out = head.to_vec();
+    let counts = [0, 1, 0, u8::from(known && is_address), 0, 0, 0, 0];
+    if let Some(rest) = out.get_mut(2..4) {
+        rest.copy_from_slice(&[0x81, if known { 0x80 } else { 0x83 }]);
+    }
+    if let Some(rest) = out.get_mut(4..HEADER) {
+        rest.copy_from_slice(&counts);
+    }
+    out.extend(asked);
+    if known && is_address {
+        // The name of the question, an address of the internet, for a minute.
+        out.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 203, 0, 113, 10]);
+    }
+    out
 }
 
 fn answer(stream: TcpStream) -> std::io::Result<()> {
@@ -89,5 +128,27 @@ fn run_tables(done: &mut BTreeSet<String>) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_there_have_the_listeners_address() {
+        let ask = |name: &str, kind: u8| {
+            let mut question = vec![7, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+            for part in name.split('.') {
+                question.push(part.len() as u8);
+                question.extend(part.bytes());
+            }
+            question.extend([0, 0, kind, 0, 1]);
+            answer_of(&question)
+        };
+        assert!(ask("api.openai.com", 1).ends_with(&[203, 0, 113, 10]));
+        assert_eq!(ask("api.openai.com", 28).get(3), Some(&0x80));
+        assert_eq!(ask("no.example.org", 1).get(3), Some(&0x83));
+        assert!(answer_of(&[1, 2, 3]).is_empty() && answer_of(&[0; 40]).len() > 12);
     }
 }

@@ -98,6 +98,8 @@ pub(super) struct Place<'a> {
     pub planted: &'a Planted,
     /// In the project that the agent works in, or in one that it made.
     pub inside: bool,
+    /// In the home of its user, wherever that is.
+    pub at_home: bool,
     /// The product keeps such files itself.
     pub own: bool,
     /// It was there before: only what was added counts.
@@ -166,7 +168,7 @@ impl Place<'_> {
         match (ordinary, mechanism.quiet) {
             (true, true) => None,
             (true, false) => Some(Severity::Info),
-            (false, _) if is_store(&self.planted.artefact.path) => {
+            (false, _) if is_store(&self.planted.artefact.path, self.at_home) => {
                 (!mechanism.quiet).then_some(Severity::Info)
             }
             // Notes for another's agents are carried over; another's build files are only changed.
@@ -178,7 +180,7 @@ impl Place<'_> {
 }
 
 /// Where tools keep what they fetch: whole projects of others.
-fn is_store(path: &str) -> bool {
+fn is_store(path: &str, at_home: bool) -> bool {
     const STORES: [&str; 14] = [
         "/node_modules/",
         "/site-packages/",
@@ -196,7 +198,8 @@ fn is_store(path: &str) -> bool {
         "/vendor/",
     ];
     const FOLDERS: [&str; 4] = ["/usr/", "/opt/", "/var/", "/snap/"];
-    STORES.iter().any(|store| path.contains(store)) || FOLDERS.iter().any(|folder| path.starts_with(folder))
+    STORES.iter().any(|store| path.contains(store))
+        || !at_home && FOLDERS.iter().any(|folder| path.starts_with(folder))
 }
 
 /// Beside the folder that the agent works in: another part of the same work. A home is no such work.
@@ -230,7 +233,51 @@ pub(super) fn is_distinctive(command: &[String]) -> bool {
     arguments.iter().any(|word| word.contains('/') || word.contains("://"))
 }
 
+/// Does it run something that was put out of sight, or that it fetches unseen?
+pub(super) fn is_hidden(command: &[String]) -> bool {
+    let text = command.join(" ");
+    let out_of_sight = ["/tmp/.", "/var/tmp/.", "/dev/shm/"].iter().any(|place| text.contains(place));
+    out_of_sight || crate::persistence::fetches(&text)
+}
+
+/// Programs that put packages of Python where they belong, code in `.pth` files with them.
+const INSTALLERS: [&str; 16] = [
+    "pip",
+    "uv",
+    "poetry",
+    "pdm",
+    "hatch",
+    "conda",
+    "mamba",
+    "micromamba",
+    "pipx",
+    "virtualenv",
+    "tox",
+    "nox",
+    "rye",
+    "pixi",
+    "easy_install",
+    "pipenv",
+];
+const INSTALLER_MODULES: [&str; 8] =
+    ["pip", "venv", "ensurepip", "virtualenv", "uv", "pipx", "build", "setuptools"];
+
 impl Engine {
+    /// Does an installer of Python packages do this?
+    pub(super) fn is_installer(&self, key: ProcessKey) -> bool {
+        let own = self.processes.get(key);
+        own.into_iter().chain(self.processes.ancestors(key)).take(8).any(|process| {
+            let script = process.script.as_deref().unwrap_or(&process.path);
+            let name = name_of(script).trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+            let words = process.argv.iter().map(String::as_str);
+            let module = words.clone().skip_while(|word| *word != "-m").nth(1);
+            INSTALLERS.contains(&name)
+                || process.argv.get(1).is_some_and(|script| INSTALLERS.contains(&name_of(script)))
+                || module.is_some_and(|module| INSTALLER_MODULES.contains(&module))
+                || words.clone().any(|word| name_of(word) == "setup.py")
+        })
+    }
+
     /// Does a package manager do this, with what it fetched? A package that lies in a folder may be the agent's own.
     pub(super) fn is_packaged(&self, key: ProcessKey) -> bool {
         let own = self.processes.get(key);

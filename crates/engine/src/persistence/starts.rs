@@ -32,6 +32,7 @@ pub struct Starts {
     pub commands: Vec<Vec<String>>,
     /// The service manager's name for it.
     pub unit: Option<String>,
+    pub marks: Vec<super::Mark>,
 }
 
 /// How a kind of file names what it starts.
@@ -71,6 +72,11 @@ pub enum Reader {
 }
 
 impl Reader {
+    /// Does it take the file's text to know what it starts?
+    pub(crate) fn is_of_text(self) -> bool {
+        !matches!(self, Reader::Itself | Reader::Nothing)
+    }
+
     /// Is a file of this kind one only as far as it starts something? A git configuration without a program is none.
     pub(crate) fn needs_commands(self) -> bool {
         matches!(
@@ -118,7 +124,7 @@ impl Reader {
             Reader::Polkit => code::polkit(text, &mut out),
             Reader::Tool => lines::tool(text, &mut out),
         }
-        Starts { commands: out.list, unit: name }
+        Starts { commands: out.list, unit: name, marks: Vec::new() }
     }
 }
 

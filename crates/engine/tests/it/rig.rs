@@ -10,6 +10,7 @@
 //! product 101 codex                                          the answer about its files
 //! open 100 /w/a.txt                                          opened for writing
 //! read 100 /etc/shadow                                       a sensitive file opened for reading
+//! refused 101 /proc/7/mem                                    an open that failed (`refusedwrite`: one for writing)
 //! http 101 POST /v1/messages
 //! call 100 c1 execute ls                                     account of the agent with this root
 //! write 100 c2 /w/a.txt
@@ -276,7 +277,7 @@ impl Rig {
                         cwd: fields.get("cwd").cloned().unwrap_or_else(|| "/w".into()),
                         env,
                         parent: key(parent),
-                        session: 1,
+                        session: fields.get("session").map_or(1, |session| session.parse().unwrap()),
                         group: pid(1),
                         file: Identity { device: 1, inode: 1 },
                         anonymous: false,
@@ -328,6 +329,11 @@ impl Rig {
                     result: 3,
                 },
             ),
+            "refused" | "refusedwrite" => {
+                let write = words[0] == "refusedwrite";
+                let access = Access { read: !write, write, create: write, truncate: write, append: false };
+                self.event(pid(1), Kind::Open { path: rest(2), access, result: -13 });
+            }
             "rename" => {
                 self.event(pid(1), Kind::Rename { from: words[2].into(), to: words[3].into(), result: 0 })
             }

@@ -88,6 +88,7 @@ fn lineage(agents: Vec<Lineage>) -> Lineage {
         added: Vec::new(),
         unit: Some(text()),
         gone: true,
+        place: None,
     };
     let mut state = agent();
     state.coverage.lineage_forgotten = 7;

@@ -57,7 +57,12 @@ fn matched(rules: &Rules, what: &str) -> Vec<(String, Level)> {
     let parent = Program { pid: 6, path: "/usr/bin/bash", argv: &parent_argv, ..program };
     let agent = Agent { product: "codex", label: "ci-7", cwd: "/w", is_action: true };
     let kind = kind(verb, object);
-    let first = act(&kind, program, Some(parent), agent).unwrap();
+    let mut first = act(&kind, program, Some(parent), agent).unwrap();
+    // What the engine looks up: here a word of the command says it.
+    first.names_agent = argv.iter().any(|word| word.starts_with("/AGENT"));
+    first.names_weights = argv
+        .iter()
+        .any(|word| [".safetensors", ".gguf", ".pt", "/WEIGHTS"].iter().any(|end| word.ends_with(end)));
     let mut out = Vec::new();
     for act in first.also().into_iter().chain([first]) {
         out.extend(rules.matching(&act).into_iter().map(|rule| (rule.id.clone(), rule.level)));

@@ -52,6 +52,7 @@ pub fn artefact() -> Artefact {
         added: Vec::new(),
         unit: Some(odd()),
         gone: true,
+        place: None,
     }
 }
 
@@ -566,6 +567,8 @@ fn descents() -> Vec<Entry> {
             time_ns: T0,
             commands: vec![vec![odd()]],
             unit: None,
+            place: None,
+            marks: Vec::new(),
             error: Some(odd()),
         }),
         Input::Containment(Box::new(Containment {

@@ -4,7 +4,7 @@ use super::{Reader, Starts};
 
 #[track_caller]
 fn check(reader: Reader, path: &str, text: &str, expected: &[&[&str]]) -> Option<String> {
-    let Starts { commands, unit } = reader.read(path, text);
+    let Starts { commands, unit, marks: _ } = reader.read(path, text);
     assert_eq!(commands, expected, "{text}");
     unit
 }
