@@ -10,8 +10,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use muster_engine::{AgentId, ArtefactRead, Input, Persistence, glob};
-use muster_event::redact_argv;
+use muster_contain::mounts;
+use muster_engine::{AgentId, ArtefactRead, FileAt, Input, Persistence, glob};
+use muster_event::{Nanos, ProcessKey, redact_argv};
 use muster_sensor::now_ns;
 
 /// Longest text that is read of one file: the readers look at no more.
@@ -30,10 +31,15 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// Folders that are looked into as far as there are such places in them.
 const FOLDERS: [&str; 4] = ["/etc", "/var", "/run", "/usr/local"];
 
-struct Request {
-    agent: AgentId,
-    path: String,
-    mechanism: String,
+pub struct Request {
+    pub agent: AgentId,
+    pub path: String,
+    pub mechanism: String,
+    /// Who wrote it, and when.
+    pub process: ProcessKey,
+    pub since_ns: Nanos,
+    /// Some of its lineage, which may have the same mounts.
+    pub others: Vec<ProcessKey>,
 }
 
 /// The thread's other end.
@@ -50,8 +56,8 @@ impl Artefacts {
     }
 
     /// The answer, where there is none from the thread.
-    pub fn ask(&self, agent: AgentId, path: String, mechanism: String) -> Option<Input> {
-        let refused = match self.requests.try_send(Request { agent, path, mechanism }) {
+    pub fn ask(&self, request: Request) -> Option<Input> {
+        let refused = match self.requests.try_send(request) {
             Ok(()) => return None,
             Err(TrySendError::Full(request) | TrySendError::Disconnected(request)) => request,
         };
@@ -67,7 +73,7 @@ fn run(waiting: &Receiver<Request>, before: bool, answer: &dyn Fn(Input)) {
     }
     loop {
         match waiting.recv_timeout(AGAIN) {
-            Ok(request) => answer(read(&request.path, &request.mechanism).input(request.agent, request.path)),
+            Ok(request) => answer(read_of(&request).input(request.agent, request.path)),
             Err(RecvTimeoutError::Timeout) if before => look_before(&mut known, answer),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
@@ -81,6 +87,7 @@ struct Found {
     commands: Vec<Vec<String>>,
     unit: Option<String>,
     error: Option<String>,
+    file: Option<FileAt>,
 }
 
 impl Found {
@@ -89,17 +96,43 @@ impl Found {
     }
 
     fn input(self, agent: AgentId, path: String) -> Input {
-        let Self { commands, unit, error } = self;
-        Input::ArtefactRead(ArtefactRead { agent, path, time_ns: now_ns(), commands, unit, error })
+        let Self { commands, unit, error, file } = self;
+        Input::ArtefactRead(ArtefactRead { agent, path, time_ns: now_ns(), commands, unit, error, file })
     }
 }
 
+/// The file that the lineage wrote: where it has mounts of its own, that is not the machine's file of the same path.
+fn read_of(request: &Request) -> Found {
+    let Request { path, mechanism, process, since_ns, others, .. } = request;
+    match mounts::find(Path::new(path), *process, others, *since_ns) {
+        mounts::Found::Here => read(path, mechanism),
+        mounts::Found::There(it) => {
+            let mut found = starts(path, mechanism, it.open().and_then(text_in));
+            found.file = Some(file_at(&it));
+            found
+        }
+        mounts::Found::Unknown => {
+            Found::failed("the lineage has mounts of its own: which file it is is not known".to_owned())
+        }
+    }
+}
+
+/// As it is stored.
+pub fn file_at(it: &mounts::There) -> FileAt {
+    let path = it.path.as_ref().and_then(|path| path.to_str()).unwrap_or_default().to_owned();
+    FileAt { path, device: it.device, inode: it.inode }
+}
+
 fn read(path: &str, mechanism: &str) -> Found {
-    match text_of(Path::new(path)) {
+    starts(path, mechanism, text_of(Path::new(path)))
+}
+
+fn starts(path: &str, mechanism: &str, text: std::io::Result<String>) -> Found {
+    match text {
         Ok(text) => {
             let starts = Persistence::built_in().read(path, mechanism, &text);
             let commands = starts.commands.iter().map(|command| redact_argv(command)).collect();
-            Found { commands, unit: starts.unit, error: None }
+            Found { commands, unit: starts.unit, ..Found::default() }
         }
         Err(error) => Found::failed(error.to_string()),
     }
@@ -108,7 +141,10 @@ fn read(path: &str, mechanism: &str) -> Found {
 /// The text of a regular file; no link is followed, no device or pipe opened for good.
 fn text_of(path: &Path) -> std::io::Result<String> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    let file: File = fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    text_in(fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?)
+}
+
+fn text_in(file: File) -> std::io::Result<String> {
     if !file.metadata()?.is_file() {
         return Err(std::io::Error::other("no regular file"));
     }

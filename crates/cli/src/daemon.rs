@@ -15,7 +15,7 @@ use muster_server::{
     ContainRequest, EnrolRequest, Enrolled, Log, Peer, StopRequest, Store, StoreError, Told, Update,
 };
 
-use crate::artefacts::Artefacts;
+use crate::artefacts::{self, Artefacts};
 use crate::cgroup::Cgroup;
 use crate::containment::oversight::Oversight;
 use crate::containment::{Containments, Job};
@@ -45,6 +45,9 @@ const TICK_IDLE: Duration = Duration::from_millis(800);
 const IDLE: Duration = Duration::from_secs(30);
 /// How often the record's size is compared with its limit.
 const ENFORCE: Duration = Duration::from_secs(10);
+
+/// Processes of a lineage in whose mounts a file of it is looked for: they have a few sets of them.
+const OTHERS_MAX: usize = 256;
 
 /// What the engine reported while it could not be written: a busy hour's findings and rows.
 const HELD_MAX: usize = 4096;
@@ -431,8 +434,11 @@ impl Daemon {
             Output::FollowAccount { agent, path, format, cwd, since_ns } => {
                 drop(self.tail.send(tail::Request::Follow { agent, path, format, cwd, since_ns }));
             }
-            Output::ReadArtefact { agent, path, mechanism } => {
-                return self.artefacts.ask(agent, path, mechanism);
+            Output::ReadArtefact { agent, path, mechanism, process, since_ns } => {
+                let mut others = self.engine.live_processes(std::slice::from_ref(&agent));
+                others.truncate(OTHERS_MAX);
+                let request = artefacts::Request { agent, path, mechanism, process, since_ns, others };
+                return self.artefacts.ask(request);
             }
             Output::Forget { agent } => drop(self.tail.send(tail::Request::Forget { agent })),
             Output::ReadConfiguration { agent, product, home, cwd, argv } => {

@@ -14,6 +14,7 @@ mod freeze;
 pub mod fuzzing;
 pub mod journal;
 mod kill;
+pub mod mounts;
 mod out;
 mod process;
 mod quarantine;

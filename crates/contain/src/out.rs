@@ -315,8 +315,7 @@ impl Out {
     }
 
     fn units(&self) -> impl Iterator<Item = &str> {
-        let taken = |certain: bool| certain || self.target.include_likely;
-        self.target.artefacts.iter().filter(move |it| taken(it.certain)).filter_map(|it| it.unit.as_deref())
+        self.target.taken().filter_map(|it| it.unit())
     }
 
     /// The empty ones: a frozen group that stays would stop whoever is put into it.
@@ -491,9 +490,11 @@ fn plan(target: &Target, closure: &Closure, groups: &[String]) -> Plan {
         ..Plan::default()
     };
     for artefact in &target.artefacts {
+        let named = artefact.inside.clone().filter(|_| artefact.is_elsewhere());
+        let named = named.unwrap_or_else(|| artefact.path.clone());
         if !(artefact.certain || target.include_likely) {
             plan.files.push(PlannedFile {
-                path: artefact.path.clone(),
+                path: named.clone(),
                 mechanism: artefact.mechanism.clone(),
                 action: "leave".to_owned(),
                 why: "it is only likely that it is the lineage's".to_owned(),
@@ -506,12 +507,12 @@ fn plan(target: &Target, closure: &Closure, groups: &[String]) -> Plan {
             Err(why) => ("leave", why),
         };
         plan.files.push(PlannedFile {
-            path: artefact.path.clone(),
+            path: named,
             mechanism: artefact.mechanism.clone(),
             action: action.to_owned(),
             why,
         });
-        plan.units.extend(artefact.unit.clone());
+        plan.units.extend(artefact.unit().map(str::to_owned));
     }
     plan
 }

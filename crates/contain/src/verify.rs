@@ -25,11 +25,11 @@ pub(crate) fn verify(
         })
         .collect();
     left.extend(cut::left(sockets).into_iter().map(|socket| format!("connection {socket}")));
-    for artefact in target.artefacts.iter().filter(|artefact| artefact.certain || target.include_likely) {
-        if artefact.whole && artefact.path.symlink_metadata().is_ok() {
+    for artefact in target.taken() {
+        if artefact.whole && artefact.stands() {
             left.push(format!("file {}", artefact.path.display()));
         }
-        if let Some(unit) = artefact.unit.as_ref().filter(|unit| units::is_there() && units::is_active(unit))
+        if let Some(unit) = artefact.unit().filter(|unit| units::is_there() && units::is_active(unit))
         {
             left.push(format!("unit {unit}"));
         }

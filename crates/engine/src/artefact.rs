@@ -97,6 +97,8 @@ struct Planted {
     due_ns: Option<Nanos>,
     told: bool,
     likely: u32,
+    /// An earlier daemon saw it: what stood there before is what that one knew.
+    remembered: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -182,8 +184,11 @@ impl Engine {
                 added: Vec::new(),
                 unit: None,
                 gone: false,
+                stood: None,
+                file: None,
             },
             mechanism,
+            remembered: false,
             target: None,
             all: BTreeSet::new(),
             bytes: 0,
@@ -312,6 +317,8 @@ impl Engine {
             agent: key.1.clone(),
             path: key.0.clone(),
             mechanism: planted.mechanism.name.clone(),
+            process: planted.artefact.process,
+            since_ns: planted.first_ns,
         });
     }
 
@@ -343,6 +350,7 @@ impl Engine {
         }
         planted.artefact.gone |= emptied;
         planted.artefact.unit = read.unit.or(planted.artefact.unit.take());
+        planted.artefact.file = read.file;
         planted.artefact.commands.clone_from(&commands);
         for command in commands {
             self.artefacts.index(&key, command);
@@ -353,9 +361,11 @@ impl Engine {
     /// Tells of the file, and raises its finding the first time.
     fn tell_artefact(&mut self, key: &Key) {
         let added = self.artefacts.added(key);
+        let stood = self.artefacts.planted.get(key).and_then(|planted| self.artefacts.stood(planted));
         let Some(planted) = self.artefacts.planted.get_mut(key) else { return };
         planted.artefact.certainty = if planted.packaged { Certainty::Likely } else { Certainty::Certain };
         planted.artefact.added = added;
+        planted.artefact.stood = stood;
         let first = !std::mem::replace(&mut planted.told, true);
         self.out.push(Output::Artefact(Box::new(planted.artefact.clone())));
         if first {
@@ -476,6 +486,43 @@ impl Artefacts {
         }
     }
 
+    /// One that an earlier daemon told of.
+    pub(crate) fn remember(&mut self, artefact: Artefact) {
+        let Some(mechanism) = Persistence::built_in().get(&artefact.mechanism) else { return };
+        let key = (artefact.path.clone(), artefact.agent.clone());
+        if self.planted.contains_key(&key) || !self.make_room(&artefact.agent, mechanism.quiet) {
+            return;
+        }
+        let commands = artefact.commands.clone();
+        // What stood there before: the rest of what it says.
+        if artefact.stood != Some(false)
+            && (self.before.len() < BEFORE_MAX || self.before.contains_key(&artefact.path))
+        {
+            let rest = commands.iter().filter(|command| !artefact.added.contains(*command)).cloned();
+            self.before.entry(artefact.path.clone()).or_default().extend(rest.take(COMMANDS_MAX));
+        }
+        let planted = Planted {
+            mechanism,
+            target: None,
+            all: BTreeSet::new(),
+            bytes: 0,
+            packaged: artefact.certainty == Certainty::Likely,
+            by_harness: false,
+            first_ns: artefact.time_ns,
+            stage: Step::Done,
+            read: true,
+            due_ns: None,
+            told: true,
+            likely: 0,
+            remembered: true,
+            artefact,
+        };
+        self.planted.insert(key.clone(), planted);
+        for command in commands {
+            self.index(&key, command);
+        }
+    }
+
     fn schedule(&mut self, key: &Key, due_ns: Nanos) {
         let Some(planted) = self.planted.get_mut(key) else { return };
         if let Some(old) = planted.due_ns.replace(due_ns) {
@@ -558,6 +605,9 @@ impl Artefacts {
     /// Was this file there before? `None`: not known.
     fn stood(&self, planted: &Planted) -> Option<bool> {
         let path = planted.artefact.path.as_str();
+        if planted.remembered {
+            return planted.artefact.stood;
+        }
         if self.before.contains_key(path) {
             return Some(true);
         }

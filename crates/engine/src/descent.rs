@@ -64,6 +64,21 @@ pub struct Artefact {
     pub unit: Option<String>,
     /// The lineage removed it again.
     pub gone: bool,
+    /// A file stood there before any agent wrote it; `None`: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stood: Option<bool>,
+    /// Where the lineage has mounts of its own: the file as the machine has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileAt>,
+}
+
+/// One very file, whatever it is called within a lineage's own mounts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileAt {
+    /// Its path for the machine; empty: the machine has no mount of it.
+    pub path: String,
+    pub device: u64,
+    pub inode: u64,
 }
 
 /// The answer to `Output::ReadArtefact`.
@@ -76,6 +91,9 @@ pub struct ArtefactRead {
     pub unit: Option<String>,
     /// Why it could not be read; `commands` is then empty.
     pub error: Option<String>,
+    /// Where the lineage has mounts of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileAt>,
 }
 
 /// A step of mustering out, as told by who carries it out.

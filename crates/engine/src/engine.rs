@@ -129,6 +129,7 @@ impl Engine {
             Input::Opinion(opinions) => self.on_opinions(opinions),
             Input::ArtefactRead(read) => self.on_artefact_read(read),
             Input::Containment(step) => self.on_containment(&step),
+            Input::Remembered(it) => self.on_remembered(*it),
             Input::Mandate(_) | Input::Gate(_) | Input::Approval(_) => {}
             Input::Tick { time_ns, .. } => self.on_tick(time_ns),
             Input::ClockStep { time_ns, by_ns } => {

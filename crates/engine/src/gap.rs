@@ -309,7 +309,8 @@ impl Engine {
             | Input::Containment(_)
             | Input::Mandate(_)
             | Input::Gate(_)
-            | Input::Approval(_) => {}
+            | Input::Approval(_)
+            | Input::Remembered(_) => {}
         }
     }
 

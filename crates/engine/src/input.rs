@@ -5,7 +5,7 @@ use muster_event::{Event, Lost, Nanos, ProbeState, ProcessKey, Snapshot};
 use muster_mandate::{ApprovalNote, GateNote, MandateNote};
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, ArtefactRead, Before, Containment, Opinions};
+use crate::{AgentId, ArtefactRead, Before, Containment, Opinions, Remembered};
 
 /// The ledger stores the names of variants and fields: they are never changed (`docs/ledger.md`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,6 +86,8 @@ pub enum Input {
     Gate(Box<GateNote>),
     /// A person was asked, or answered.
     Approval(Box<ApprovalNote>),
+    /// What an earlier daemon knew of a lineage.
+    Remembered(Box<Remembered>),
 }
 
 impl Input {
@@ -104,6 +106,7 @@ impl Input {
             Input::Mandate(note) => Some(note.time_ns),
             Input::Gate(note) => Some(note.time_ns),
             Input::Approval(note) => Some(note.time_ns),
+            Input::Remembered(it) => Some(it.time_ns),
             Input::Probe { time_ns, .. }
             | Input::AccountState { time_ns, .. }
             | Input::Tick { time_ns, .. }

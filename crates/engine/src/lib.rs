@@ -29,6 +29,7 @@ mod process;
 mod products;
 mod reconcile;
 mod record;
+mod remembered;
 mod request;
 mod result;
 mod roll;
@@ -42,7 +43,7 @@ mod sustain;
 mod timeline;
 
 pub use claims::{Claim, Verdict};
-pub use descent::{Artefact, ArtefactRead, Certainty, Containment, Descent, Via};
+pub use descent::{Artefact, ArtefactRead, Certainty, Containment, Descent, FileAt, Via};
 pub use engine::Engine;
 pub use finding::{Code, Evidence, Finding, Severity, Stage};
 pub use gap::{Before, Gap, GapCause, Interval};
@@ -51,6 +52,7 @@ pub use muster_rules::Rules;
 pub use opinion::{Cited, Label, Opinion, Opinions};
 pub use output::{AgentState, Coverage, Join, Member, Output, State, Strength};
 pub use persistence::{Mechanism, Persistence, Reach, Reader, Starts};
+pub use remembered::{Living, Recollection, Remembered, Written};
 pub use products::{Marker, Package, Product, Products, ProductsError, glob};
 
 /// Name of one agent, unique over hosts and boots: product and a hash of boot id, pid and start time,

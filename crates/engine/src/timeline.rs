@@ -82,6 +82,7 @@ impl Timeline {
             Input::Mandate(note) => own(&mut note.time_ns),
             Input::Gate(note) => own(&mut note.time_ns),
             Input::Approval(note) => own(&mut note.time_ns),
+            Input::Remembered(it) => own(&mut it.time_ns),
             Input::Probe { time_ns, .. }
             | Input::AccountState { time_ns, .. }
             | Input::Tick { time_ns, .. }
@@ -117,12 +118,11 @@ impl Timeline {
                 Output::Opinion(opinions) => wall(&mut opinions.time_ns),
                 Output::Descent(descent) => wall(&mut descent.time_ns),
                 Output::Artefact(artefact) => wall(&mut artefact.time_ns),
-                Output::FollowAccount { since_ns, .. } => wall(since_ns),
+                Output::FollowAccount { since_ns, .. } | Output::ReadArtefact { since_ns, .. } => wall(since_ns),
                 Output::Identify { .. }
                 | Output::Follow { .. }
                 | Output::Harness { .. }
                 | Output::ReadConfiguration { .. }
-                | Output::ReadArtefact { .. }
                 | Output::Forget { .. }
                 | Output::Member(_)
                 | Output::Join(_)

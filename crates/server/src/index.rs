@@ -378,7 +378,8 @@ impl Index {
             | Input::Containment(_)
             | Input::Mandate(_)
             | Input::Gate(_)
-            | Input::Approval(_) => {}
+            | Input::Approval(_)
+            | Input::Remembered(_) => {}
         }
         Ok(())
     }

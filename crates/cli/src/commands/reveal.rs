@@ -257,6 +257,7 @@ fn place(input: &Input) -> String {
         Input::Gate(note) => format!("a decision of the gate about {}", note.agent),
         Input::Approval(note) => format!("question {}", note.id),
         Input::Containment(step) => format!("step {} of {}", step.step, step.id),
+        Input::Remembered(it) => format!("what was known of {}", it.state.agent),
         Input::Start(_)
         | Input::Lost(_)
         | Input::Probe { .. }

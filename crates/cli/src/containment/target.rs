@@ -2,16 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use anyhow::Result;
-use muster_contain::{Artefact, Marker, Revocation, Target};
+use muster_contain::{Artefact, Marker, Revocation, Target, mounts};
 use muster_engine::{AgentId, AgentState, Certainty, Products, glob};
 use muster_event::{Kind, Nanos, ProcessKey};
 use muster_server::{EventFilter, StoreReader};
 
 use super::Config;
+use crate::artefacts::file_at;
 use crate::exit::usage;
 
 /// Start times are floored to a tick; clocks are read one after the other.
@@ -95,24 +97,26 @@ pub fn build(
     all.sort_by(|a, b| a.path.cmp(&b.path));
     all.dedup_by(|a, b| a.path == b.path);
     let began_ns = inside.iter().map(|state| state.started_ns).min().unwrap_or(0);
-    if is_elsewhere(target.roots.iter().chain(&target.members).chain(live)) {
-        all.iter_mut().for_each(|it| it.certainty = Certainty::Likely);
-    }
+    let living: Vec<ProcessKey> = target.roots.iter().chain(&target.members).chain(live).copied().collect();
+    find_files(&mut all, &living);
     target.artefacts = all.into_iter().filter(|it| !it.gone).map(|it| artefact(it, began_ns)).collect();
     target.revocations = revocations(reader, config, &inside)?;
     Ok(target)
 }
 
-/// Does one of these have mounts of its own? Its paths are those of its mounts (a container's): under the same name the
-/// machine may have a file of somebody else.
-fn is_elsewhere<'a>(processes: impl Iterator<Item = &'a ProcessKey>) -> bool {
-    let mounts = |pid: u32| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
-    // The machine's are those of its first process: a daemon that systemd confines may have its own.
-    let machine = mounts(1).or_else(|| mounts(std::process::id()));
-    processes
-        .filter(|key| muster_sensor::process_key(key.pid) == Some(**key))
-        .filter_map(|key| mounts(key.pid))
-        .any(|theirs| Some(theirs) != machine)
+/// Which file each is, where the lineage has mounts of its own: under the same path the machine may have one of somebody
+/// else. What cannot be told is only likely.
+fn find_files(all: &mut [muster_engine::Artefact], living: &[ProcessKey]) {
+    if !mounts::is_elsewhere(living) {
+        return;
+    }
+    for it in all.iter_mut().filter(|it| it.file.is_none()) {
+        match mounts::find(Path::new(&it.path), it.process, living, it.time_ns) {
+            mounts::Found::Here => {}
+            mounts::Found::There(found) => it.file = Some(file_at(&found)),
+            mounts::Found::Unknown => it.certainty = Certainty::Likely,
+        }
+    }
 }
 
 /// The agent and those that were started from within it.
@@ -132,7 +136,8 @@ fn within(roll: &[AgentState], agent: &str) -> BTreeSet<AgentId> {
 }
 
 fn artefact(it: muster_engine::Artefact, began_ns: Nanos) -> Artefact {
-    let path = PathBuf::from(&it.path);
+    // Where the lineage has mounts of its own, the file as the machine has it.
+    let path = PathBuf::from(it.file.as_ref().map_or(&it.path, |file| &file.path));
     let shared = SHARED
         .iter()
         .any(|name| it.mechanism.split(['-', '_', '.']).any(|part| part == *name) || it.mechanism == *name)
@@ -142,12 +147,20 @@ fn artefact(it: muster_engine::Artefact, began_ns: Nanos) -> Artefact {
         .and_then(|meta| meta.created())
         .ok()
         .and_then(|at| u64::try_from(at.duration_since(UNIX_EPOCH).ok()?.as_nanos()).ok());
+    // What nobody changed since the agent began is somebody else's, whatever was written where the agent lives.
+    let changed_ns = fs::symlink_metadata(&path).ok().and_then(|meta| {
+        let seconds = u64::try_from(meta.ctime()).ok()?;
+        Some(seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(meta.ctime_nsec()).ok()?))
+    });
+    let is_older = changed_ns.is_some_and(|changed_ns| changed_ns.saturating_add(SLACK_NS) < began_ns);
     let whole = !shared && made_ns.is_some_and(|made_ns| made_ns.saturating_add(SLACK_NS) >= began_ns);
     Artefact {
         path,
         mechanism: it.mechanism,
         unit: it.unit,
-        certain: it.certainty == Certainty::Certain,
+        file: it.file.as_ref().map(|file| (file.device, file.inode)),
+        inside: it.file.is_some().then(|| PathBuf::from(&it.path)),
+        certain: it.certainty == Certainty::Certain && !is_older,
         whole,
         lines: it.added.iter().map(|command| line_of(command)).filter(|line| line.len() > 3).collect(),
     }

@@ -332,3 +332,64 @@ fn files_are_put_away_and_back_whatever_fails() {
         }
     }
 }
+
+/// Starts an agent in a folder of its own that runs a script to its end; gives its name.
+fn ended(daemon: &Daemon, label: &str, dir: &Path, script: &str) -> String {
+    let ran = Command::new(MUSTER)
+        .args(["run", "--label", label, "--data"])
+        .arg(daemon.data.path())
+        .args(["--", "sh", "-c", script])
+        .current_dir(dir)
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(ran.success(), "{script}");
+    let agent = daemon.wait(label, || {
+        daemon.roll().into_iter().find(|it| it["label"] == label && it["state"] == "ended")
+    });
+    text(&agent, "agent")
+}
+
+#[test]
+fn what_was_planted_before_a_restart() {
+    let data = tempfile::tempdir().unwrap();
+    let Some(daemon) = Daemon::start_at(data.path(), &[]) else { return };
+    let word = mark(9);
+    let dir = tempfile::tempdir().unwrap();
+    let repo = fs::canonicalize(dir.path()).unwrap().join("other");
+    fs::create_dir(dir.path().join("project")).unwrap();
+    let git = |arguments: &[&str]| {
+        let mut command = Command::new("git");
+        command.arg("-C").arg(&repo).args(["-c", "user.name=a", "-c", "user.email=a@b"]).args(arguments);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    assert!(Command::new("git").args(["init", "-q"]).arg(&repo).status().unwrap().success());
+    let hook = repo.join(".git/hooks/pre-commit");
+    let script = format!(
+        "printf '#!/bin/sh\\n(setsid sleep {word}.1 </dev/null >/dev/null 2>&1 &)\\n' >{0}; chmod +x {0}; sleep 2",
+        hook.display()
+    );
+    let agent = ended(&daemon, &word, &dir.path().join("project"), &script);
+    drop(daemon.kill());
+
+    let next = Daemon::start_at(data.path(), &[]).unwrap();
+    assert!(git(&["commit", "--allow-empty", "-qm", "x"]).status().unwrap().success());
+    next.wait("what the hook started", || {
+        let events = next.list(&["events", "--agent", &agent, "--kind", "exec"]);
+        events.iter().any(|it| it["argv"][1] == format!("{word}.1")).then_some(())
+    });
+    let planned = json(&next.muster(&["out", &agent, "--dry-run", "--json"]));
+    let report = json(&next.muster(&["out", &agent, "--yes", "--json"]));
+    assert_eq!(report["left"], json!([]), "{report}");
+    assert_eq!(planned["files"], report["touched"]["files"]);
+    assert_eq!(commands(&planned), BTreeSet::from([format!("sleep {word}.1")]), "{planned}");
+    assert_eq!(alive(&format!("sleep {word}")), Vec::<String>::new());
+    assert!(!hook.exists());
+    assert!(next.muster(&["restore", &text(&report, "id")]).status.success());
+    assert!(fs::read_to_string(&hook).unwrap().contains(&word));
+    drop(next);
+    // The same inputs give the same again.
+    let replay = Command::new(MUSTER).args(["replay", "--data"]).arg(data.path()).output().unwrap();
+    assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stdout));
+}

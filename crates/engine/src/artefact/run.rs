@@ -194,6 +194,9 @@ impl Engine {
         if planted.packaged {
             return Some("a package manager put it there");
         }
+        if planted.artefact.file.as_ref().is_some_and(|file| file.path != planted.artefact.path) {
+            return Some("the agent has mounts of its own, in which that file is another");
+        }
         if planted.mechanism.quiet {
             return Some("it is part of a project that others build too");
         }

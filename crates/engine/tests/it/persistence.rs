@@ -45,6 +45,7 @@ impl Life {
             commands,
             unit: None,
             error: None,
+            file: None,
         }));
     }
 

@@ -10,6 +10,7 @@
     reason = "a test fails by panicking; some acts are system calls that have no safe form"
 )]
 
+mod cut;
 mod acts;
 mod extras;
 mod kernel;

@@ -6,8 +6,9 @@ use muster_account::{Actor, Body, Class as Tool, Decision, Item, Origin, Status}
 use muster_engine::claims::{Class as Topic, Source};
 use muster_engine::{
     AccountFile, AccountRecord, AgentState, Artefact, ArtefactRead, Before, Certainty, Cited, Claim, Code,
-    Containment, Coverage, Descent, Enrol, Evidence, Finding, Gap, GapCause, Identified, Imported, Input,
-    Interval, Join, Label, Member, Opinion, Opinions, Severity, Stage, Start, State, Strength, Verdict, Via,
+    Containment, Coverage, Descent, Enrol, Evidence, FileAt, Finding, Gap, GapCause, Identified, Imported,
+    Input, Interval, Join, Label, Living, Member, Opinion, Opinions, Remembered, Severity, Stage, Start, State,
+    Strength, Verdict, Via, Written,
 };
 use muster_event::{
     Access, Address, Attribution, Event, Identity, Kind, Lost, MemoryOp, ProbeState, ProcessKey, Queue,
@@ -47,6 +48,8 @@ pub fn artefact() -> Artefact {
         added: Vec::new(),
         unit: Some(odd()),
         gone: true,
+        stood: None,
+        file: None,
     }
 }
 
@@ -468,6 +471,7 @@ fn later() -> Vec<Entry> {
     let outside = Log::Outside { time_ns: T0, who: odd(), what: "back".to_owned(), text: odd() };
     later.push(Entry::Log(Box::new(outside)));
     later.extend(descents());
+    later.extend(remembered());
     later
 }
 
@@ -480,6 +484,7 @@ fn descents() -> Vec<Entry> {
             commands: vec![vec![odd()]],
             unit: None,
             error: Some(odd()),
+            file: None,
         }),
         Input::Containment(Box::new(Containment {
             id: "out-1".to_owned(),
@@ -498,6 +503,31 @@ fn descents() -> Vec<Entry> {
     ];
     let inputs = inputs.into_iter().map(|input| Entry::Input(Box::new(input)));
     inputs.chain(outputs.into_iter().map(Entry::Output)).collect()
+}
+
+fn remembered() -> Vec<Entry> {
+    let file = FileAt { path: odd(), device: 7, inode: 8 };
+    let written = Written { path: odd(), seq: 3, process: key(7), time_ns: T0, origin: Some(odd()) };
+    let artefact = Artefact { stood: Some(true), file: Some(file.clone()), ..artefact() };
+    let inputs = [
+        Input::Remembered(Box::new(Remembered {
+            time_ns: T0,
+            state: Box::new(agent()),
+            artefacts: vec![artefact],
+            files: vec![written.clone(), Written { origin: None, ..written }],
+            live: vec![Living { process: key(8), from_seq: 4, by: Attribution::Artefact }],
+        })),
+        Input::ArtefactRead(ArtefactRead {
+            agent: "one".to_owned(),
+            path: odd(),
+            time_ns: T0,
+            commands: Vec::new(),
+            unit: None,
+            error: None,
+            file: Some(file),
+        }),
+    ];
+    inputs.into_iter().map(|input| Entry::Input(Box::new(input))).collect()
 }
 
 /// The words of the enums that are words alone.
