@@ -224,12 +224,7 @@ mod tests {
         check(own, machine, "/opt/x", &[]);
         check("40 39 8:2 /in /w rw - ext4 b rw\n", machine, "/w/a b", &["/data x/in/a b"]);
         // The deepest mount holds it, and of two in one place the later.
-        check(
-            "1 0 8:1 / / rw\n2 1 8:2 /a /w rw\n3 1 8:2 /b /w rw\n",
-            machine,
-            "/w/x",
-            &["/data x/b/x"],
-        );
+        check("1 0 8:1 / / rw\n2 1 8:2 /a /w rw\n3 1 8:2 /b /w rw\n", machine, "/w/x", &["/data x/b/x"]);
         check("", machine, "/x", &[]);
         check("broken\n\\ \\ \\ \\ \\\n1 2 8:1 x y\n", machine, "/x", &[]);
     }

@@ -33,6 +33,10 @@ pub trait Outside: Sync {
     fn post(&self, url: &str, agent: &str, credential: &str, limit: Duration) -> Result<(), String>;
     /// Puts the evidence into the folder, and says what it is.
     fn seal(&self, folder: &Path) -> Result<String, String>;
+    /// Nothing leaves these control groups and sockets (by their cookies) any more, and nothing reaches them.
+    fn silence(&self, id: &str, groups: &[PathBuf], sockets: &[u64]) -> Result<(), String>;
+    /// Whatever of the agent was cut off, by this or another mustering out, is so no more.
+    fn unsilence(&self);
 }
 
 /// Nobody listens, and nothing is sealed.
@@ -49,6 +53,10 @@ impl Outside for Bare {
     fn seal(&self, _: &Path) -> Result<String, String> {
         Err("there is nothing to seal here".to_owned())
     }
+    fn silence(&self, _: &str, _: &[PathBuf], _: &[u64]) -> Result<(), String> {
+        Err("there is no packet filter here".to_owned())
+    }
+    fn unsilence(&self) {}
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,9 +241,9 @@ impl Out {
         let mut sockets = BTreeSet::new();
         if self.until >= Step::Cut {
             let began = work.begin(Step::Cut, false)?;
-            let cut = cut::cut(&frozen, &guard);
-            work.end(Step::Cut, began, &format!("{} sockets ended", cut.ended), &cut.trouble)?;
-            sockets = cut.inodes;
+            let cut = self.cut(outside, &frozen, &guard, &hold.folders());
+            work.end(Step::Cut, began, &cut.text, &cut.trouble)?;
+            sockets = cut.ended;
         }
         if self.until >= Step::Revoke {
             self.revoke(&mut work)?;
@@ -268,6 +276,43 @@ impl Out {
         Ok(work.report)
     }
 
+    /// Silent at once; who is to be killed has its connections reset as well, so that nothing of them is sent later.
+    fn cut(
+        &self,
+        outside: &dyn Outside,
+        members: &BTreeSet<ProcessKey>,
+        guard: &Guard,
+        groups: &[PathBuf],
+    ) -> Cut {
+        let cookies = cut::cookies(members, guard);
+        let silenced = outside.silence(&self.id, groups, &cookies);
+        let mut cut = Cut::default();
+        let mut parts = match &silenced {
+            Ok(()) => vec![format!("{} sockets silent", cookies.len())],
+            Err(why) => vec![format!("no packet filter: {why}")],
+        };
+        if silenced.is_err() || self.until >= Step::Kill {
+            (cut.ended, cut.trouble) = cut::reset(members, guard);
+            parts.push(format!("{} sockets reset", cut.ended.len()));
+        }
+        cut.text = parts.join(", ");
+        cut
+    }
+
+    /// After a start anew: a packet filter that nothing keeps ended with who had made it.
+    pub fn cut_again(&self, outside: &dyn Outside, frozen: &[Frozen]) {
+        if self.until < Step::Cut || self.until >= Step::Kill || self.target.boot_id != process::boot_id() {
+            return;
+        }
+        let guard = self.guard();
+        let hold = Hold::new(&self.target, &self.id);
+        let mut finder = Finder::new(&self.target);
+        let (_, closure) = finder.look(&self.target, &hold.groups, &outside.known(), &guard);
+        let held = closure.certain.into_iter().filter(|key| is_held(*key, frozen)).collect();
+        let groups = hold.all_folders();
+        self.cut(outside, &held, &guard, &groups);
+    }
+
     fn revoke(&mut self, work: &mut Work) -> io::Result<()> {
         if self.revoked {
             return Ok(());
@@ -297,6 +342,8 @@ impl Out {
         );
         if alive.is_empty() {
             work.report.dead_micros = Some(micros(self.decided));
+            // Nobody is left to send anything, and what was open is reset.
+            work.outside.unsilence();
         }
         let more = finder.found.len().saturating_sub(before);
         let text =
@@ -359,6 +406,10 @@ impl Out {
             if self.until >= Step::Kill {
                 kill::kill(&self.target, &mut finder, &hold.groups, &hold.folders(), &known, &guard);
                 self.remove_groups(&hold);
+            } else if self.until >= Step::Cut {
+                // Those that were silent stay so.
+                let found = finder.found.iter().copied().filter(|key| process::lives(*key)).collect();
+                self.cut(outside, &found, &guard, &hold.all_folders());
             }
         }
         if !again.is_empty() && self.until >= Step::Quarantine {
@@ -392,6 +443,15 @@ fn is_back(kept: &Quarantined) -> bool {
             .is_ok_and(|it| it.as_bytes() == target.as_os_str().as_encoded_bytes()),
         None => place.open().and_then(|file| quarantine::hash(&file)).is_ok_and(|hash| hash == kept.sha256),
     }
+}
+
+/// What cutting came to.
+#[derive(Default)]
+struct Cut {
+    text: String,
+    /// Inodes of the sockets that were reset, for the look afterwards.
+    ended: BTreeSet<u64>,
+    trouble: Vec<String>,
 }
 
 struct Work<'a> {

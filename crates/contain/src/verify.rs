@@ -29,8 +29,7 @@ pub(crate) fn verify(
         if artefact.whole && artefact.stands() {
             left.push(format!("file {}", artefact.path.display()));
         }
-        if let Some(unit) = artefact.unit().filter(|unit| units::is_there() && units::is_active(unit))
-        {
+        if let Some(unit) = artefact.unit().filter(|unit| units::is_there() && units::is_active(unit)) {
             left.push(format!("unit {unit}"));
         }
     }

@@ -8,7 +8,8 @@ use std::sync::LazyLock;
 
 use muster_account::{Actor, Body, Class, Decision, Item, Origin, Status};
 use muster_event::{
-    Access, Address, Attribution, Event, Identity, Kind, Lost, ProbeState, ProcessKey, Queue, SignalTarget, Snapshot,
+    Access, Address, Attribution, Event, Identity, Kind, Lost, ProbeState, ProcessKey, Queue, SignalTarget,
+    Snapshot,
 };
 
 use crate::{

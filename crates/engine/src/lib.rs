@@ -52,8 +52,8 @@ pub use muster_rules::Rules;
 pub use opinion::{Cited, Label, Opinion, Opinions};
 pub use output::{AgentState, Coverage, Join, Member, Output, State, Strength};
 pub use persistence::{Mechanism, Persistence, Reach, Reader, Starts};
-pub use remembered::{Living, Recollection, Remembered, Written};
 pub use products::{Marker, Package, Product, Products, ProductsError, glob};
+pub use remembered::{Living, Recollection, Remembered, Written};
 
 /// Name of one agent, unique over hosts and boots: product and a hash of boot id, pid and start time,
 /// e.g. `claude-code-k3v9qd2mfx`.

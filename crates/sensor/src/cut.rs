@@ -53,8 +53,7 @@ pub fn silence(what: Silenced) -> Result<bool, SensorError> {
     let root = cgroup_root().ok_or_else(|| refused("no cgroup v2 is mounted".to_owned()))?;
     let root = File::open(&root).map_err(|error| refused(format!("{}: {error}", root.display())))?;
     let btf = Btf::from_sys_fs().map_err(|e| SensorError::NoBtf { reason: chain(&e) })?;
-    let mut ebpf =
-        EbpfLoader::new().btf(Some(&btf)).load(OBJECT).map_err(|e| refused(chain(&e)))?;
+    let mut ebpf = EbpfLoader::new().btf(Some(&btf)).load(OBJECT).map_err(|e| refused(chain(&e)))?;
     let groups = what.groups.iter().filter_map(|folder| Some(fs::metadata(folder).ok()?.ino()));
     fill(&mut ebpf, "cut_groups", groups)?;
     fill(&mut ebpf, "cut_sockets", what.sockets.iter().copied())?;
@@ -77,9 +76,9 @@ pub fn silence(what: Silenced) -> Result<bool, SensorError> {
         return Ok(false);
     };
     let pinned = fs::create_dir_all(&pins).map_err(|error| error.to_string()).and_then(|()| {
-        links.into_iter().try_for_each(|(name, link)| {
-            link.pin(pins.join(name)).map(drop).map_err(|error| chain(&error))
-        })
+        links
+            .into_iter()
+            .try_for_each(|(name, link)| link.pin(pins.join(name)).map(drop).map_err(|error| chain(&error)))
     });
     pinned.map(|()| true).map_err(|reason| {
         unsilence(what.name);
@@ -103,6 +102,16 @@ pub fn unsilence(name: &str) {
     if let Some(above) = folder.parent() {
         drop(fs::remove_dir(above));
     }
+}
+
+/// The names under which something is cut off now.
+pub fn silenced() -> Vec<String> {
+    let pinned = fs::read_dir(Path::new(BPFFS).join("muster")).into_iter().flatten().flatten();
+    let mut names: Vec<String> = pinned.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.extend(held().keys().cloned());
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// The folder of its links. `None`: there is nowhere to keep them, or nobody may write there.

@@ -200,6 +200,14 @@ impl Outside for Around<'_> {
     fn seal(&self, folder: &Path) -> Result<String, String> {
         seal::seal_soon(&self.shared.data, &self.agent, folder)
     }
+
+    fn silence(&self, id: &str, groups: &[PathBuf], sockets: &[u64]) -> Result<(), String> {
+        seal::silence(id, groups, sockets, false)
+    }
+
+    fn unsilence(&self) {
+        seal::unsilence(&self.shared.data, &self.agent);
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -383,6 +391,7 @@ fn thaw(shared: &Shared, agent: &str, by: &str) -> Result<Value> {
         }
         lock(&shared.standing).remove(&id);
         let thawed = restore::thaw(&folder)?;
+        muster_sensor::unsilence(&id);
         let around = Around { shared, id: id.clone(), agent: agent.to_owned(), by: by.to_owned() };
         let (state, text) = match &thawed {
             Ok(()) => ("done", "it goes on".to_owned()),
@@ -466,6 +475,8 @@ fn resume_one(shared: &Shared, id: &str) -> Result<()> {
         let _busy = Busy::take(shared, &agent)?;
         out.carry_out(&Around { shared, id: id.to_owned(), agent, by: it.by })?;
         note_told(&folder);
+    } else {
+        out.cut_again(&Around { shared, id: id.to_owned(), agent, by: it.by }, &it.frozen);
     }
     stand(shared, out);
     Ok(())

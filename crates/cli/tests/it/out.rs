@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use crate::rig::{Daemon, MUSTER, text};
 
 /// A number that only this test's processes sleep for.
-fn mark(test: u32) -> String {
+pub fn mark(test: u32) -> String {
     format!("{}{test}", 900_000 + std::process::id())
 }
 
 /// Command lines of live processes that hold this word.
-fn alive(word: &str) -> Vec<String> {
+pub fn alive(word: &str) -> Vec<String> {
     let pids =
         fs::read_dir("/proc").unwrap().filter_map(|it| it.unwrap().file_name().to_str()?.parse::<u32>().ok());
     let command = |pid: u32| {
@@ -31,9 +31,9 @@ fn alive(word: &str) -> Vec<String> {
     pids.filter_map(command).collect()
 }
 
-struct Lineage {
+pub struct Lineage {
     child: Child,
-    agent: String,
+    pub agent: String,
 }
 
 impl Drop for Lineage {
@@ -44,7 +44,7 @@ impl Drop for Lineage {
 }
 
 /// Starts a script as an agent, and waits until so many sleepers of it are there.
-fn lineage(daemon: &Daemon, script: &str, word: &str, sleepers: usize) -> Lineage {
+pub fn lineage(daemon: &Daemon, script: &str, word: &str, sleepers: usize) -> Lineage {
     let child = Command::new("sh")
         // What the shell had started before it became the agent is the user's.
         .args(["-c", r#"sleep "$1".5 & sleep 0.2; shift; exec "$@""#, "sh", &format!("1{word}"), MUSTER])
@@ -65,7 +65,7 @@ fn lineage(daemon: &Daemon, script: &str, word: &str, sleepers: usize) -> Lineag
     Lineage { child, agent }
 }
 
-fn bystander(word: &str) -> String {
+pub fn bystander(word: &str) -> String {
     format!("sleep 1{word}.5")
 }
 
@@ -82,12 +82,12 @@ fn end_all(word: &str) {
     }
 }
 
-fn end_bystander(word: &str) {
+pub fn end_bystander(word: &str) {
     end_all(&bystander(word));
 }
 
 #[track_caller]
-fn json(out: &Output) -> Value {
+pub fn json(out: &Output) -> Value {
     serde_json::from_slice(&out.stdout).unwrap_or_else(|_| {
         panic!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
     })
@@ -334,7 +334,7 @@ fn files_are_put_away_and_back_whatever_fails() {
 }
 
 /// Starts an agent in a folder of its own that runs a script to its end; gives its name.
-fn ended(daemon: &Daemon, label: &str, dir: &Path, script: &str) -> String {
+pub fn ended(daemon: &Daemon, label: &str, dir: &Path, script: &str) -> String {
     let ran = Command::new(MUSTER)
         .args(["run", "--label", label, "--data"])
         .arg(daemon.data.path())
@@ -344,9 +344,8 @@ fn ended(daemon: &Daemon, label: &str, dir: &Path, script: &str) -> String {
         .status()
         .unwrap();
     assert!(ran.success(), "{script}");
-    let agent = daemon.wait(label, || {
-        daemon.roll().into_iter().find(|it| it["label"] == label && it["state"] == "ended")
-    });
+    let agent = daemon
+        .wait(label, || daemon.roll().into_iter().find(|it| it["label"] == label && it["state"] == "ended"));
     text(&agent, "agent")
 }
 

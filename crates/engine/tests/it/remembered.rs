@@ -125,9 +125,8 @@ fn who_lived_on_belongs_to_it_still() {
         scan 300 parent=1 path=/usr/bin/sleep argv=sleep|8",
     );
     let mut remembered = stored(&first);
-    remembered.live = [200, 999]
-        .map(|pid| Living { process: key(pid), from_seq: 3, by: Attribution::Artefact })
-        .to_vec();
+    remembered.live =
+        [200, 999].map(|pid| Living { process: key(pid), from_seq: 3, by: Attribution::Artefact }).to_vec();
     let id = remembered.state.agent.clone();
     next.give(Input::Remembered(Box::new(remembered)));
     next.run("fork 201 202\nwait 1");

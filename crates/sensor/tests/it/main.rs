@@ -10,8 +10,8 @@
     reason = "a test fails by panicking; some acts are system calls that have no safe form"
 )]
 
-mod cut;
 mod acts;
+mod cut;
 mod extras;
 mod kernel;
 mod outputs;

@@ -7,8 +7,8 @@ use muster_engine::claims::{Class as Topic, Source};
 use muster_engine::{
     AccountFile, AccountRecord, AgentState, Artefact, ArtefactRead, Before, Certainty, Cited, Claim, Code,
     Containment, Coverage, Descent, Enrol, Evidence, FileAt, Finding, Gap, GapCause, Identified, Imported,
-    Input, Interval, Join, Label, Living, Member, Opinion, Opinions, Remembered, Severity, Stage, Start, State,
-    Strength, Verdict, Via, Written,
+    Input, Interval, Join, Label, Living, Member, Opinion, Opinions, Remembered, Severity, Stage, Start,
+    State, Strength, Verdict, Via, Written,
 };
 use muster_event::{
     Access, Address, Attribution, Event, Identity, Kind, Lost, MemoryOp, ProbeState, ProcessKey, Queue,
