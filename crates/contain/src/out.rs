@@ -15,6 +15,7 @@ use crate::freeze::{Frozen, Hold};
 use crate::journal::{self, Journal, Note};
 use crate::quarantine::{self, Action, Quarantined};
 use crate::restore::{self, Standing};
+use crate::units::Unit;
 use crate::{Closure, Step, Target, cut, kill, process, revoke, units, verify};
 
 /// Folder of all of them, in the data folder.
@@ -332,7 +333,8 @@ impl Out {
         let mut trouble = Vec::new();
         if units::is_there() {
             // What restarts it ends before it does.
-            trouble.extend(self.units().filter_map(|unit| units::stop(unit).err()));
+            let stop = |unit: Unit| unit.stop().err().map(|error| format!("unit {}: {error}", unit.shown()));
+            trouble.extend(self.target.taken().flat_map(Unit::of).filter_map(stop));
         }
         let before = finder.found.len();
         let known = || work.outside.known();
@@ -359,10 +361,6 @@ impl Out {
         let stayed: Vec<String> =
             stayed.iter().map(|(path, why)| format!("file {}: {why}", path.display())).collect();
         work.end(Step::Quarantine, began, &format!("{} files put away", self.kept.len()), &stayed)
-    }
-
-    fn units(&self) -> impl Iterator<Item = &str> {
-        self.target.taken().filter_map(|it| it.unit())
     }
 
     /// The empty ones: a frozen group that stays would stop whoever is put into it.
@@ -572,7 +570,7 @@ fn plan(target: &Target, closure: &Closure, groups: &[String]) -> Plan {
             action: action.to_owned(),
             why,
         });
-        plan.units.extend(artefact.unit().map(str::to_owned));
+        plan.units.extend(Unit::of(artefact).iter().map(Unit::shown));
     }
     plan
 }

@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::journal::{Journal, Note};
-use crate::{Artefact, Target, units};
+use crate::units::{self, Unit};
+use crate::{Artefact, Target};
 
 /// Largest file that is read for its hash or copied to another disk; larger ones are moved on their own disk or stay.
 const BYTES_MAX: u64 = 256 << 20;
@@ -215,7 +216,7 @@ pub(crate) fn quarantine(
     let folder = folder(out);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
     let mut number = done.iter().map(|kept| kept.number).max().unwrap_or(0);
-    let mut units_changed = false;
+    let mut managers: Vec<Unit> = Vec::new();
     for artefact in target.taken() {
         // A file that came again after it was put away is another one.
         number += 1;
@@ -238,7 +239,9 @@ pub(crate) fn quarantine(
         match moved {
             Ok(()) => {
                 journal.write(Note::Moved { number })?;
-                units_changed |= kept.unit.is_some();
+                if let Some(unit) = &kept.unit {
+                    managers.extend(Unit::at(&kept.path, unit));
+                }
                 done.push(kept);
             }
             Err(error) => {
@@ -247,8 +250,9 @@ pub(crate) fn quarantine(
             }
         }
     }
-    if units_changed && units::is_there() {
-        drop(units::reload());
+    if units::is_there() {
+        managers.dedup_by(|a, b| a.is_of_same_manager(b));
+        managers.iter().for_each(|unit| drop(unit.reload()));
     }
     Ok(stayed)
 }

@@ -1,6 +1,7 @@
 //! Runs a configured command: as it is given, without a shell, with an environment of its own, and not for ever.
 
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,8 +10,22 @@ const LOOK: Duration = Duration::from_millis(5);
 const SAID_MAX: u64 = 400;
 
 pub(crate) fn run(argv: &[String], environment: &[(&str, &str)], limit: Duration) -> Result<(), String> {
+    run_as(argv, environment, limit, None)
+}
+
+/// … as this user and group.
+pub(crate) fn run_as(
+    argv: &[String],
+    environment: &[(&str, &str)],
+    limit: Duration,
+    user: Option<(u32, u32)>,
+) -> Result<(), String> {
     let (program, arguments) = argv.split_first().ok_or("no command")?;
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    if let Some((uid, gid)) = user {
+        command.uid(uid).gid(gid);
+    }
+    let mut child = command
         .args(arguments)
         .env_clear()
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")

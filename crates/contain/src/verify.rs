@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use muster_event::ProcessKey;
 
 use crate::closure::{Finder, Guard};
-use crate::{Target, cut, process, units};
+use crate::units::{self, Unit};
+use crate::{Target, cut, process};
 
 /// What is left, in words; nothing: nothing was found.
 pub(crate) fn verify(
@@ -29,8 +30,9 @@ pub(crate) fn verify(
         if artefact.whole && artefact.stands() {
             left.push(format!("file {}", artefact.path.display()));
         }
-        if let Some(unit) = artefact.unit().filter(|unit| units::is_there() && units::is_active(unit)) {
-            left.push(format!("unit {unit}"));
+        if units::is_there() {
+            let active = Unit::of(artefact).into_iter().filter(Unit::is_active);
+            left.extend(active.map(|unit| format!("unit {}", unit.shown())));
         }
     }
     left
