@@ -105,7 +105,11 @@ impl Found {
 fn read_of(request: &Request) -> Found {
     let Request { path, mechanism, process, since_ns, others, .. } = request;
     match mounts::find(Path::new(path), *process, others, *since_ns) {
-        mounts::Found::Here => read(path, mechanism),
+        mounts::Found::Here(it) => {
+            let mut found = read(path, mechanism);
+            found.file = it.map(|(device, inode)| FileAt { path: path.clone(), device, inode });
+            found
+        }
         mounts::Found::There(it) => {
             let mut found = starts(path, mechanism, it.open().and_then(text_in));
             found.file = Some(file_at(&it));

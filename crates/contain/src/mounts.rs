@@ -111,8 +111,8 @@ pub fn is_elsewhere<'a>(processes: impl IntoIterator<Item = &'a ProcessKey>) -> 
 /// Where the file is that a path means.
 #[derive(Debug)]
 pub enum Found {
-    /// Under this path, for the machine too.
-    Here,
+    /// Under this path, for the machine too; device and inode, where it is certain that the writer meant this one.
+    Here(Option<(u64, u64)>),
     /// In mounts of the lineage's own.
     There(There),
     /// Several files could be meant, or none is left.
@@ -143,7 +143,7 @@ pub fn find(path: &Path, writer: ProcessKey, others: &[ProcessKey], since_ns: Na
         && let Some(set) = set_of(writer.pid)
     {
         return match machine.contains(&set) {
-            true => Found::Here,
+            true => Found::Here(place(path).and_then(|place| place.stat()).ok().map(|it| (it.st_dev, it.st_ino))),
             false => look(writer.pid, path).map_or(Found::Unknown, Found::There),
         };
     }
@@ -157,23 +157,24 @@ pub fn find(path: &Path, writer: ProcessKey, others: &[ProcessKey], since_ns: Na
             there.push(key.pid);
         }
     }
-    if there.is_empty() {
-        return Found::Here;
-    }
     // The writer is gone: the file is the one that changed since.
     let is_new = |stat: &Stat| changed_ns(stat) >= since_ns.saturating_sub(SLACK_NS);
     let here = place(path).and_then(|place| place.stat()).ok().filter(is_new);
+    let here = here.map(|stat| (stat.st_dev, stat.st_ino));
+    if there.is_empty() {
+        return Found::Here(here);
+    }
     let mut found: Vec<There> = Vec::new();
     for pid in there {
         let Ok(it) = look(pid, path) else { continue };
         let is_known = found.iter().any(|other| (other.device, other.inode) == (it.device, it.inode))
-            || here.as_ref().is_some_and(|stat| (stat.st_dev, stat.st_ino) == (it.device, it.inode));
+            || here == Some((it.device, it.inode));
         if !is_known && it.place.stat().is_ok_and(|stat| is_new(&stat)) {
             found.push(it);
         }
     }
     match (here, found.pop()) {
-        (Some(_), None) => Found::Here,
+        (Some(_), None) => Found::Here(here),
         (None, Some(it)) if found.is_empty() => Found::There(it),
         (None, None) | (Some(_) | None, Some(_)) => Found::Unknown,
     }
@@ -233,6 +234,6 @@ mod tests {
     fn a_process_of_the_machine_is_not_elsewhere() {
         let own = process::key_of(std::process::id()).unwrap();
         assert!(!is_elsewhere([&own]));
-        assert!(matches!(find(Path::new("/etc/passwd"), own, &[own], 0), Found::Here));
+        assert!(matches!(find(Path::new("/etc/passwd"), own, &[own], 0), Found::Here(Some(_))));
     }
 }

@@ -297,6 +297,10 @@ impl Engine {
                 Step::Written => {
                     planted.stage = Step::Done;
                     self.tell_artefact(&key);
+                    // Which file it is, is to be known all the same.
+                    if self.agents.contains_key(&key.1) {
+                        self.ask(&key);
+                    }
                 }
                 Step::Asked => {
                     planted.stage = Step::Last;
@@ -331,15 +335,22 @@ impl Engine {
         }
         let key = (read.path, read.agent);
         let Some(planted) = self.artefacts.planted.get_mut(&key) else { return };
+        let is_found = read.file.is_some() && planted.artefact.file != read.file;
+        if is_found {
+            planted.artefact.file = read.file;
+        }
         if read.error.is_some() {
             // It is told of with what its place says.
-            if !planted.told && !planted.mechanism.starts.needs_commands() {
+            if is_found && planted.told || !planted.told && !planted.mechanism.starts.needs_commands() {
                 self.tell_artefact(&key);
             }
             return;
         }
         planted.read = true;
-        if planted.told && planted.artefact.commands == read.commands && planted.artefact.unit == read.unit {
+        let is_same = planted.artefact.commands == read.commands
+            && (read.unit.is_none() || planted.artefact.unit == read.unit);
+        planted.artefact.unit = read.unit.or(planted.artefact.unit.take());
+        if planted.told && is_same && !is_found {
             return;
         }
         let commands: Vec<Vec<String>> = read.commands.into_iter().take(COMMANDS_MAX).collect();
@@ -349,8 +360,6 @@ impl Engine {
             return;
         }
         planted.artefact.gone |= emptied;
-        planted.artefact.unit = read.unit.or(planted.artefact.unit.take());
-        planted.artefact.file = read.file;
         planted.artefact.commands.clone_from(&commands);
         for command in commands {
             self.artefacts.index(&key, command);

@@ -67,7 +67,7 @@ pub struct Artefact {
     /// A file stood there before any agent wrote it; `None`: not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stood: Option<bool>,
-    /// Where the lineage has mounts of its own: the file as the machine has it.
+    /// The very file, as it was found when it had been written: under another path, where the lineage has mounts of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<FileAt>,
 }
@@ -91,7 +91,7 @@ pub struct ArtefactRead {
     pub unit: Option<String>,
     /// Why it could not be read; `commands` is then empty.
     pub error: Option<String>,
-    /// Where the lineage has mounts of its own.
+    /// The very file, where it could be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<FileAt>,
 }

@@ -98,25 +98,47 @@ pub fn build(
     all.dedup_by(|a, b| a.path == b.path);
     let began_ns = inside.iter().map(|state| state.started_ns).min().unwrap_or(0);
     let living: Vec<ProcessKey> = target.roots.iter().chain(&target.members).chain(live).copied().collect();
-    find_files(&mut all, &living);
+    // Most were found when they were written: the record need not be gone through.
+    let is_open = all.iter().any(|it| it.file.is_none() && !it.gone && it.certainty == Certainty::Certain);
+    if is_open && (mounts::is_elsewhere(&living) || has_roamed(reader, &inside)?) {
+        find_files(&mut all, &living);
+    }
     target.artefacts = all.into_iter().filter(|it| !it.gone).map(|it| artefact(it, began_ns)).collect();
     target.revocations = revocations(reader, config, &inside)?;
     Ok(target)
 }
 
-/// Which file each is, where the lineage has mounts of its own: under the same path the machine may have one of somebody
-/// else. What cannot be told is only likely.
+/// What was written by who had mounts of its own, and was not found to be the machine's file then: under the same path the
+/// machine may have one of somebody else.
 fn find_files(all: &mut [muster_engine::Artefact], living: &[ProcessKey]) {
-    if !mounts::is_elsewhere(living) {
-        return;
-    }
     for it in all.iter_mut().filter(|it| it.file.is_none()) {
         match mounts::find(Path::new(&it.path), it.process, living, it.time_ns) {
-            mounts::Found::Here => {}
             mounts::Found::There(found) => it.file = Some(file_at(&found)),
-            mounts::Found::Unknown => it.certainty = Certainty::Likely,
+            mounts::Found::Here(_) | mounts::Found::Unknown => it.certainty = Certainty::Likely,
         }
     }
+}
+
+/// Did the lineage make mounts of its own, or enter others'?
+fn has_roamed(reader: &StoreReader, inside: &[&AgentState]) -> Result<bool> {
+    const CLONE_NEWNS: u64 = 0x2_0000;
+    let mut roamed = false;
+    for state in inside {
+        let filter = EventFilter {
+            agent: Some(state.agent.clone()),
+            kinds: vec!["namespace".to_owned()],
+            limit: Some(OPENED_MAX),
+            last: true,
+            ..EventFilter::default()
+        };
+        reader.records(&filter, &mut |record| {
+            // `setns` may be given no kind at all.
+            roamed |= matches!(&record.event.kind, Kind::Namespace { call, flags, .. }
+                if flags & CLONE_NEWNS != 0 || call == "setns");
+            !roamed
+        })?;
+    }
+    Ok(roamed)
 }
 
 /// The agent and those that were started from within it.
@@ -135,7 +157,9 @@ fn within(roll: &[AgentState], agent: &str) -> BTreeSet<AgentId> {
     }
 }
 
-fn artefact(it: muster_engine::Artefact, began_ns: Nanos) -> Artefact {
+fn artefact(mut it: muster_engine::Artefact, began_ns: Nanos) -> Artefact {
+    // The machine's own: whatever stands there now, the lineage's lines are in it.
+    it.file.take_if(|file| file.path == it.path);
     // Where the lineage has mounts of its own, the file as the machine has it.
     let path = PathBuf::from(it.file.as_ref().map_or(&it.path, |file| &file.path));
     let shared = SHARED
