@@ -143,7 +143,9 @@ pub fn find(path: &Path, writer: ProcessKey, others: &[ProcessKey], since_ns: Na
         && let Some(set) = set_of(writer.pid)
     {
         return match machine.contains(&set) {
-            true => Found::Here(place(path).and_then(|place| place.stat()).ok().map(|it| (it.st_dev, it.st_ino))),
+            true => {
+                Found::Here(place(path).and_then(|place| place.stat()).ok().map(|it| (it.st_dev, it.st_ino)))
+            }
             false => look(writer.pid, path).map_or(Found::Unknown, Found::There),
         };
     }

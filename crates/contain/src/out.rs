@@ -1,6 +1,6 @@
 //! One mustering out, from its first step to the one that it is to go to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -21,6 +21,8 @@ use crate::{Closure, Step, Target, cut, kill, process, revoke, units, verify};
 /// Folder of all of them, in the data folder.
 pub const FOLDER: &str = "out";
 const TARGET: &str = "target.json";
+/// Control groups of which it is asked whether they are a unit of the lineage: each question takes some milliseconds.
+const RUN_UNITS_MAX: usize = 16;
 /// Names in one line for people.
 const NAMED_MAX: usize = 12;
 
@@ -286,7 +288,11 @@ impl Out {
         groups: &[PathBuf],
     ) -> Cut {
         let cookies = cut::cookies(members, guard);
-        let silenced = outside.silence(&self.id, groups, &cookies);
+        // Who stands still, is killed at once, and has no socket, sends nothing in between.
+        let silenced = match self.until >= Step::Kill && cookies.is_empty() {
+            true => Ok(()),
+            false => outside.silence(&self.id, groups, &cookies),
+        };
         let mut cut = Cut::default();
         let mut parts = match &silenced {
             Ok(()) => vec![format!("{} sockets silent", cookies.len())],
@@ -331,11 +337,17 @@ impl Out {
     fn kill(&self, work: &mut Work, finder: &mut Finder, hold: &Hold, guard: &Guard) -> io::Result<()> {
         let began = work.begin(Step::Kill, false)?;
         let mut trouble = Vec::new();
+        let own: Vec<Unit> = self.target.taken().flat_map(Unit::of).collect();
+        let mut units = Vec::new();
         if units::is_there() {
-            // What restarts it ends before it does.
-            let stop = |unit: Unit| unit.stop().err().map(|error| format!("unit {}: {error}", unit.shown()));
-            trouble.extend(self.target.taken().flat_map(Unit::of).filter_map(stop));
+            units.clone_from(&own);
+            let stopped = hold.frozen.stopped.iter();
+            let run = run_by(stopped.filter_map(|it| Some((it.process.pid, it.from.clone()?))));
+            units.extend(run.into_iter().filter(|unit| !own.contains(unit)));
+            add_units(&mut work.report.touched.units, &units);
         }
+        // What restarts it ends before it does.
+        units::stop_soon(&units);
         let before = finder.found.len();
         let known = || work.outside.known();
         let alive = kill::kill(&self.target, finder, &hold.groups, &hold.folders(), &known, guard);
@@ -346,6 +358,9 @@ impl Out {
             work.report.dead_micros = Some(micros(self.decided));
             // Nobody is left to send anything, and what was open is reset.
             work.outside.unsilence();
+        }
+        if !units.is_empty() {
+            trouble.extend(units::stop(&units, &own));
         }
         let more = finder.found.len().saturating_sub(before);
         let text =
@@ -419,6 +434,24 @@ impl Out {
         let text = format!("it came back and was stopped again: {}", named(names.into_iter().chain(files)));
         work.tell("watch", "done", &text)?;
         Ok(Some(text))
+    }
+}
+
+/// Units whose first processes are among these, by the control groups in which they ran.
+fn run_by(processes: impl Iterator<Item = (u32, String)>) -> Vec<Unit> {
+    let mut groups: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+    for (pid, group) in processes.filter(|(_, group)| group.ends_with(".service")) {
+        groups.entry(group).or_default().insert(pid);
+    }
+    groups.iter().take(RUN_UNITS_MAX).filter_map(|(group, pids)| Unit::run_by(group, pids)).collect()
+}
+
+/// Without a name twice.
+fn add_units(names: &mut Vec<String>, units: &[Unit]) {
+    for name in units.iter().map(Unit::shown) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
     }
 }
 
@@ -531,7 +564,12 @@ fn micros(since: Instant) -> u64 {
 pub fn dry_run(target: &Target, own: &[u32], known: &BTreeSet<ProcessKey>) -> Plan {
     let guard = Guard::new(own, &target.roots);
     let (_, closure) = Finder::new(target).look(target, &target.cgroups, known, &guard);
-    plan(target, &closure, &target.cgroups)
+    let mut plan = plan(target, &closure, &target.cgroups);
+    if units::is_there() {
+        let groups = closure.certain.iter().filter_map(|key| Some((key.pid, process::cgroup_of(key.pid)?)));
+        add_units(&mut plan.units, &run_by(groups));
+    }
+    plan
 }
 
 fn plan(target: &Target, closure: &Closure, groups: &[String]) -> Plan {
@@ -559,6 +597,10 @@ fn plan(target: &Target, closure: &Closure, groups: &[String]) -> Plan {
             });
             continue;
         }
+        if !artefact.is_elsewhere() && artefact.path.symlink_metadata().is_err() {
+            // Somebody was faster.
+            continue;
+        }
         let (action, why) = match quarantine::look(artefact, 0) {
             Ok(kept) if kept.action == Action::Move => ("move", String::new()),
             Ok(_) => ("lines", String::new()),
@@ -570,7 +612,7 @@ fn plan(target: &Target, closure: &Closure, groups: &[String]) -> Plan {
             action: action.to_owned(),
             why,
         });
-        plan.units.extend(Unit::of(artefact).iter().map(Unit::shown));
+        add_units(&mut plan.units, &Unit::of(artefact));
     }
     plan
 }

@@ -118,7 +118,7 @@ pub(crate) fn look(artefact: &Artefact, number: u32) -> Result<Quarantined, Stri
         number,
         path: artefact.path.clone(),
         mechanism: artefact.mechanism.clone(),
-        unit: artefact.unit().map(str::to_owned),
+        unit: Unit::of(artefact).first().map(|unit| unit.name.clone()).or(artefact.unit().map(str::to_owned)),
         action: Action::Move,
         uid: stat.st_uid,
         gid: stat.st_gid,

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use aya::maps::HashMap;
 use aya::programs::links::FdLink;
 use aya::programs::{CgroupAttachMode, CgroupSkbAttachType, Program};
-use aya::{Btf, Ebpf, EbpfLoader};
+use aya::{Ebpf, EbpfLoader};
 
 use crate::SensorError;
 use crate::probes::{borrow, cgroup_root, chain, map_error};
@@ -52,8 +52,8 @@ pub fn silence(what: Silenced) -> Result<bool, SensorError> {
     }
     let root = cgroup_root().ok_or_else(|| refused("no cgroup v2 is mounted".to_owned()))?;
     let root = File::open(&root).map_err(|error| refused(format!("{}: {error}", root.display())))?;
-    let btf = Btf::from_sys_fs().map_err(|e| SensorError::NoBtf { reason: chain(&e) })?;
-    let mut ebpf = EbpfLoader::new().btf(Some(&btf)).load(OBJECT).map_err(|e| refused(chain(&e)))?;
+    // It reads none of the kernel's types: their description need not be read, which takes longer than all the rest.
+    let mut ebpf = EbpfLoader::new().btf(None).load(OBJECT).map_err(|e| refused(chain(&e)))?;
     let groups = what.groups.iter().filter_map(|folder| Some(fs::metadata(folder).ok()?.ino()));
     fill(&mut ebpf, "cut_groups", groups)?;
     fill(&mut ebpf, "cut_sockets", what.sockets.iter().copied())?;
