@@ -21,7 +21,6 @@ const PACKAGES: &[&str] = &[
     "dbus",
     "dbus-user-session",
     "findutils",
-    "gawk",
     "grep",
     "libc-bin",
     "libpam-modules",
