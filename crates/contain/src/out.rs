@@ -16,7 +16,7 @@ use crate::journal::{self, Journal, Note};
 use crate::quarantine::{self, Action, Quarantined};
 use crate::restore::{self, Standing};
 use crate::units::Unit;
-use crate::{Closure, Step, Target, cut, kill, process, revoke, units, verify};
+use crate::{Artefact, Closure, Step, Target, cut, kill, process, revoke, units, verify};
 
 /// Folder of all of them, in the data folder.
 pub const FOLDER: &str = "out";
@@ -32,6 +32,10 @@ pub trait Outside: Sync {
     fn told(&self, told: &Told);
     /// What the record has come to know since the beginning.
     fn known(&self) -> BTreeSet<ProcessKey>;
+    /// Files that it has come to know of, besides those of these names.
+    fn planted(&self, _: &BTreeSet<PathBuf>) -> Vec<Artefact> {
+        Vec::new()
+    }
     /// A webhook that takes a credential's power.
     fn post(&self, url: &str, agent: &str, credential: &str, limit: Duration) -> Result<(), String>;
     /// Puts the evidence into the folder, and says what it is.
@@ -370,12 +374,29 @@ impl Out {
 
     fn quarantine(&mut self, work: &mut Work) -> io::Result<()> {
         let began = work.begin(Step::Quarantine, true)?;
+        let late = self.take_late(work.outside)?;
+        if !late.is_empty() {
+            let only = Target { artefacts: late, ..Target::default() };
+            let more = plan(&only, &Closure::default(), &[]);
+            work.report.touched.files.extend(more.files);
+        }
         let begun = std::mem::take(&mut self.begun);
         quarantine::recover(&self.folder, &begun, &mut work.journal, &mut self.kept)?;
         let stayed = quarantine::quarantine(&self.target, &self.folder, &mut work.journal, &mut self.kept)?;
         let stayed: Vec<String> =
             stayed.iter().map(|(path, why)| format!("file {}: {why}", path.display())).collect();
         work.end(Step::Quarantine, began, &format!("{} files put away", self.kept.len()), &stayed)
+    }
+
+    /// What was written a moment before the lineage was stopped is known a moment later.
+    fn take_late(&mut self, outside: &dyn Outside) -> io::Result<Vec<Artefact>> {
+        let names = self.target.artefacts.iter().map(|it| it.inside.as_ref().unwrap_or(&it.path).clone());
+        let late = outside.planted(&names.collect());
+        if !late.is_empty() {
+            self.target.artefacts.extend(late.iter().cloned());
+            journal::write_file(&self.folder.join(TARGET), &serde_json::to_vec_pretty(&self.target)?)?;
+        }
+        Ok(late)
     }
 
     /// The empty ones: a frozen group that stays would stop whoever is put into it.
@@ -397,8 +418,12 @@ impl Out {
         let guard = self.guard();
         let mut finder = Finder::new(&self.target);
         let (_, closure) = finder.look(&self.target, &self.target.cgroups, &outside.known(), &guard);
-        let again: Vec<_> =
+        let mut again: Vec<_> =
             self.kept.iter().filter(|kept| is_back(kept)).map(|kept| kept.path.clone()).collect();
+        if self.until >= Step::Quarantine {
+            let late = self.take_late(outside)?.into_iter();
+            again.extend(late.filter(|it| it.certain && it.stands()).map(|it| it.path));
+        }
         let alive: BTreeSet<ProcessKey> = if self.until >= Step::Kill {
             closure.certain
         } else {

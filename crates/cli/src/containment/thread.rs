@@ -149,10 +149,15 @@ impl Containments {
     }
 
     pub fn artefact(&self, artefact: &Artefact) {
-        let artefacts = &mut self.feed.lock().artefacts;
+        let mut fed = self.feed.lock();
         // Those that find no room are in the index.
-        if artefacts.len() < FEED_MAX {
-            artefacts.insert((artefact.agent.clone(), artefact.path.clone()), artefact.clone());
+        if fed.artefacts.len() < FEED_MAX {
+            fed.artefacts.insert((artefact.agent.clone(), artefact.path.clone()), artefact.clone());
+        }
+        let is_out = fed.members.contains_key(&artefact.agent);
+        drop(fed);
+        if is_out {
+            self.give(Job::Look { agent: artefact.agent.clone() });
         }
     }
 }
@@ -191,6 +196,23 @@ impl Outside for Around<'_> {
 
     fn known(&self) -> BTreeSet<ProcessKey> {
         self.shared.feed.members(&self.agent)
+    }
+
+    fn planted(&self, known: &BTreeSet<PathBuf>) -> Vec<muster_contain::Artefact> {
+        let is_new = |path: &str| !known.contains(Path::new(path));
+        let mut late = self.shared.feed.artefacts(&self.agent);
+        late.retain(|it| !it.gone && is_new(&it.path));
+        if late.is_empty() {
+            return Vec::new();
+        }
+        let paths: BTreeSet<PathBuf> = late.iter().map(|it| PathBuf::from(&it.path)).collect();
+        let Shared { data, products, config, .. } = self.shared;
+        let built = StoreReader::open(data).map_err(anyhow::Error::from).and_then(|reader| {
+            target::build(&reader, products, config, &self.agent, &self.known(), late, false)
+        });
+        let mut all = built.map_or_else(|_| Vec::new(), |target| target.artefacts);
+        all.retain(|it| paths.contains(it.inside.as_ref().unwrap_or(&it.path)));
+        all
     }
 
     fn post(&self, url: &str, agent: &str, credential: &str, limit: Duration) -> Result<(), String> {
