@@ -254,6 +254,8 @@ fn one(data: &Path, number: usize, services: &Services) -> Run {
     let dir = tempfile::tempdir().unwrap();
     let wild = wild(data, dir.path(), number, services);
     let table = PathBuf::from(format!("/etc/cron.d/out-{}", wild.word));
+    // What was written a moment ago is not read yet: no dry run could name it.
+    thread::sleep(Duration::from_millis(1_500));
     let planned = ask(data, &["out", &wild.agent, "--dry-run"]).1;
     let report = ask(data, &["out", &wild.agent, "--yes"]).1;
     let (planned, report) = (planned.first().unwrap(), report.first().unwrap());

@@ -190,7 +190,7 @@ fn root_of(pid: u32) -> io::Result<File> {
 
 fn changed_ns(stat: &Stat) -> Nanos {
     let seconds = u64::try_from(stat.st_ctime).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(stat.st_ctime_nsec).unwrap_or(0))
+    seconds.saturating_mul(1_000_000_000).saturating_add(stat.st_ctime_nsec)
 }
 
 fn look(pid: u32, path: &Path) -> io::Result<There> {

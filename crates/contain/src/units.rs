@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::{Artefact, run};
 
-/// To mask a unit, systemd reads all of them anew.
+/// For a machine that is busy, or emulated: systemd reads all units anew where one of them changed.
 const LIMIT: Duration = Duration::from_secs(20);
 /// Managers of users that one unit for all of them is asked of.
 const MANAGERS_MAX: usize = 64;
@@ -86,7 +86,7 @@ impl Unit {
 
     pub fn forget(&self) -> Result<(), String> {
         if is_name(&self.name) {
-            self.systemctl(&["unmask", "--runtime", "--", &self.name]).map(drop)
+            self.systemctl(&["unmask", "--runtime", "--no-reload", "--", &self.name]).map(drop)
         } else {
             Ok(())
         }
@@ -143,7 +143,8 @@ pub(crate) fn stop_soon(units: &[Unit]) {
 
 /// Nothing starts those that are to be masked, and none of them runs.
 pub(crate) fn stop(units: &[Unit], masked: &[Unit]) -> Vec<String> {
-    let mut trouble = for_each_manager(masked, &["mask", "--runtime"]);
+    // It is told of the masks with the files that go, once.
+    let mut trouble = for_each_manager(masked, &["mask", "--runtime", "--no-reload"]);
     let said = for_each_manager(units, &["stop"]);
     // One that was made for its process is gone with it.
     if units.iter().any(Unit::is_active) {

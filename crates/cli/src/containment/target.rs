@@ -33,7 +33,6 @@ const SHARED: &[&str] = &[
     "preload",
     "pam",
     "environment",
-    "at",
 ];
 
 /// `live`: what the engine knows beyond the index; `planted`: likewise.
