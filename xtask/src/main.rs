@@ -29,6 +29,7 @@ usage: cargo xtask TASK
   unused                   dependencies that no source file names
   probes                   the committed object of the probes against its source
   gen [--check]            write the generated files, or only compare them
+  vm --systemd             mustering out under a real systemd, with Muster as its service, in a guest
   vm [--kernel 6.1|6.12]   the kernel tests in QEMU guests with Debian's kernels
   bench                    every benchmark
   fuzz [TARGET] [--seconds N]   fuzz one target or all of them
@@ -58,6 +59,7 @@ fn run(args: &[&str]) -> Result<()> {
         ["gen"] => generated::write(),
         ["gen", "--check"] => generated::check(),
         ["vm"] => vm::run(&vm::KERNELS),
+        ["vm", "--systemd"] => vm::systemd(),
         ["vm", "--kernel", kernel] => vm::run(&[kernel]),
         ["bench"] => bench::run(),
         ["fuzz", rest @ ..] => fuzz::run(rest),

@@ -32,8 +32,15 @@ const HALTS: [&str; 9] = [
     "verify:done",
 ];
 
+/// Places in `FORMS`.
+const BOMB: usize = 6;
+const AT: usize = 7;
+const CRON: usize = 8;
+/// cron looks once a minute: it takes part in one of so many runs.
+const CRON_EACH: usize = 20;
+
 /// What a lineage may be made of; each leaves sleepers that are known by their number.
-const FORMS: [(&str, usize, &str); 8] = [
+const FORMS: [(&str, usize, &str); 11] = [
     ("double fork", 1, "(sh -c 'sleep W.1 & wait' &)"),
     ("setsid", 1, "setsid sh -c 'sleep W.2; :' &"),
     ("no environment", 1, "(env -i setsid sh -c 'sleep W.3 & exec sleep W.31' &)"),
@@ -55,6 +62,14 @@ const FORMS: [(&str, usize, &str); 8] = [
         1,
         "mkdir -p PIDS && echo 40 >PIDS/pids.max && \
          (bash -c 'echo $BASHPID >PIDS/cgroup.procs; f(){ f|f & sleep W.7; }; f' 2>/dev/null &)",
+    ),
+    ("at", 1, "echo 'sleep W.51' | at now 2>/dev/null"),
+    ("cron", 1, "echo '* * * * * root sleep W.61' >/etc/cron.d/out-W"),
+    (
+        "a hook in a repository of its user's",
+        0,
+        "printf '#!/bin/sh\n(setsid sleep W.71 &)\n' >DIR/other/.git/hooks/pre-commit; \
+         chmod +x DIR/other/.git/hooks/pre-commit",
     ),
     ("daemon of daemons", 1, "(setsid sh -c '(setsid sh -c \"(setsid sleep W.8 &)\" &)' &)"),
 ];
@@ -105,6 +120,42 @@ fn alive(word: &str) -> Vec<String> {
     pids.filter_map(command).collect()
 }
 
+/// Services of our own, where the machine runs none.
+#[derive(Default)]
+struct Services {
+    at: bool,
+    cron: bool,
+    children: Vec<Child>,
+}
+
+impl Services {
+    fn start() -> Self {
+        let mut here = Services::default();
+        for (name, path) in [("atd", "/usr/sbin/atd"), ("cron", "/usr/sbin/cron")] {
+            let runs = fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+                fs::read_to_string(entry.path().join("comm")).is_ok_and(|comm| comm.trim() == name)
+            });
+            if runs || !Path::new(path).exists() {
+                eprintln!("without {name}: it runs already, or is not installed");
+                continue;
+            }
+            here.children.push(Command::new(path).arg("-f").spawn().unwrap());
+            here.at |= name == "atd";
+            here.cron |= name == "cron";
+        }
+        here
+    }
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
 struct Wild {
     agent: String,
     word: String,
@@ -113,16 +164,23 @@ struct Wild {
 }
 
 /// A lineage with bystanders: one that the same shell had started before, in the same session, and one elsewhere.
-fn wild(data: &Path, dir: &Path, number: usize) -> Wild {
+fn wild(data: &Path, dir: &Path, number: usize, services: &Services) -> Wild {
     let word = format!("8{:05}{number:04}", std::process::id() % 100_000);
     let mounted = Path::new("/sys/fs/cgroup/unified").is_dir();
     let root = if mounted { "/sys/fs/cgroup/unified" } else { "/sys/fs/cgroup" };
     // A different half of the forms each time, the fork bomb in every eighth run.
-    let chosen =
-        (0..FORMS.len()).filter(|at| (number >> (at % 3)) & 1 == at & 1 || number % FORMS.len() == *at);
+    let chosen = (0..FORMS.len())
+        .filter(|at| (number >> (at % 3)) & 1 == at & 1 || number % FORMS.len() == *at || *at == CRON);
     let mut sleepers = 1;
     let mut script = String::new();
-    for (_, count, text) in chosen.filter(|at| *at != 6 || number % 8 == 6).filter_map(|at| FORMS.get(at)) {
+    let rare = |at: &usize| match *at {
+        BOMB => number % 8 == 6,
+        AT => services.at,
+        CRON => services.cron && number % CRON_EACH == CRON_EACH - 1,
+        _ => true,
+    };
+    fs::create_dir_all(dir.join("other/.git/hooks")).unwrap();
+    for (_, count, text) in chosen.filter(rare).filter_map(|at| FORMS.get(at)) {
         sleepers += count;
         let pids = format!("/sys/fs/cgroup/pids/m{word}");
         let text = text.replace("PIDS", &pids).replace("ROOT", root);
@@ -155,7 +213,7 @@ fn wait_for(data: &Path, word: &str, sleepers: usize, script: &str) -> String {
         if let Some(agent) = found.filter(|_| numbers() >= sleepers) {
             return agent["agent"].as_str().unwrap().to_owned();
         }
-        assert!(began.elapsed() < Duration::from_secs(30), "{} of {sleepers}\n{script}", numbers());
+        assert!(began.elapsed() < Duration::from_secs(100), "{} of {sleepers}\n{script}", numbers());
         thread::sleep(Duration::from_millis(50));
     }
 }
@@ -192,14 +250,29 @@ fn end(mut wild: Wild) -> (Vec<String>, usize) {
     (survivors, 2 - lived)
 }
 
-fn one(data: &Path, number: usize) -> Run {
+fn one(data: &Path, number: usize, services: &Services) -> Run {
     let dir = tempfile::tempdir().unwrap();
-    let wild = wild(data, dir.path(), number);
+    let wild = wild(data, dir.path(), number, services);
+    let table = PathBuf::from(format!("/etc/cron.d/out-{}", wild.word));
+    // What was written a moment ago is not read yet: no dry run could name it.
+    thread::sleep(Duration::from_millis(1_500));
     let planned = ask(data, &["out", &wild.agent, "--dry-run"]).1;
     let report = ask(data, &["out", &wild.agent, "--yes"]).1;
     let (planned, report) = (planned.first().unwrap(), report.first().unwrap());
-    let is_as_planned = steady(planned) == steady(&report["touched"]);
-    let (survivors, bystanders_killed) = end(wild);
+    let touched = &report["touched"];
+    let is_as_planned = steady(planned) == steady(touched)
+        && ["files", "units", "revocations", "cgroups"].iter().all(|it| planned[*it] == touched[*it]);
+    if !is_as_planned {
+        println!("planned {planned}\ntouched {touched}");
+    }
+    let (mut survivors, bystanders_killed) = end(wild);
+    // The last writings of a lineage are read when it is over; what they are is put away then.
+    thread::sleep(Duration::from_millis(1_500));
+    for file in [table, dir.path().join("other/.git/hooks/pre-commit")] {
+        if fs::remove_file(&file).is_ok() {
+            survivors.push(file.display().to_string());
+        }
+    }
     Run {
         micros: report["dead_micros"].as_u64().unwrap_or(u64::MAX),
         survivors,
@@ -213,7 +286,7 @@ fn one(data: &Path, number: usize) -> Run {
 fn halted(number: usize, at: &str) {
     let (data, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut first = daemon(data.path(), Some(at));
-    let wild = wild(data.path(), dir.path(), number);
+    let wild = wild(data.path(), dir.path(), number, &Services::default());
     let done = ask(data.path(), &["out", &wild.agent, "--yes"]).0;
     drop(first.wait());
     let mut next = daemon(data.path(), None);
@@ -242,10 +315,13 @@ fn main() {
         .and_then(|at| words.get(at + 1)?.parse().ok())
         .unwrap_or(200);
     let data = tempfile::tempdir().unwrap();
+    let services = Services::start();
     let mut watch = daemon(data.path(), None);
+    // It looks at what stands in such places first.
+    thread::sleep(Duration::from_secs(2));
     let mut all = Vec::new();
     for number in 0..runs {
-        let run = one(data.path(), number);
+        let run = one(data.path(), number, &services);
         if !run.survivors.is_empty()
             || run.bystanders_killed > 0
             || !run.is_as_planned

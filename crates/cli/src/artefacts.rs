@@ -10,12 +10,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use muster_contain::on_machine;
-use muster_engine::{AgentId, ArtefactRead, Input, Mark, Persistence, glob};
-use muster_event::{ProcessKey, redact, redact_argv};
+use muster_contain::mounts;
+use muster_engine::{AgentId, ArtefactRead, FileAt, Input, Mark, Persistence, glob};
+use muster_event::{Nanos, ProcessKey, redact, redact_argv};
 use muster_sensor::now_ns;
-
-use crate::containment;
 
 /// Longest text that is read of one file: the readers look at no more.
 const TEXT_MAX: u64 = 64 * 1024;
@@ -37,8 +35,11 @@ pub struct Request {
     pub agent: AgentId,
     pub path: String,
     pub mechanism: String,
-    /// Processes of the lineage that live: a path is as their mounts have it.
-    pub live: Vec<ProcessKey>,
+    /// Who wrote it, and when.
+    pub process: ProcessKey,
+    pub since_ns: Nanos,
+    /// Some of its lineage, which may have the same mounts.
+    pub others: Vec<ProcessKey>,
 }
 
 /// The thread's other end.
@@ -72,7 +73,7 @@ fn run(waiting: &Receiver<Request>, before: bool, answer: &dyn Fn(Input)) {
     }
     loop {
         match waiting.recv_timeout(AGAIN) {
-            Ok(request) => answer(read_for(&request).input(request.agent, request.path)),
+            Ok(request) => answer(read_of(&request).input(request.agent, request.path)),
             Err(RecvTimeoutError::Timeout) if before => look_before(&mut known, answer),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
@@ -86,8 +87,8 @@ struct Found {
     commands: Vec<Vec<String>>,
     unit: Option<String>,
     marks: Vec<Mark>,
-    place: Option<String>,
     error: Option<String>,
+    file: Option<FileAt>,
 }
 
 impl Found {
@@ -96,30 +97,44 @@ impl Found {
     }
 
     fn input(self, agent: AgentId, path: String) -> Input {
-        let Self { commands, unit, marks, place, error } = self;
+        let Self { commands, unit, marks, error, file } = self;
         let time_ns = now_ns();
-        Input::ArtefactRead(ArtefactRead { agent, path, time_ns, commands, unit, marks, place, error })
+        Input::ArtefactRead(ArtefactRead { agent, path, time_ns, commands, unit, marks, error, file })
     }
 }
 
-/// A lineage with mounts of its own means another file by this path than the machine does.
-fn read_for(request: &Request) -> Found {
-    let path = Path::new(&request.path);
-    let place =
-        containment::target::elsewhere(request.live.iter()).into_iter().find_map(|pid| on_machine(pid, path));
-    let Some(place) = place.filter(|place| place != path) else {
-        return read(&request.path, &request.mechanism);
-    };
-    let found = read_at(&place, &request.path, &request.mechanism);
-    Found { place: place.to_str().map(str::to_owned), ..found }
+/// The file that the lineage wrote: where it has mounts of its own, that is not the machine's file of the same path.
+fn read_of(request: &Request) -> Found {
+    let Request { path, mechanism, process, since_ns, others, .. } = request;
+    match mounts::find(Path::new(path), *process, others, *since_ns) {
+        mounts::Found::Here(it) => {
+            let mut found = read(path, mechanism);
+            found.file = it.map(|(device, inode)| FileAt { path: path.clone(), device, inode });
+            found
+        }
+        mounts::Found::There(it) => {
+            let mut found = starts(path, mechanism, it.open().and_then(text_in));
+            found.file = Some(file_at(&it));
+            found
+        }
+        mounts::Found::Unknown => {
+            Found::failed("the lineage has mounts of its own: which file it is is not known".to_owned())
+        }
+    }
+}
+
+/// As it is stored.
+pub fn file_at(it: &mounts::There) -> FileAt {
+    let path = it.path.as_ref().and_then(|path| path.to_str()).unwrap_or_default().to_owned();
+    FileAt { path, device: it.device, inode: it.inode }
 }
 
 fn read(path: &str, mechanism: &str) -> Found {
-    read_at(Path::new(path), path, mechanism)
+    starts(path, mechanism, text_of(Path::new(path)))
 }
 
-fn read_at(place: &Path, path: &str, mechanism: &str) -> Found {
-    match text_of(place) {
+fn starts(path: &str, mechanism: &str, text: std::io::Result<String>) -> Found {
+    match text {
         Ok(text) => {
             let starts = Persistence::built_in().read(path, mechanism, &text);
             let commands = starts.commands.iter().map(|command| redact_argv(command)).collect();
@@ -134,7 +149,10 @@ fn read_at(place: &Path, path: &str, mechanism: &str) -> Found {
 /// The text of a regular file; no link is followed, no device or pipe opened for good.
 fn text_of(path: &Path) -> std::io::Result<String> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    let file: File = fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    text_in(fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?)
+}
+
+fn text_in(file: File) -> std::io::Result<String> {
     if !file.metadata()?.is_file() {
         return Err(std::io::Error::other("no regular file"));
     }

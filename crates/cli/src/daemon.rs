@@ -56,6 +56,9 @@ const MANDATES: Duration = Duration::from_secs(1);
 /// How often the record's size is compared with its limit.
 const ENFORCE: Duration = Duration::from_secs(10);
 
+/// Processes of a lineage in whose mounts a file of it is looked for: they have a few sets of them.
+const OTHERS_MAX: usize = 256;
+
 /// What the engine reported while it could not be written: a busy hour's findings and rows.
 const HELD_MAX: usize = 4096;
 
@@ -500,9 +503,11 @@ impl Daemon {
             Output::FollowAccount { agent, path, format, cwd, since_ns } => {
                 drop(self.tail.send(tail::Request::Follow { agent, path, format, cwd, since_ns }));
             }
-            Output::ReadArtefact { agent, path, mechanism } => {
-                let live = self.engine.live_processes(std::slice::from_ref(&agent));
-                return self.artefacts.ask(artefacts::Request { agent, path, mechanism, live });
+            Output::ReadArtefact { agent, path, mechanism, process, since_ns } => {
+                let mut others = self.engine.live_processes(std::slice::from_ref(&agent));
+                others.truncate(OTHERS_MAX);
+                let request = artefacts::Request { agent, path, mechanism, process, since_ns, others };
+                return self.artefacts.ask(request);
             }
             Output::ReadHooks { agent, product, home, cwd } => {
                 let product = hooks::Product::named(&product)?;

@@ -38,6 +38,7 @@ mod pulse;
 mod questions;
 mod recorded;
 mod redaction;
+mod remembered;
 mod scope;
 mod screen;
 mod secret_file;

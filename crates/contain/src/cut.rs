@@ -1,6 +1,7 @@
-//! No more traffic: frozen processes open nothing new, and what is open is ended here, at once and without sending the rest.
+//! No more traffic: frozen processes open nothing new, and what is open goes silent, or is ended.
 
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
 
 use muster_event::ProcessKey;
 use rustix::net::{AddressFamily, connect_unspec, sockopt};
@@ -9,19 +10,15 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 use crate::closure::Guard;
 use crate::process;
 
-#[derive(Debug, Default)]
-pub(crate) struct Cut {
-    /// Inodes of the sockets, for the look afterwards.
-    pub inodes: BTreeSet<u64>,
-    pub ended: u64,
-    pub trouble: Vec<String>,
-}
+/// Sockets of one lineage that the packet filter has room for. Those beyond it are as silent as their control groups.
+const COOKIES_MAX: usize = 65_536;
 
-/// Ends the sockets of these processes, but those that somebody guarded shares (the terminal's own connection).
-pub(crate) fn cut(members: &BTreeSet<ProcessKey>, guard: &Guard) -> Cut {
+/// Calls `act` with each socket of these processes (its inode, whose it is, a handle of our own), once for each, but for those that
+/// somebody guarded shares (the terminal's own connection).
+fn each(members: &BTreeSet<ProcessKey>, guard: &Guard, mut act: impl FnMut(u64, ProcessKey, OwnedFd)) {
     let shared: BTreeSet<u64> =
         guard.keys.iter().flat_map(|key| process::sockets(key.pid)).map(|(_, inode)| inode).collect();
-    let mut cut = Cut::default();
+    let mut seen = BTreeSet::new();
     for key in members {
         let sockets = process::sockets(key.pid);
         if sockets.is_empty() {
@@ -36,22 +33,41 @@ pub(crate) fn cut(members: &BTreeSet<ProcessKey>, guard: &Guard) -> Cut {
             continue;
         }
         for (fd, inode) in sockets {
-            if shared.contains(&inode) || cut.inodes.contains(&inode) {
+            if shared.contains(&inode) || seen.contains(&inode) {
                 continue;
             }
             let Ok(socket) = pidfd_getfd(&handle, fd, PidfdGetfdFlags::empty()) else { continue };
             let Ok(domain) = sockopt::socket_domain(&socket) else { continue };
             if domain == AddressFamily::INET || domain == AddressFamily::INET6 {
-                cut.inodes.insert(inode);
-                // Without an address a connection is reset, a listener listens no more, a datagram goes nowhere.
-                match connect_unspec(&socket) {
-                    Ok(()) => cut.ended += 1,
-                    Err(error) => cut.trouble.push(format!("socket {inode} of pid {}: {error}", key.pid)),
-                }
+                seen.insert(inode);
+                act(inode, *key, socket);
             }
         }
     }
-    cut
+}
+
+/// The cookies by which packet filters know the sockets.
+pub(crate) fn cookies(members: &BTreeSet<ProcessKey>, guard: &Guard) -> Vec<u64> {
+    let mut cookies = Vec::new();
+    each(members, guard, |_, _, socket| {
+        if cookies.len() < COOKIES_MAX {
+            cookies.extend(sockopt::socket_cookie(&socket));
+        }
+    });
+    cookies
+}
+
+/// Ends the sockets, at once and without sending the rest; gives the inodes of those that ended, and what went wrong.
+pub(crate) fn reset(members: &BTreeSet<ProcessKey>, guard: &Guard) -> (BTreeSet<u64>, Vec<String>) {
+    let (mut ended, mut trouble) = (BTreeSet::new(), Vec::new());
+    each(members, guard, |inode, key, socket| {
+        // Without an address a connection is reset, a listener listens no more, a datagram goes nowhere.
+        match connect_unspec(&socket) {
+            Ok(()) => drop(ended.insert(inode)),
+            Err(error) => trouble.push(format!("socket {inode} of pid {}: {error}", key.pid)),
+        }
+    });
+    (ended, trouble)
 }
 
 /// Those of these sockets that the kernel still has in a state in which they can send or take.

@@ -63,6 +63,12 @@ impl Hold {
         self.frozen.cgroups.iter().filter_map(|group| cgroup::folder(root, group)).collect()
     }
 
+    /// Also of those that could not be frozen as a whole.
+    pub fn all_folders(&self) -> Vec<PathBuf> {
+        let Some(root) = &self.root else { return Vec::new() };
+        self.groups.iter().filter_map(|group| cgroup::folder(root, group)).collect()
+    }
+
     fn freeze_groups(&mut self, guard: &Guard) {
         let Some(root) = self.root.clone() else { return };
         for group in &self.groups {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::panic, reason = "a property fails by panicking")]
 
-use crate::{cut, journal, mounts, process, quarantine, restore};
+use crate::{cut, journal, process, quarantine, restore};
 
 /// Files of `/proc`: the name of a process, its environment and the addresses of its sockets are an agent's.
 pub fn containment_proc(bytes: &[u8]) {
@@ -32,16 +32,6 @@ pub fn containment_lines(bytes: &[u8]) {
     assert_eq!(quarantine::without(&left, &wanted), (left.clone(), 0));
 }
 
-/// Tables of mounts, whose names an agent chose: a path is found within a mount that is there, or not at all.
-pub fn containment_mounts(bytes: &[u8]) {
-    let text = String::from_utf8_lossy(bytes);
-    let mounts = mounts::parse(&text);
-    let path = std::path::Path::new("/a/b");
-    if let Some(found) = mounts::translate(path, &mounts, &mounts) {
-        assert!(mounts.iter().any(|mount| found.starts_with(&mount.at)));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -55,12 +45,6 @@ mod tests {
         #[test]
         fn journals_of_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             super::containment_journal(&bytes);
-        }
-
-        #[test]
-        fn mounts_of_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300), at in "[/ab\\\\0-9 ]{0,6}") {
-            super::containment_mounts(&bytes);
-            super::containment_mounts(format!("1 1 0:1 / / x\n2 1 0:1 {at} /{at} x\n3 1 0:2 /{at} /a x").as_bytes());
         }
 
         #[test]

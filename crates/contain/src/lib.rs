@@ -14,7 +14,7 @@ mod freeze;
 pub mod fuzzing;
 pub mod journal;
 mod kill;
-mod mounts;
+pub mod mounts;
 mod out;
 mod process;
 mod quarantine;
@@ -27,7 +27,6 @@ mod verify;
 
 pub use closure::{Closure, Guard};
 pub use freeze::{Frozen, Stopped};
-pub use mounts::on_machine;
 pub use out::{
     Bare, FOLDER, Known, Out, Outside, Plan, PlannedFile, Report, StepReport, Told, dry_run, is_id,
 };

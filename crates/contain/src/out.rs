@@ -1,6 +1,6 @@
 //! One mustering out, from its first step to the one that it is to go to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -15,11 +15,14 @@ use crate::freeze::{Frozen, Hold};
 use crate::journal::{self, Journal, Note};
 use crate::quarantine::{self, Action, Quarantined};
 use crate::restore::{self, Standing};
-use crate::{Closure, Step, Target, cut, kill, process, revoke, units, verify};
+use crate::units::Unit;
+use crate::{Artefact, Closure, Step, Target, cut, kill, process, revoke, units, verify};
 
 /// Folder of all of them, in the data folder.
 pub const FOLDER: &str = "out";
 const TARGET: &str = "target.json";
+/// Control groups of which it is asked whether they are a unit of the lineage: each question takes some milliseconds.
+const RUN_UNITS_MAX: usize = 16;
 /// Names in one line for people.
 const NAMED_MAX: usize = 12;
 
@@ -29,10 +32,18 @@ pub trait Outside: Sync {
     fn told(&self, told: &Told);
     /// What the record has come to know since the beginning.
     fn known(&self) -> BTreeSet<ProcessKey>;
+    /// Files that it has come to know of, besides those of these names.
+    fn planted(&self, _: &BTreeSet<PathBuf>) -> Vec<Artefact> {
+        Vec::new()
+    }
     /// A webhook that takes a credential's power.
     fn post(&self, url: &str, agent: &str, credential: &str, limit: Duration) -> Result<(), String>;
     /// Puts the evidence into the folder, and says what it is.
     fn seal(&self, folder: &Path) -> Result<String, String>;
+    /// Nothing leaves these control groups and sockets (by their cookies) any more, and nothing reaches them.
+    fn silence(&self, id: &str, groups: &[PathBuf], sockets: &[u64]) -> Result<(), String>;
+    /// Whatever of the agent was cut off, by this or another mustering out, is so no more.
+    fn unsilence(&self);
 }
 
 /// Nobody listens, and nothing is sealed.
@@ -49,6 +60,10 @@ impl Outside for Bare {
     fn seal(&self, _: &Path) -> Result<String, String> {
         Err("there is nothing to seal here".to_owned())
     }
+    fn silence(&self, _: &str, _: &[PathBuf], _: &[u64]) -> Result<(), String> {
+        Err("there is no packet filter here".to_owned())
+    }
+    fn unsilence(&self) {}
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,9 +248,9 @@ impl Out {
         let mut sockets = BTreeSet::new();
         if self.until >= Step::Cut {
             let began = work.begin(Step::Cut, false)?;
-            let cut = cut::cut(&frozen, &guard);
-            work.end(Step::Cut, began, &format!("{} sockets ended", cut.ended), &cut.trouble)?;
-            sockets = cut.inodes;
+            let cut = self.cut(outside, &frozen, &guard, &hold.folders());
+            work.end(Step::Cut, began, &cut.text, &cut.trouble)?;
+            sockets = cut.ended;
         }
         if self.until >= Step::Revoke {
             self.revoke(&mut work)?;
@@ -268,6 +283,47 @@ impl Out {
         Ok(work.report)
     }
 
+    /// Silent at once; who is to be killed has its connections reset as well, so that nothing of them is sent later.
+    fn cut(
+        &self,
+        outside: &dyn Outside,
+        members: &BTreeSet<ProcessKey>,
+        guard: &Guard,
+        groups: &[PathBuf],
+    ) -> Cut {
+        let cookies = cut::cookies(members, guard);
+        // Who stands still, is killed at once, and has no socket, sends nothing in between.
+        let silenced = match self.until >= Step::Kill && cookies.is_empty() {
+            true => Ok(()),
+            false => outside.silence(&self.id, groups, &cookies),
+        };
+        let mut cut = Cut::default();
+        let mut parts = match &silenced {
+            Ok(()) => vec![format!("{} sockets silent", cookies.len())],
+            Err(why) => vec![format!("no packet filter: {why}")],
+        };
+        if silenced.is_err() || self.until >= Step::Kill {
+            (cut.ended, cut.trouble) = cut::reset(members, guard);
+            parts.push(format!("{} sockets reset", cut.ended.len()));
+        }
+        cut.text = parts.join(", ");
+        cut
+    }
+
+    /// After a start anew: a packet filter that nothing keeps ended with who had made it.
+    pub fn cut_again(&self, outside: &dyn Outside, frozen: &[Frozen]) {
+        if self.until < Step::Cut || self.until >= Step::Kill || self.target.boot_id != process::boot_id() {
+            return;
+        }
+        let guard = self.guard();
+        let hold = Hold::new(&self.target, &self.id);
+        let mut finder = Finder::new(&self.target);
+        let (_, closure) = finder.look(&self.target, &hold.groups, &outside.known(), &guard);
+        let held = closure.certain.into_iter().filter(|key| is_held(*key, frozen)).collect();
+        let groups = hold.all_folders();
+        self.cut(outside, &held, &guard, &groups);
+    }
+
     fn revoke(&mut self, work: &mut Work) -> io::Result<()> {
         if self.revoked {
             return Ok(());
@@ -285,10 +341,17 @@ impl Out {
     fn kill(&self, work: &mut Work, finder: &mut Finder, hold: &Hold, guard: &Guard) -> io::Result<()> {
         let began = work.begin(Step::Kill, false)?;
         let mut trouble = Vec::new();
+        let own: Vec<Unit> = self.target.taken().flat_map(Unit::of).collect();
+        let mut units = Vec::new();
         if units::is_there() {
-            // What restarts it ends before it does.
-            trouble.extend(self.units().filter_map(|unit| units::stop(unit).err()));
+            units.clone_from(&own);
+            let stopped = hold.frozen.stopped.iter();
+            let run = run_by(stopped.filter_map(|it| Some((it.process.pid, it.from.clone()?))));
+            units.extend(run.into_iter().filter(|unit| !own.contains(unit)));
+            add_units(&mut work.report.touched.units, &units);
         }
+        // What restarts it ends before it does.
+        units::stop_soon(&units);
         let before = finder.found.len();
         let known = || work.outside.known();
         let alive = kill::kill(&self.target, finder, &hold.groups, &hold.folders(), &known, guard);
@@ -297,6 +360,11 @@ impl Out {
         );
         if alive.is_empty() {
             work.report.dead_micros = Some(micros(self.decided));
+            // Nobody is left to send anything, and what was open is reset.
+            work.outside.unsilence();
+        }
+        if !units.is_empty() {
+            trouble.extend(units::stop(&units, &own));
         }
         let more = finder.found.len().saturating_sub(before);
         let text =
@@ -306,6 +374,12 @@ impl Out {
 
     fn quarantine(&mut self, work: &mut Work) -> io::Result<()> {
         let began = work.begin(Step::Quarantine, true)?;
+        let late = self.take_late(work.outside)?;
+        if !late.is_empty() {
+            let only = Target { artefacts: late, ..Target::default() };
+            let more = plan(&only, &Closure::default(), &[]);
+            work.report.touched.files.extend(more.files);
+        }
         let begun = std::mem::take(&mut self.begun);
         quarantine::recover(&self.folder, &begun, &mut work.journal, &mut self.kept)?;
         let stayed = quarantine::quarantine(&self.target, &self.folder, &mut work.journal, &mut self.kept)?;
@@ -314,9 +388,15 @@ impl Out {
         work.end(Step::Quarantine, began, &format!("{} files put away", self.kept.len()), &stayed)
     }
 
-    fn units(&self) -> impl Iterator<Item = &str> {
-        let taken = |certain: bool| certain || self.target.include_likely;
-        self.target.artefacts.iter().filter(move |it| taken(it.certain)).filter_map(|it| it.unit.as_deref())
+    /// What was written a moment before the lineage was stopped is known a moment later.
+    fn take_late(&mut self, outside: &dyn Outside) -> io::Result<Vec<Artefact>> {
+        let names = self.target.artefacts.iter().map(|it| it.inside.as_ref().unwrap_or(&it.path).clone());
+        let late = outside.planted(&names.collect());
+        if !late.is_empty() {
+            self.target.artefacts.extend(late.iter().cloned());
+            journal::write_file(&self.folder.join(TARGET), &serde_json::to_vec_pretty(&self.target)?)?;
+        }
+        Ok(late)
     }
 
     /// The empty ones: a frozen group that stays would stop whoever is put into it.
@@ -338,8 +418,12 @@ impl Out {
         let guard = self.guard();
         let mut finder = Finder::new(&self.target);
         let (_, closure) = finder.look(&self.target, &self.target.cgroups, &outside.known(), &guard);
-        let again: Vec<_> =
+        let mut again: Vec<_> =
             self.kept.iter().filter(|kept| is_back(kept)).map(|kept| kept.path.clone()).collect();
+        if self.until >= Step::Quarantine {
+            let late = self.take_late(outside)?.into_iter();
+            again.extend(late.filter(|it| it.certain && it.stands()).map(|it| it.path));
+        }
         let alive: BTreeSet<ProcessKey> = if self.until >= Step::Kill {
             closure.certain
         } else {
@@ -360,6 +444,10 @@ impl Out {
             if self.until >= Step::Kill {
                 kill::kill(&self.target, &mut finder, &hold.groups, &hold.folders(), &known, &guard);
                 self.remove_groups(&hold);
+            } else if self.until >= Step::Cut {
+                // Those that were silent stay so.
+                let found = finder.found.iter().copied().filter(|key| process::lives(*key)).collect();
+                self.cut(outside, &found, &guard, &hold.all_folders());
             }
         }
         if !again.is_empty() && self.until >= Step::Quarantine {
@@ -371,6 +459,24 @@ impl Out {
         let text = format!("it came back and was stopped again: {}", named(names.into_iter().chain(files)));
         work.tell("watch", "done", &text)?;
         Ok(Some(text))
+    }
+}
+
+/// Units whose first processes are among these, by the control groups in which they ran.
+fn run_by(processes: impl Iterator<Item = (u32, String)>) -> Vec<Unit> {
+    let mut groups: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+    for (pid, group) in processes.filter(|(_, group)| group.ends_with(".service")) {
+        groups.entry(group).or_default().insert(pid);
+    }
+    groups.iter().take(RUN_UNITS_MAX).filter_map(|(group, pids)| Unit::run_by(group, pids)).collect()
+}
+
+/// Without a name twice.
+fn add_units(names: &mut Vec<String>, units: &[Unit]) {
+    for name in units.iter().map(Unit::shown) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
     }
 }
 
@@ -393,6 +499,15 @@ fn is_back(kept: &Quarantined) -> bool {
             .is_ok_and(|it| it.as_bytes() == target.as_os_str().as_encoded_bytes()),
         None => place.open().and_then(|file| quarantine::hash(&file)).is_ok_and(|hash| hash == kept.sha256),
     }
+}
+
+/// What cutting came to.
+#[derive(Default)]
+struct Cut {
+    text: String,
+    /// Inodes of the sockets that were reset, for the look afterwards.
+    ended: BTreeSet<u64>,
+    trouble: Vec<String>,
 }
 
 struct Work<'a> {
@@ -474,7 +589,12 @@ fn micros(since: Instant) -> u64 {
 pub fn dry_run(target: &Target, own: &[u32], known: &BTreeSet<ProcessKey>) -> Plan {
     let guard = Guard::new(own, &target.roots);
     let (_, closure) = Finder::new(target).look(target, &target.cgroups, known, &guard);
-    plan(target, &closure, &target.cgroups)
+    let mut plan = plan(target, &closure, &target.cgroups);
+    if units::is_there() {
+        let groups = closure.certain.iter().filter_map(|key| Some((key.pid, process::cgroup_of(key.pid)?)));
+        add_units(&mut plan.units, &run_by(groups));
+    }
+    plan
 }
 
 fn plan(target: &Target, closure: &Closure, groups: &[String]) -> Plan {
@@ -491,13 +611,19 @@ fn plan(target: &Target, closure: &Closure, groups: &[String]) -> Plan {
         ..Plan::default()
     };
     for artefact in &target.artefacts {
+        let named = artefact.inside.clone().filter(|_| artefact.is_elsewhere());
+        let named = named.unwrap_or_else(|| artefact.path.clone());
         if !(artefact.certain || target.include_likely) {
             plan.files.push(PlannedFile {
-                path: artefact.path.clone(),
+                path: named.clone(),
                 mechanism: artefact.mechanism.clone(),
                 action: "leave".to_owned(),
                 why: "it is only likely that it is the lineage's".to_owned(),
             });
+            continue;
+        }
+        if !artefact.is_elsewhere() && artefact.path.symlink_metadata().is_err() {
+            // Somebody was faster.
             continue;
         }
         let (action, why) = match quarantine::look(artefact, 0) {
@@ -506,12 +632,12 @@ fn plan(target: &Target, closure: &Closure, groups: &[String]) -> Plan {
             Err(why) => ("leave", why),
         };
         plan.files.push(PlannedFile {
-            path: artefact.path.clone(),
+            path: named,
             mechanism: artefact.mechanism.clone(),
             action: action.to_owned(),
             why,
         });
-        plan.units.extend(artefact.unit.clone());
+        add_units(&mut plan.units, &Unit::of(artefact));
     }
     plan
 }

@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::journal::{Journal, Note};
-use crate::{Artefact, Target, units};
+use crate::units::{self, Unit};
+use crate::{Artefact, Target};
 
 /// Largest file that is read for its hash or copied to another disk; larger ones are moved on their own disk or stay.
 const BYTES_MAX: u64 = 256 << 20;
@@ -59,24 +60,29 @@ pub enum Action {
 }
 
 /// A folder reached without a link, and the name in it.
+#[derive(Debug)]
 pub(crate) struct Place {
     pub folder: OwnedFd,
     pub name: OsString,
 }
 
 pub(crate) fn place(path: &Path) -> io::Result<Place> {
+    place_in(&File::open("/")?, path)
+}
+
+/// The same below another root folder.
+pub(crate) fn place_in(root: &File, path: &Path) -> io::Result<Place> {
     let bad = || io::Error::new(io::ErrorKind::InvalidInput, "it is no plain absolute path");
     let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
     let (Some(parent), Some(name), true) = (path.parent(), path.file_name(), path.is_absolute() && plain)
     else {
         return Err(bad());
     };
-    let root = File::open("/")?;
     let below = parent.strip_prefix("/").map_err(|_| bad())?;
     let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder =
-        openat2(&root, below, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS)?;
+        openat2(root, below, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS)?;
     Ok(Place { folder, name: name.to_owned() })
 }
 
@@ -95,8 +101,14 @@ impl Place {
 
 /// What is to become of an artefact, or why nothing.
 pub(crate) fn look(artefact: &Artefact, number: u32) -> Result<Quarantined, String> {
+    if artefact.is_elsewhere() {
+        return Err("it lies in mounts of the lineage's own only, and ends with them".to_owned());
+    }
     let place = place(&artefact.path).map_err(|error| error.to_string())?;
     let stat = place.stat().map_err(|error| error.to_string())?;
+    if artefact.file.is_some_and(|file| file != (stat.st_dev, stat.st_ino)) {
+        return Err("another file stands there than the lineage's".to_owned());
+    }
     let kind = FileType::from_raw_mode(stat.st_mode);
     if !matches!(kind, FileType::RegularFile | FileType::Symlink) {
         return Err("it is neither a file nor a link".to_owned());
@@ -106,7 +118,7 @@ pub(crate) fn look(artefact: &Artefact, number: u32) -> Result<Quarantined, Stri
         number,
         path: artefact.path.clone(),
         mechanism: artefact.mechanism.clone(),
-        unit: artefact.unit.clone(),
+        unit: Unit::of(artefact).first().map(|unit| unit.name.clone()).or(artefact.unit().map(str::to_owned)),
         action: Action::Move,
         uid: stat.st_uid,
         gid: stat.st_gid,
@@ -204,8 +216,8 @@ pub(crate) fn quarantine(
     let folder = folder(out);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
     let mut number = done.iter().map(|kept| kept.number).max().unwrap_or(0);
-    let mut units_changed = false;
-    for artefact in target.artefacts.iter().filter(|artefact| artefact.certain || target.include_likely) {
+    let mut managers: Vec<Unit> = Vec::new();
+    for artefact in target.taken() {
         // A file that came again after it was put away is another one.
         number += 1;
         let mut kept = match look(artefact, number) {
@@ -213,7 +225,7 @@ pub(crate) fn quarantine(
             Err(why) => {
                 let was_done =
                     done.iter().any(|kept| kept.path == artefact.path && kept.action == Action::Lines);
-                if artefact.path.symlink_metadata().is_ok() && !was_done {
+                if artefact.stands() && !was_done {
                     stayed.push((artefact.path.clone(), why));
                 }
                 continue;
@@ -227,7 +239,9 @@ pub(crate) fn quarantine(
         match moved {
             Ok(()) => {
                 journal.write(Note::Moved { number })?;
-                units_changed |= kept.unit.is_some();
+                if let Some(unit) = &kept.unit {
+                    managers.extend(Unit::at(&kept.path, unit));
+                }
                 done.push(kept);
             }
             Err(error) => {
@@ -236,8 +250,9 @@ pub(crate) fn quarantine(
             }
         }
     }
-    if units_changed && units::is_there() {
-        drop(units::reload());
+    if units::is_there() {
+        managers.dedup_by(|a, b| a.is_of_same_manager(b));
+        managers.iter().for_each(|unit| drop(unit.reload()));
     }
     Ok(stayed)
 }
@@ -444,6 +459,8 @@ mod tests {
             certain: true,
             whole: true,
             lines: Vec::new(),
+            file: None,
+            inside: None,
         };
         assert!(look(&artefact("link/file"), 1).is_err());
         assert!(look(&artefact("real/../real/file"), 1).is_err());

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, renameat_with};
 use crate::freeze::{self, Frozen};
 use crate::journal::{self, Journal, Line, Note};
 use crate::quarantine::{self, Action, Quarantined};
-use crate::units;
+use crate::units::{self, Unit};
 
 /// What of a mustering out is still in force, by its journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,7 +91,9 @@ pub fn restore(out: &Path, only: Option<&Path>) -> io::Result<Vec<(PathBuf, Resu
         if done.is_ok() {
             journal.write(Note::Restored { number: kept.number })?;
             if let (Some(unit), true) = (&kept.unit, units::is_there()) {
-                drop(units::forget(unit).and_then(|()| units::reload()));
+                for unit in Unit::at(&kept.path, unit) {
+                    drop(unit.forget().and_then(|()| unit.reload()));
+                }
             }
         }
         told.push((kept.path.clone(), done.map_err(|error| error.to_string())));

@@ -1,6 +1,8 @@
 //! What is to be mustered out, as far as it is known beforehand.
 
 use std::collections::BTreeSet;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use muster_event::{Nanos, ProcessKey};
@@ -81,6 +83,37 @@ pub struct Artefact {
     pub whole: bool,
     /// Texts by which the lineage's lines are known.
     pub lines: Vec<String>,
+    /// Where the lineage has mounts of its own: device and inode of the one file that is meant.
+    #[serde(default)]
+    pub file: Option<(u64, u64)>,
+    /// What the lineage calls it, where that is not its path for the machine; `path` is then empty if the machine has none.
+    #[serde(default)]
+    pub inside: Option<PathBuf>,
+}
+
+impl Artefact {
+    /// The machine has no mount of it.
+    pub fn is_elsewhere(&self) -> bool {
+        self.path.as_os_str().is_empty()
+    }
+
+    /// Is it there, and the one that is meant?
+    pub(crate) fn stands(&self) -> bool {
+        let is_it = |meta: Metadata| self.file.is_none_or(|file| file == (meta.dev(), meta.ino()));
+        !self.is_elsewhere() && self.path.symlink_metadata().is_ok_and(is_it)
+    }
+
+    /// The machine's unit of that name: what a container calls so is another.
+    pub(crate) fn unit(&self) -> Option<&str> {
+        self.unit.as_deref().filter(|_| self.inside.is_none())
+    }
+}
+
+impl Target {
+    /// The files that are put away.
+    pub(crate) fn taken(&self) -> impl Iterator<Item = &Artefact> {
+        self.artefacts.iter().filter(|artefact| artefact.certain || self.include_likely)
+    }
 }
 
 /// A credential that the lineage touched, and what takes its power.

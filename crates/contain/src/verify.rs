@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use muster_event::ProcessKey;
 
 use crate::closure::{Finder, Guard};
-use crate::{Target, cut, process, units};
+use crate::units::{self, Unit};
+use crate::{Target, cut, process};
 
 /// What is left, in words; nothing: nothing was found.
 pub(crate) fn verify(
@@ -25,13 +26,13 @@ pub(crate) fn verify(
         })
         .collect();
     left.extend(cut::left(sockets).into_iter().map(|socket| format!("connection {socket}")));
-    for artefact in target.artefacts.iter().filter(|artefact| artefact.certain || target.include_likely) {
-        if artefact.whole && artefact.path.symlink_metadata().is_ok() {
+    for artefact in target.taken() {
+        if artefact.whole && artefact.stands() {
             left.push(format!("file {}", artefact.path.display()));
         }
-        if let Some(unit) = artefact.unit.as_ref().filter(|unit| units::is_there() && units::is_active(unit))
-        {
-            left.push(format!("unit {unit}"));
+        if units::is_there() {
+            let active = Unit::of(artefact).into_iter().filter(Unit::is_active);
+            left.extend(active.map(|unit| format!("unit {}", unit.shown())));
         }
     }
     left

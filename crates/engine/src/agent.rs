@@ -423,8 +423,7 @@ impl Agent {
 
     /// In the folder that it was started in?
     pub fn works_in(&self, path: &str) -> bool {
-        let cwd = self.state.cwd.as_str();
-        cwd.len() > 1 && path.strip_prefix(cwd).is_some_and(|rest| rest.starts_with('/'))
+        works_in(&self.state.cwd, path)
     }
 
     /// Does the configuration make the harness run this? A server is an argv, a hook a text for a shell.
@@ -481,6 +480,11 @@ fn is_filled_in(configured: &str, found: &str) -> bool {
     }
     pattern.push_str(rest);
     crate::products::glob(&pattern, found)
+}
+
+/// Does a path lie in the folder that an agent works in?
+pub(crate) fn works_in(cwd: &str, path: &str) -> bool {
+    cwd.len() > 1 && path.strip_prefix(cwd).is_some_and(|rest| rest.starts_with('/'))
 }
 
 #[cfg(test)]

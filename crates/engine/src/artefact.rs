@@ -101,6 +101,8 @@ struct Planted {
     due_ns: Option<Nanos>,
     told: bool,
     likely: u32,
+    /// An earlier daemon saw it: what stood there before is what that one knew.
+    remembered: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -195,9 +197,11 @@ impl Engine {
                 added: Vec::new(),
                 unit: None,
                 gone: false,
-                place: None,
+                stood: None,
+                file: None,
             },
             mechanism,
+            remembered: false,
             target: None,
             all: BTreeSet::new(),
             bytes: 0,
@@ -312,6 +316,10 @@ impl Engine {
                 Step::Written => {
                     planted.stage = Step::Done;
                     self.tell_artefact(&key);
+                    // Which file it is, is to be known all the same.
+                    if self.agents.contains_key(&key.1) {
+                        self.ask(&key);
+                    }
                 }
                 Step::Asked => {
                     planted.stage = Step::Last;
@@ -332,6 +340,8 @@ impl Engine {
             agent: key.1.clone(),
             path: key.0.clone(),
             mechanism: planted.mechanism.name.clone(),
+            process: planted.artefact.process,
+            since_ns: planted.first_ns,
         });
     }
 
@@ -344,14 +354,13 @@ impl Engine {
         }
         let key = (read.path, read.agent);
         let Some(planted) = self.artefacts.planted.get_mut(&key) else { return };
-        let moved = planted.artefact.place != read.place;
-        planted.artefact.place = read.place;
-        if moved && planted.told {
-            self.out.push(Output::Artefact(Box::new(planted.artefact.clone())));
+        let is_found = read.file.is_some() && planted.artefact.file != read.file;
+        if is_found {
+            planted.artefact.file = read.file;
         }
         if read.error.is_some() {
             // It is told of with what its place says.
-            if !planted.told && !planted.mechanism.starts.needs_commands() {
+            if is_found && planted.told || !planted.told && !planted.mechanism.starts.needs_commands() {
                 self.tell_artefact(&key);
             }
             return;
@@ -363,9 +372,15 @@ impl Engine {
         }
         let Some(planted) = self.artefacts.planted.get_mut(&key) else { return };
         if !planted.mechanism.starts.is_of_text() {
+            if is_found && planted.told {
+                self.tell_artefact(&key);
+            }
             return;
         }
-        if planted.told && planted.artefact.commands == read.commands && planted.artefact.unit == read.unit {
+        let is_same = planted.artefact.commands == read.commands
+            && (read.unit.is_none() || planted.artefact.unit == read.unit);
+        planted.artefact.unit = read.unit.or(planted.artefact.unit.take());
+        if planted.told && is_same && !is_found {
             return;
         }
         let commands: Vec<Vec<String>> = read.commands.into_iter().take(COMMANDS_MAX).collect();
@@ -375,7 +390,6 @@ impl Engine {
             return;
         }
         planted.artefact.gone |= emptied;
-        planted.artefact.unit = read.unit.or(planted.artefact.unit.take());
         planted.artefact.commands.clone_from(&commands);
         for command in commands {
             self.artefacts.index(&key, command);
@@ -386,9 +400,11 @@ impl Engine {
     /// Tells of the file, and raises its finding the first time.
     fn tell_artefact(&mut self, key: &Key) {
         let added = self.artefacts.added(key);
+        let stood = self.artefacts.planted.get(key).and_then(|planted| self.artefacts.stood(planted));
         let Some(planted) = self.artefacts.planted.get_mut(key) else { return };
         planted.artefact.certainty = if planted.packaged { Certainty::Likely } else { Certainty::Certain };
         planted.artefact.added = added;
+        planted.artefact.stood = stood;
         let first = !std::mem::replace(&mut planted.told, true);
         self.out.push(Output::Artefact(Box::new(planted.artefact.clone())));
         if first {
@@ -637,6 +653,43 @@ impl Artefacts {
         }
     }
 
+    /// One that an earlier daemon told of.
+    pub(crate) fn remember(&mut self, artefact: Artefact) {
+        let Some(mechanism) = Persistence::built_in().get(&artefact.mechanism) else { return };
+        let key = (artefact.path.clone(), artefact.agent.clone());
+        if self.planted.contains_key(&key) || !self.make_room(&artefact.agent, mechanism.quiet) {
+            return;
+        }
+        let commands = artefact.commands.clone();
+        // What stood there before: the rest of what it says.
+        if artefact.stood != Some(false)
+            && (self.before.len() < BEFORE_MAX || self.before.contains_key(&artefact.path))
+        {
+            let rest = commands.iter().filter(|command| !artefact.added.contains(*command)).cloned();
+            self.before.entry(artefact.path.clone()).or_default().extend(rest.take(COMMANDS_MAX));
+        }
+        let planted = Planted {
+            mechanism,
+            target: None,
+            all: BTreeSet::new(),
+            bytes: 0,
+            packaged: artefact.certainty == Certainty::Likely,
+            by_harness: false,
+            first_ns: artefact.time_ns,
+            stage: Step::Done,
+            read: true,
+            due_ns: None,
+            told: true,
+            likely: 0,
+            remembered: true,
+            artefact,
+        };
+        self.planted.insert(key.clone(), planted);
+        for command in commands {
+            self.index(&key, command);
+        }
+    }
+
     fn schedule(&mut self, key: &Key, due_ns: Nanos) {
         let Some(planted) = self.planted.get_mut(key) else { return };
         if let Some(old) = planted.due_ns.replace(due_ns) {
@@ -719,6 +772,9 @@ impl Artefacts {
     /// Was this file there before? `None`: not known.
     fn stood(&self, planted: &Planted) -> Option<bool> {
         let path = planted.artefact.path.as_str();
+        if planted.remembered {
+            return planted.artefact.stood;
+        }
         if self.before.contains_key(path) {
             return Some(true);
         }

@@ -11,7 +11,7 @@ use muster_event::{Event, Kind, Nanos, ProcessKey};
 use crate::engine::{Engine, event_evidence};
 use crate::process::{Process, Role};
 use crate::roll::{is_interpreter, is_shell, name_of};
-use crate::{AgentId, Certainty, Descent, Evidence, Via};
+use crate::{AgentId, Certainty, Descent, Evidence, Via, Written};
 
 /// Files remembered per agent: an installation of packages writes some ten thousands, of some 200 bytes here each.
 const FILES_MAX: usize = 16_384;
@@ -130,6 +130,41 @@ impl Files {
         self.take(path);
     }
 
+    /// A file or folder got another name, one more, or none.
+    pub fn renamed(&mut self, kind: &Kind) {
+        match kind {
+            Kind::Rename { from, to, result } if *result >= 0 => self.moved(from, to),
+            Kind::Link { from, to, result } if *result >= 0 => self.linked(from, to),
+            Kind::Symlink { target, path, result } if *result >= 0 => {
+                let folder = path.rsplit_once('/').map_or("/", |(folder, _)| folder);
+                if let Some(target) = resolve(folder, target) {
+                    self.linked(&target, path);
+                }
+            }
+            Kind::Unlink { path, result, .. } if *result >= 0 => self.removed(path),
+            _ => {}
+        }
+    }
+
+    /// All of an agent, the latest first.
+    pub fn all_of<'a>(&'a self, agent: &'a str) -> impl Iterator<Item = (&'a str, &'a Mark)> {
+        let paths = self.order.get(agent).into_iter().flat_map(|paths| paths.values().rev());
+        paths.filter_map(move |path| {
+            let mark = self.of(path).iter().find(|mark| mark.agent == agent)?;
+            Some((path.as_str(), mark))
+        })
+    }
+
+    /// One that an earlier daemon saw it make; what the lineage has done since is newer.
+    pub fn remember(&mut self, agent: &str, file: Written) {
+        let Written { path, seq, process, time_ns, origin } = file;
+        if self.of(&path).iter().all(|mark| mark.agent != agent) {
+            let agent = agent.to_owned();
+            let mark = Mark { agent, seq, process, time_ns, older: false, last: true, origin, tick: 0 };
+            self.put(&path, mark);
+        }
+    }
+
     /// All of this agent, without a count: nobody could be told.
     pub fn forget(&mut self, agent: &str) {
         for (_, path) in self.order.remove(agent).unwrap_or_default() {
@@ -240,32 +275,15 @@ enum Starter {
 impl Engine {
     /// Keeps what a lineage does to files.
     pub(crate) fn note_files(&mut self, event: &Event) {
-        match &event.kind {
-            Kind::Open { path, access, result } if access.write && *result >= 0 => {
-                let changed = !access.create || access.append || access.read && !access.truncate;
-                self.note_written(event, path, changed);
-            }
-            Kind::IoUring { path: Some(path), operation, flags }
-                if operation.starts_with("open") && flags & 0o3 != 0 =>
-            {
-                self.note_written(event, path, flags & 0o100 == 0);
-            }
-            Kind::Rename { from, to, result } if *result >= 0 && self.is_of_lineage(event) => {
-                self.files.moved(from, to);
-            }
-            Kind::Link { from, to, result } if *result >= 0 && self.is_of_lineage(event) => {
-                self.files.linked(from, to);
-            }
-            Kind::Symlink { target, path, result } if *result >= 0 && self.is_of_lineage(event) => {
-                let folder = path.rsplit_once('/').map_or("/", |(folder, _)| folder);
-                if let Some(target) = resolve(folder, target) {
-                    self.files.linked(&target, path);
-                }
-            }
-            Kind::Unlink { path, result, .. } if *result >= 0 && self.is_of_lineage(event) => {
-                self.files.removed(path);
-            }
-            _ => return,
+        if let Some((path, changed)) = written(&event.kind) {
+            self.note_written(event, path, changed);
+        } else if !matches!(
+            event.kind,
+            Kind::Rename { .. } | Kind::Link { .. } | Kind::Symlink { .. } | Kind::Unlink { .. }
+        ) {
+            return;
+        } else if self.is_of_lineage(event) {
+            self.files.renamed(&event.kind);
         }
         let forgotten = self.files.take_forgotten();
         self.forgot_of(forgotten);
@@ -276,9 +294,6 @@ impl Engine {
     }
 
     fn note_written(&mut self, event: &Event, path: &str, changed: bool) {
-        if NO_FILES.iter().any(|folder| path.starts_with(folder)) || !path.starts_with('/') {
-            return;
-        }
         let Some(process) = self.processes.get(event.process) else { return };
         let mut agents: Vec<AgentId> = Vec::new();
         for member in process.memberships() {
@@ -351,12 +366,11 @@ impl Engine {
         if mark.older {
             return Err("it was there before, and only changed".to_owned());
         }
-        let folder = self
-            .agents
-            .get(&mark.agent)
-            .and_then(|agent| project(&agent.state.cwd, agent.home.as_deref()))
-            .filter(|folder| is_inside(file, folder));
-        if folder.is_some() {
+        let (cwd, home) = match self.agents.get(&mark.agent) {
+            Some(agent) => (agent.state.cwd.as_str(), agent.home.as_deref()),
+            None => (self.dormant.cwd(&mark.agent).unwrap_or_default(), None),
+        };
+        if is_in_project(file, cwd, home) {
             return Err("it lies in the folder that the agent works in, where others run it too".to_owned());
         }
         match self.starter(key, &mark.agent) {
@@ -471,8 +485,26 @@ fn project<'a>(cwd: &'a str, home: Option<&str>) -> Option<&'a str> {
     (!too_wide).then_some(folder)
 }
 
-fn is_inside(file: &str, folder: &str) -> bool {
-    file.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+/// Does the file lie in the folder that an agent works in?
+pub(crate) fn is_in_project(file: &str, cwd: &str, home: Option<&str>) -> bool {
+    project(cwd, home).and_then(|folder| file.strip_prefix(folder)).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// The file that an act writes; `true`: it was there before, as far as the act tells.
+pub(crate) fn written(kind: &Kind) -> Option<(&str, bool)> {
+    let (path, changed) = match kind {
+        Kind::Open { path, access, result } if access.write && *result >= 0 => {
+            (path, !access.create || access.append || access.read && !access.truncate)
+        }
+        Kind::IoUring { path: Some(path), operation, flags }
+            if operation.starts_with("open") && flags & 0o3 != 0 =>
+        {
+            (path, flags & 0o100 == 0)
+        }
+        _ => return None,
+    };
+    let stays = path.starts_with('/') && NO_FILES.iter().all(|folder| !path.starts_with(folder));
+    stays.then_some((path, changed))
 }
 
 /// The files that hold what a process runs: the executable, the script, and the script that an interpreter was given.

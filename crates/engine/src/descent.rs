@@ -64,9 +64,21 @@ pub struct Artefact {
     pub unit: Option<String>,
     /// The lineage removed it again.
     pub gone: bool,
-    /// Where it is on this machine, where the lineage has mounts of its own (a container): `path` is as it calls it.
+    /// A file stood there before any agent wrote it; `None`: not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub place: Option<String>,
+    pub stood: Option<bool>,
+    /// The very file, as it was found when it had been written: under another path, where the lineage has mounts of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileAt>,
+}
+
+/// One very file, whatever it is called within a lineage's own mounts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileAt {
+    /// Its path for the machine; empty: the machine has no mount of it.
+    pub path: String,
+    pub device: u64,
+    pub inode: u64,
 }
 
 /// The answer to `Output::ReadArtefact`.
@@ -79,12 +91,12 @@ pub struct ArtefactRead {
     pub unit: Option<String>,
     /// Why it could not be read; `commands` is then empty.
     pub error: Option<String>,
-    /// Where it is on this machine, if that is another path.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub place: Option<String>,
     /// What stands out in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub marks: Vec<crate::persistence::Mark>,
+    /// The very file, where it could be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileAt>,
 }
 
 /// A step of mustering out, as told by who carries it out.

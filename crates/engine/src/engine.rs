@@ -144,6 +144,7 @@ impl Engine {
             Input::Approval(note) => self.on_approval(&note),
             Input::Hooks(read) => self.on_hooks_read(*read),
             Input::Canaries(canaries) => self.on_canaries(canaries),
+            Input::Remembered(it) => self.on_remembered(*it),
             Input::Review(_) => {}
             Input::Tick { time_ns, .. } => self.on_tick(time_ns),
             Input::ClockStep { time_ns, by_ns } => {

@@ -8,13 +8,14 @@ use std::sync::LazyLock;
 
 use muster_account::{Actor, Body, Class, Decision, Item, Origin, Status};
 use muster_event::{
-    Access, Address, Event, Identity, Kind, Lost, ProbeState, ProcessKey, Queue, SignalTarget, Snapshot,
+    Access, Address, Attribution, Event, Identity, Kind, Lost, ProbeState, ProcessKey, Queue, SignalTarget,
+    Snapshot,
 };
 
 use crate::{
-    AccountFile, AccountRecord, ArtefactRead, Before, Canaries, Canary, Certainty, Cited, Code, Engine,
-    Enrol, Evidence, HooksRead, Identified, Imported, Input, Label, Opinion, Opinions, Output, Products,
-    Severity, Start, glob,
+    AccountFile, AccountRecord, AgentState, Artefact, ArtefactRead, Before, Canaries, Canary, Certainty,
+    Cited, Code, Coverage, Engine, Enrol, Evidence, FileAt, HooksRead, Identified, Imported, Input, Label,
+    Living, Opinion, Opinions, Output, Products, Remembered, Severity, Start, State, Written, glob,
 };
 use crate::{Mark, MarkKind};
 
@@ -265,15 +266,78 @@ impl Choices<'_> {
         self.flag().then(|| make(self))
     }
 
+    fn remembered(&mut self) -> Remembered {
+        let agent = self.agent();
+        let mechanisms = ["cron", "shell-rc", "systemd-unit", "none"];
+        let artefact = |c: &mut Self| Artefact {
+            id: "a-1".to_owned(),
+            agent: agent.clone(),
+            path: c.path(),
+            mechanism: c.pick(&mechanisms),
+            certainty: if c.flag() { Certainty::Certain } else { Certainty::Likely },
+            time_ns: c.time(),
+            process: c.key(),
+            seq: c.number(),
+            commands: (0..c.byte() % 4).map(|_| c.argv()).collect(),
+            added: (0..c.byte() % 2).map(|_| c.argv()).collect(),
+            unit: c.option(Self::text),
+            gone: c.flag(),
+            stood: c.option(Self::flag),
+            file: None,
+        };
+        let artefacts = (0..self.byte() % 3).map(|_| artefact(self)).collect();
+        let written = |c: &mut Self| Written {
+            path: c.path(),
+            seq: c.number(),
+            process: c.key(),
+            time_ns: c.time(),
+            origin: c.option(Self::path),
+        };
+        let files = (0..self.byte() % 3).map(|_| written(self)).collect();
+        let living =
+            |c: &mut Self| Living { process: c.key(), from_seq: c.number(), by: Attribution::Artefact };
+        let live = (0..self.byte() % 3).map(|_| living(self)).collect();
+        let state = AgentState {
+            agent: agent.clone(),
+            product: "unknown".to_owned(),
+            version: None,
+            model: None,
+            root: self.key(),
+            parent: self.option(Self::agent),
+            mandate: None,
+            principal: None,
+            label: String::new(),
+            found_by: String::new(),
+            uid: 0,
+            command: self.argv(),
+            cwd: self.path(),
+            sessions: Vec::new(),
+            accounts: Vec::new(),
+            started_ns: self.time(),
+            last_ns: self.time(),
+            ended_ns: self.option(Self::time),
+            state: if self.flag() { State::Ended } else { State::Running },
+            stage: None,
+            processes: 0,
+            events: 0,
+            calls: 0,
+            calls_joined: 0,
+            doing: String::new(),
+            containment: None,
+            coverage: Coverage::default(),
+        };
+        Remembered { time_ns: self.time(), state: Box::new(state), artefacts, files, live }
+    }
+
     fn input(&mut self) -> Input {
-        match self.byte() % 22 {
-            20 | 21 => Input::ArtefactRead(ArtefactRead {
+        match self.byte() % 24 {
+            22 => Input::Remembered(Box::new(self.remembered())),
+            20 | 21 | 23 => Input::ArtefactRead(ArtefactRead {
                 agent: if self.flag() { self.agent() } else { String::new() },
                 path: self.path(),
                 time_ns: self.time(),
                 commands: (0..self.byte() % 4).map(|_| self.argv()).collect(),
                 unit: self.option(Self::text),
-                place: self.option(Self::text),
                 marks: (0..self.byte() % 3)
                     .map(|_| Mark {
                         kind: if self.flag() { MarkKind::Conceals } else { MarkKind::Fetches },
@@ -281,6 +345,7 @@ impl Choices<'_> {
                     })
                     .collect(),
                 error: self.option(Self::text),
+                file: self.option(|c| FileAt { path: c.path(), device: 1, inode: 2 }),
             }),
             0 => Input::Start(Start {
                 time_ns: self.time(),

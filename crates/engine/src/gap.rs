@@ -312,6 +312,7 @@ impl Engine {
             | Input::Approval(_)
             | Input::Hooks(_)
             | Input::Canaries(_)
+            | Input::Remembered(_)
             | Input::Review(_) => {}
         }
     }

@@ -5,7 +5,7 @@ use muster_event::{Event, Lost, Nanos, ProbeState, ProcessKey, Snapshot};
 use muster_mandate::{ApprovalNote, GateNote, MandateNote};
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, ArtefactRead, Before, Canaries, Containment, HooksRead, Opinions};
+use crate::{AgentId, ArtefactRead, Before, Canaries, Containment, HooksRead, Opinions, Remembered};
 
 /// The ledger stores the names of variants and fields: they are never changed (`docs/ledger.md`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,6 +92,8 @@ pub enum Input {
     Hooks(Box<HooksRead>),
     /// The decoys that there are now.
     Canaries(Canaries),
+    /// What an earlier daemon knew of a lineage.
+    Remembered(Box<Remembered>),
 }
 
 impl Input {
@@ -113,6 +115,7 @@ impl Input {
             Input::Review(review) => Some(review.time_ns),
             Input::Hooks(read) => Some(read.time_ns),
             Input::Canaries(canaries) => Some(canaries.time_ns),
+            Input::Remembered(it) => Some(it.time_ns),
             Input::Probe { time_ns, .. }
             | Input::AccountState { time_ns, .. }
             | Input::Tick { time_ns, .. }

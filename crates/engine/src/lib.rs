@@ -36,6 +36,7 @@ mod process;
 mod products;
 mod reconcile;
 mod record;
+mod remembered;
 mod request;
 mod result;
 mod roll;
@@ -51,7 +52,7 @@ mod timeline;
 pub use authority::{actions_of, credential, install_folders};
 pub use canary::{Canaries, Canary};
 pub use claims::{Claim, Verdict};
-pub use descent::{Artefact, ArtefactRead, Certainty, Containment, Descent, Via};
+pub use descent::{Artefact, ArtefactRead, Certainty, Containment, Descent, FileAt, Via};
 pub use engine::Engine;
 pub use finding::{Code, Evidence, Finding, Severity, Stage};
 pub use gap::{Before, Gap, GapCause, Interval};
@@ -63,6 +64,7 @@ pub use opinion::{Cited, Label, Opinion, Opinions};
 pub use output::{AgentState, Coverage, Join, Member, Output, State, Strength};
 pub use persistence::{Mark, MarkKind, Mechanism, Persistence, Reach, Reader, Starts};
 pub use products::{Marker, Package, Product, Products, ProductsError, glob};
+pub use remembered::{Living, Recollection, Remembered, Written};
 
 /// Name of one agent, unique over hosts and boots: product and a hash of boot id, pid and start time,
 /// e.g. `claude-code-k3v9qd2mfx`.

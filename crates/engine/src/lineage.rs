@@ -86,6 +86,11 @@ impl Dormant {
         Some(old)
     }
 
+    /// The folder that it worked in.
+    pub fn cwd(&self, id: &str) -> Option<&str> {
+        self.rows.get(id).map(|(state, _)| state.cwd.as_str())
+    }
+
     fn take(&mut self, id: &str) -> Option<(AgentState, Descents)> {
         let row = self.rows.remove(id)?;
         self.order.retain(|of| of != id);
@@ -219,13 +224,19 @@ impl Engine {
         }
         let Some(agent) = self.agents.get_mut(id) else { return };
         let told = std::mem::take(&mut agent.descents);
-        if let Some(old) = self.dormant.keep(agent.state.clone(), told) {
+        let state = agent.state.clone();
+        self.sleep(state, told);
+    }
+
+    /// Only its row is known, and its files.
+    pub(crate) fn sleep(&mut self, state: AgentState, told: Descents) {
+        if let Some(old) = self.dormant.keep(state, told) {
             self.files.forget(&old);
             self.asks.remove(&old);
         }
     }
 
-    fn wake(&mut self, id: &str) {
+    pub(crate) fn wake(&mut self, id: &str) {
         if self.agents.contains_key(id) {
             return;
         }

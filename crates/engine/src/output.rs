@@ -74,6 +74,9 @@ pub enum Output {
         agent: AgentId,
         path: String,
         mechanism: String,
+        /// Who wrote it, and since when: the file that is meant was changed after that.
+        process: ProcessKey,
+        since_ns: Nanos,
     },
 }
 

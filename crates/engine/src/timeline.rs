@@ -85,6 +85,7 @@ impl Timeline {
             Input::Review(review) => own(&mut review.time_ns),
             Input::Hooks(read) => own(&mut read.time_ns),
             Input::Canaries(canaries) => own(&mut canaries.time_ns),
+            Input::Remembered(it) => own(&mut it.time_ns),
             Input::Probe { time_ns, .. }
             | Input::AccountState { time_ns, .. }
             | Input::Tick { time_ns, .. }
@@ -120,12 +121,11 @@ impl Timeline {
                 Output::Opinion(opinions) => wall(&mut opinions.time_ns),
                 Output::Descent(descent) => wall(&mut descent.time_ns),
                 Output::Artefact(artefact) => wall(&mut artefact.time_ns),
-                Output::FollowAccount { since_ns, .. } => wall(since_ns),
+                Output::FollowAccount { since_ns, .. } | Output::ReadArtefact { since_ns, .. } => wall(since_ns),
                 Output::Identify { .. }
                 | Output::Follow { .. }
                 | Output::Harness { .. }
                 | Output::ReadConfiguration { .. }
-                | Output::ReadArtefact { .. }
                 | Output::ReadHooks { .. }
                 | Output::Forget { .. }
                 | Output::Member(_)

@@ -7,6 +7,7 @@
 
 mod canary;
 mod clock;
+mod cut;
 mod decode;
 mod extras;
 pub mod filter;
@@ -33,6 +34,7 @@ use muster_event::{Event, Kind, Lost, Nanos, ProbeState, ProcessKey, Snapshot};
 
 pub use canary::act as canary;
 pub use clock::{Clocks, clocks, now_ns};
+pub use cut::{Silenced, silence, silenced, unsilence};
 pub use decode::Decoder;
 pub use kernel::{KernelSensor, Tested};
 pub use markers::is_marker;

@@ -381,6 +381,7 @@ impl Index {
             | Input::Gate(_)
             | Input::Approval(_)
             | Input::Hooks(_)
+            | Input::Remembered(_)
             | Input::Canaries(_) => {}
         }
         Ok(())

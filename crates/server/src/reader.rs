@@ -324,6 +324,23 @@ impl StoreReader {
         Ok(keys.collect::<rusqlite::Result<_>>()?)
     }
 
+    /// Those of them that no other boot has ended, from which event on they belong, and why.
+    pub fn living(&self, agent: &str) -> Result<Vec<muster_engine::Living>> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT pid, start_ns, MIN(from_seq), by FROM members
+             WHERE agent = ?1 AND ended_seq IS NULL AND until_seq IS NULL GROUP BY pid, start_ns ORDER BY pid, start_ns",
+        )?;
+        let rows = statement.query_map([agent], |row| {
+            let by: String = row.get(3)?;
+            Ok(muster_engine::Living {
+                process: ProcessKey { pid: row.get(0)?, start_ns: uint(row.get(1)?) },
+                from_seq: uint(row.get(2)?),
+                by: index::attribution(&by),
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// Files of the lineage that make others run something. Nothing, where the index has no such table.
     pub fn planted(&self, agent: &str) -> Result<Vec<muster_engine::Artefact>> {
         self.rows_if("artefacts", agent)

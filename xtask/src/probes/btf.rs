@@ -184,6 +184,10 @@ impl<'a> Btf<'a> {
         let body = ext.get(u32_at(ext, 4)? as usize..)?;
         // header: magic and length, then (offset, length) of functions, lines and relocations.
         let part = body.get(u32_at(ext, 24)? as usize..)?.get(..u32_at(ext, 28)? as usize)?;
+        if part.is_empty() {
+            // It reads none of the kernel's types.
+            return Some(Vec::new());
+        }
         let (entry_len, mut rest) = (u32_at(part, 0)? as usize, part.get(4..)?);
         let mut out = Vec::new();
         while !rest.is_empty() {

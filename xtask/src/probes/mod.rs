@@ -16,8 +16,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::repo;
 
-const FOLDER: &str = "crates/sensor/bpf";
-const HINT: &str = "hint: `crates/sensor/bpf/build.sh` builds it anew";
+/// Folder and name of each object.
+const OBJECTS: [(&str, &str); 2] = [("crates/sensor/bpf", "muster"), ("crates/sensor/bpf/cut", "cut")];
+const HINT: &str = "hint: the `build.sh` beside it builds it anew";
 /// The oldest that makes a good object (Debian 12's), and the newest that is looked for.
 const OLDEST: u32 = 14;
 const NEWEST: u32 = 40;
@@ -30,13 +31,16 @@ struct Clang {
 }
 
 pub fn run() -> Result<()> {
-    let folder = repo::root().join(FOLDER);
-    let noted = notes(&folder.join("muster.bpf.built"))?;
+    OBJECTS.iter().try_for_each(|(folder, name)| check(&repo::root().join(folder), name))
+}
+
+fn check(folder: &Path, name: &str) -> Result<()> {
+    let noted = notes(&folder.join(format!("{name}.bpf.built")))?;
     let script = folder.join("build.sh").to_string_lossy().into_owned();
     let sums = parse(&repo::output("sh", &[&script, "--sums"])?);
     for what in ["sources", "object"] {
         if noted.get(what) != sums.get(what) {
-            bail!("the {what} of the probes changed since muster.bpf.o was built\n{HINT}");
+            bail!("the {what} of {name}.bpf.o changed since it was built\n{HINT}");
         }
     }
     let Some(clang) = choose(noted.get("clang").map_or("", String::as_str)) else {
@@ -45,14 +49,14 @@ pub fn run() -> Result<()> {
         );
         return Ok(());
     };
-    if !has_headers(&clang) {
+    if !has_headers(&clang, &folder.join(format!("{name}.bpf.c"))) {
         println!("skipped: there are no headers of libbpf (libbpf-dev) to rebuild the probes with");
         return Ok(());
     }
 
     let target = repo::target().join("probes");
     std::fs::create_dir_all(&target)?;
-    let output = target.join("muster.bpf.o");
+    let output = target.join(format!("{name}.bpf.o"));
     let built = repo::command("sh", &[&script, &output.to_string_lossy()])
         .env("CLANG", &clang.name)
         .env("LLVM_STRIP", &clang.strip)
@@ -64,20 +68,20 @@ pub fn run() -> Result<()> {
             String::from_utf8_lossy(&built.stderr).trim()
         );
     }
-    let fresh = notes(&target.join("muster.bpf.built"))?;
+    let fresh = notes(&target.join(format!("{name}.bpf.built")))?;
     let same = ["clang", "headers"].iter().all(|it| noted.get(*it) == fresh.get(*it));
-    compare(&std::fs::read(folder.join("muster.bpf.o"))?, &std::fs::read(&output)?, same)?;
+    compare(name, &std::fs::read(folder.join(format!("{name}.bpf.o")))?, &std::fs::read(&output)?, same)?;
     let compared = if same { "every instruction" } else { "programs, calls, maps, fields and types" };
-    println!("muster.bpf.o is what its source makes (rebuilt with {}; compared: {compared})", clang.version);
+    println!("{name}.bpf.o is what its source makes (rebuilt with {}; compared: {compared})", clang.version);
     if !same {
         println!("it was built with {}, or other headers", noted.get("clang").map_or("?", String::as_str));
     }
     Ok(())
 }
 
-fn compare(committed: &[u8], built: &[u8], same_compiler: bool) -> Result<()> {
+fn compare(name: &str, committed: &[u8], built: &[u8], same_compiler: bool) -> Result<()> {
     let read = |form: fn(&[u8]) -> Option<form::Form>| {
-        let committed = form(committed).context("muster.bpf.o cannot be read")?;
+        let committed = form(committed).with_context(|| format!("{name}.bpf.o cannot be read"))?;
         Ok::<_, anyhow::Error>((committed, form(built).context("what clang made cannot be read")?))
     };
     let (old, new) = read(form::meaning)?;
@@ -87,7 +91,7 @@ fn compare(committed: &[u8], built: &[u8], same_compiler: bool) -> Result<()> {
         difference = form::difference(&old, &new);
     }
     if let Some(difference) = difference {
-        bail!("muster.bpf.o is not what its source makes: {difference}\n{HINT}");
+        bail!("{name}.bpf.o is not what its source makes: {difference}\n{HINT}");
     }
     Ok(())
 }
@@ -134,8 +138,7 @@ fn major(version: &str) -> Option<u32> {
     version.split("version ").nth(1)?.split('.').next()?.parse().ok()
 }
 
-fn has_headers(clang: &Clang) -> bool {
-    let source = repo::root().join(FOLDER).join("muster.bpf.c");
+fn has_headers(clang: &Clang, source: &Path) -> bool {
     let output = repo::command(&clang.name, &["-target", "bpf", "-M", &source.to_string_lossy()]).output();
     // Any other trouble with the source is for the build to tell.
     output.is_ok_and(|it| !String::from_utf8_lossy(&it.stderr).contains("'bpf/"))

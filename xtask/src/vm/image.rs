@@ -42,11 +42,11 @@ pub fn initramfs(programs: &[PathBuf]) -> Result<Vec<u8>> {
     Ok(archive.finish())
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))
 }
 
-fn busybox() -> Result<PathBuf> {
+pub(super) fn busybox() -> Result<PathBuf> {
     let found = std::env::var_os("PATH").and_then(|path| {
         std::env::split_paths(&path).map(|folder| folder.join("busybox")).find(|it| it.is_file())
     });
@@ -58,7 +58,7 @@ fn busybox() -> Result<PathBuf> {
 }
 
 /// The shared libraries of a program and its loader, by absolute path.
-fn libraries_of(program: &Path) -> Result<Vec<String>> {
+pub(super) fn libraries_of(program: &Path) -> Result<Vec<String>> {
     let output = repo::command("ldd", &[&program.to_string_lossy()]).output().context("cannot run `ldd`")?;
     // ldd fails on a static program, which then needs nothing.
     Ok(libraries(&String::from_utf8_lossy(&output.stdout)))

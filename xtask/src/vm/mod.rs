@@ -6,6 +6,7 @@ mod cpio;
 mod guest;
 mod image;
 mod kernel;
+mod systemd;
 
 use std::path::PathBuf;
 
@@ -53,6 +54,39 @@ pub fn run(kernels: &[&str]) -> Result<()> {
     }
     if !failed.is_empty() {
         bail!("failed on kernel {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+/// Muster as a service under systemd, and mustering out what systemd, cron and at would start.
+pub fn systemd() -> Result<()> {
+    let missing = systemd::missing();
+    let tools = ["qemu-system-x86_64", "busybox", "strip", "dpkg-deb", "apt-get", "apt-cache"];
+    let lacks = tools.into_iter().filter(|program| repo::command(program, &["--help"]).output().is_err());
+    let lacks: Vec<&str> = missing.into_iter().chain(lacks).collect();
+    if !lacks.is_empty() {
+        println!("skipped: the guest with systemd needs {} here", lacks.join(", "));
+        return Ok(());
+    }
+    let folder = repo::target().join("vm");
+    std::fs::create_dir_all(&folder)?;
+    let initramfs = folder.join("systemd.cpio");
+    std::fs::write(&initramfs, systemd::image(&systemd::program(&folder)?)?)?;
+    let Some(kernel) = kernel::fetch(KERNELS[0], &folder)? else {
+        println!("skipped: apt has no cloud kernel {} on this Debian", KERNELS[0]);
+        return Ok(());
+    };
+    println!("{} with systemd", kernel.name);
+    let log = folder.join("systemd.log");
+    let output = guest::boot(&kernel.image, &initramfs, &log)?;
+    let shown = ["ok: ", "FAILED: ", "dead ", "LEFT: "];
+    output
+        .lines()
+        .filter(|line| shown.iter().any(|it| line.starts_with(it)))
+        .for_each(|line| println!("  {line}"));
+    let problems = guest::judge(&output, 1);
+    if !problems.is_empty() {
+        bail!("{} (its console: {})", problems.join("; "), log.display());
     }
     Ok(())
 }

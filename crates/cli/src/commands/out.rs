@@ -294,4 +294,12 @@ impl Outside for Alone {
     fn seal(&self, folder: &Path) -> Result<String, String> {
         containment::seal(&self.data, &self.agent, folder)
     }
+
+    fn silence(&self, id: &str, groups: &[PathBuf], sockets: &[u64]) -> Result<(), String> {
+        containment::silence(id, groups, sockets, true)
+    }
+
+    fn unsilence(&self) {
+        containment::unsilence(&self.data, &self.agent);
+    }
 }

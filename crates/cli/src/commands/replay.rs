@@ -240,6 +240,7 @@ fn concerns(input: &Input, agent: &str, members: &BTreeSet<ProcessKey>) -> bool 
         // Of no agent: what stood in such places before.
         Input::ArtefactRead(read) => read.agent == agent || read.agent.is_empty(),
         Input::Containment(step) => step.agent == agent,
+        Input::Remembered(it) => it.state.agent == agent,
         Input::Mandate(note) => note.agent.as_deref() == Some(agent),
         Input::Gate(note) => note.agent == agent,
         Input::Approval(note) => note.agent == agent,

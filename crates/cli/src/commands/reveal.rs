@@ -260,6 +260,7 @@ fn place(input: &Input) -> String {
         Input::Hooks(read) => format!("hooks of {}", read.agent),
         Input::Canaries(_) => "the decoys".to_owned(),
         Input::Containment(step) => format!("step {} of {}", step.step, step.id),
+        Input::Remembered(it) => format!("what was known of {}", it.state.agent),
         Input::Start(_)
         | Input::Lost(_)
         | Input::Probe { .. }

@@ -30,6 +30,7 @@ impl Thaw {
                 let it = restore::standing(&journal::read(&folder)?);
                 if it.agent == agent && !it.is_over() && !it.killed {
                     restore::thaw(&folder)?.map_err(usage)?;
+                    muster_sensor::unsilence(&id);
                     done += 1;
                 }
             }

@@ -38,7 +38,9 @@ use crate::mandates::Mandates;
 use crate::outside::{Callbacks, Outside, OutsideOptions, Plan};
 use crate::signer::{KeySource, Place};
 use crate::without::{Part, Without};
-use crate::{Global, canaries, client, data_files, judge, log_key, notify, pulse, redaction, scope, tail};
+use crate::{
+    Global, canaries, client, data_files, judge, log_key, notify, pulse, redaction, remembered, scope, tail,
+};
 
 const DAY_NS: u64 = 24 * 60 * 60 * 1_000_000_000;
 /// Those who are watched must not be able to starve the loop by their numbers: it needs little, but it needs it soon.
@@ -433,6 +435,10 @@ fn begin(daemon: &mut Daemon, data: &Path, only_under: Option<ProcessKey>) -> Re
             agent.coverage.note(down);
         }
         daemon.store.apply(&Output::Agent(Box::new(agent)))?;
+    }
+    daemon.store.commit(true)?;
+    for it in remembered::gather(&data)? {
+        daemon.take(Input::Remembered(Box::new(it)));
     }
     daemon.store.commit(true)?;
     Ok(())

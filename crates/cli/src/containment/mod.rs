@@ -7,5 +7,5 @@ pub mod target;
 pub mod thread;
 
 pub use config::Config;
-pub use seal::{post, seal};
+pub use seal::{post, seal, silence, unsilence};
 pub use thread::{Containments, Job};

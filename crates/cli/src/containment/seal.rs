@@ -1,12 +1,15 @@
 //! The evidence of a mustering out, and webhooks: what goes beyond processes and files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use muster_contain::journal;
+use muster_contain::restore::standing;
 use muster_sensor::now_ns;
 use muster_server::StoreReader;
 use muster_server::case::{Asked, Case};
 
+use super::target;
 use crate::secret_file;
 
 const FILE: &str = "case.muster";
@@ -51,4 +54,23 @@ pub fn post(url: &str, agent: &str, credential: &str, limit: Duration) -> Result
     let sent = client.post(url).header("content-type", "application/json").send(body);
     // The address may hold a secret: it is not told.
     sent.map(|_| ()).map_err(|error| format!("the webhook: {error}"))
+}
+
+/// A packet filter over what is cut off. `alone`: the one that does it ends soon.
+pub fn silence(id: &str, groups: &[PathBuf], sockets: &[u64], alone: bool) -> Result<(), String> {
+    let what = muster_sensor::Silenced { name: id, groups, sockets, must_outlive: alone };
+    muster_sensor::silence(what).map(drop).map_err(|error| error.to_string())
+}
+
+/// Ends the filters of all musterings out of this agent: one that froze it, and one that went on to the end.
+pub fn unsilence(data: &Path, agent: &str) {
+    for id in muster_sensor::silenced() {
+        let is_its = || {
+            let lines = journal::read(&target::folder(data, &id).ok()?).ok()?;
+            Some(standing(&lines).agent == agent)
+        };
+        if is_its() == Some(true) {
+            muster_sensor::unsilence(&id);
+        }
+    }
 }

@@ -1,25 +1,25 @@
 //! What is on record of a lineage, as the target of mustering it out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use anyhow::Result;
-use muster_contain::{Artefact, Marker, Revocation, Target, on_machine};
+use muster_contain::{Artefact, Marker, Revocation, Target, mounts};
 use muster_engine::{AgentId, AgentState, Certainty, Products, glob};
 use muster_event::{Kind, Nanos, ProcessKey};
 use muster_server::{EventFilter, StoreReader};
 
 use super::Config;
+use crate::artefacts::file_at;
 use crate::exit::usage;
 
 /// Start times are floored to a tick; clocks are read one after the other.
 const SLACK_NS: Nanos = 2 * ProcessKey::TICK_NS;
 /// Opened files that are looked through for credentials, the latest.
 const OPENED_MAX: usize = 20_000;
-/// Namespaces of mounts of one lineage that are looked into: an agent that makes more hides in none of them.
-const NAMESPACES_MAX: usize = 16;
 /// Files that many programs share: only the lineage's lines go, whoever wrote the file last (most are replaced as a whole
 /// when one line is added).
 const SHARED: &[&str] = &[
@@ -27,12 +27,12 @@ const SHARED: &[&str] = &[
     "cron-user",
     "user-cron",
     "shell",
+    "profile",
     "rc",
     "authorized",
     "preload",
     "pam",
     "environment",
-    "at",
 ];
 
 /// `live`: what the engine knows beyond the index; `planted`: likewise.
@@ -96,42 +96,48 @@ pub fn build(
     all.sort_by(|a, b| a.path.cmp(&b.path));
     all.dedup_by(|a, b| a.path == b.path);
     let began_ns = inside.iter().map(|state| state.started_ns).min().unwrap_or(0);
-    let elsewhere = elsewhere(target.roots.iter().chain(&target.members).chain(live));
-    for it in &mut all {
-        let found = match &it.place {
-            Some(place) => Some(PathBuf::from(place)),
-            None if elsewhere.is_empty() => continue,
-            None => elsewhere.iter().find_map(|pid| on_machine(*pid, Path::new(&it.path))),
-        };
-        match found.as_deref().and_then(Path::to_str) {
-            Some(found) if found == it.path => {}
-            // The machine's service manager knows nothing of it.
-            Some(found) => {
-                it.path = found.to_owned();
-                it.unit = None;
-            }
-            None => it.certainty = Certainty::Likely,
-        }
+    let living: Vec<ProcessKey> = target.roots.iter().chain(&target.members).chain(live).copied().collect();
+    // Most were found when they were written: the record need not be gone through.
+    let is_open = all.iter().any(|it| it.file.is_none() && !it.gone && it.certainty == Certainty::Certain);
+    if is_open && (mounts::is_elsewhere(&living) || has_roamed(reader, &inside)?) {
+        find_files(&mut all, &living);
     }
     target.artefacts = all.into_iter().filter(|it| !it.gone).map(|it| artefact(it, began_ns)).collect();
     target.revocations = revocations(reader, config, &inside)?;
     Ok(target)
 }
 
-/// One process of each namespace of mounts that is not the machine's. Their paths are those of their mounts (a container's):
-/// under the same name the machine may have a file of somebody else.
-pub fn elsewhere<'a>(processes: impl Iterator<Item = &'a ProcessKey>) -> Vec<u32> {
-    let mounts = |pid: u32| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
-    // The machine's are those of its first process: a daemon that systemd confines may have its own.
-    let machine = mounts(1).or_else(|| mounts(std::process::id()));
-    let mut found: BTreeMap<PathBuf, u32> = BTreeMap::new();
-    for key in processes {
-        let lives = found.len() < NAMESPACES_MAX && muster_sensor::process_key(key.pid) == Some(*key);
-        if let Some(theirs) = mounts(key.pid).filter(|theirs| lives && Some(theirs) != machine.as_ref()) {
-            found.entry(theirs).or_insert(key.pid);
+/// What was written by who had mounts of its own, and was not found to be the machine's file then: under the same path the
+/// machine may have one of somebody else.
+fn find_files(all: &mut [muster_engine::Artefact], living: &[ProcessKey]) {
+    for it in all.iter_mut().filter(|it| it.file.is_none()) {
+        match mounts::find(Path::new(&it.path), it.process, living, it.time_ns) {
+            mounts::Found::There(found) => it.file = Some(file_at(&found)),
+            mounts::Found::Here(_) | mounts::Found::Unknown => it.certainty = Certainty::Likely,
         }
     }
-    found.into_values().collect()
+}
+
+/// Did the lineage make mounts of its own, or enter others'?
+fn has_roamed(reader: &StoreReader, inside: &[&AgentState]) -> Result<bool> {
+    const CLONE_NEWNS: u64 = 0x2_0000;
+    let mut roamed = false;
+    for state in inside {
+        let filter = EventFilter {
+            agent: Some(state.agent.clone()),
+            kinds: vec!["namespace".to_owned()],
+            limit: Some(OPENED_MAX),
+            last: true,
+            ..EventFilter::default()
+        };
+        reader.records(&filter, &mut |record| {
+            // `setns` may be given no kind at all.
+            roamed |= matches!(&record.event.kind, Kind::Namespace { call, flags, .. }
+                if flags & CLONE_NEWNS != 0 || call == "setns");
+            !roamed
+        })?;
+    }
+    Ok(roamed)
 }
 
 /// The agent and those that were started from within it.
@@ -150,8 +156,11 @@ fn within(roll: &[AgentState], agent: &str) -> BTreeSet<AgentId> {
     }
 }
 
-fn artefact(it: muster_engine::Artefact, began_ns: Nanos) -> Artefact {
-    let path = PathBuf::from(&it.path);
+fn artefact(mut it: muster_engine::Artefact, began_ns: Nanos) -> Artefact {
+    // The machine's own: whatever stands there now, the lineage's lines are in it.
+    it.file.take_if(|file| file.path == it.path);
+    // Where the lineage has mounts of its own, the file as the machine has it.
+    let path = PathBuf::from(it.file.as_ref().map_or(&it.path, |file| &file.path));
     let shared = SHARED
         .iter()
         .any(|name| it.mechanism.split(['-', '_', '.']).any(|part| part == *name) || it.mechanism == *name)
@@ -161,12 +170,20 @@ fn artefact(it: muster_engine::Artefact, began_ns: Nanos) -> Artefact {
         .and_then(|meta| meta.created())
         .ok()
         .and_then(|at| u64::try_from(at.duration_since(UNIX_EPOCH).ok()?.as_nanos()).ok());
+    // What nobody changed since the agent began is somebody else's, whatever was written where the agent lives.
+    let changed_ns = fs::symlink_metadata(&path).ok().and_then(|meta| {
+        let seconds = u64::try_from(meta.ctime()).ok()?;
+        Some(seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(meta.ctime_nsec()).ok()?))
+    });
+    let is_older = changed_ns.is_some_and(|changed_ns| changed_ns.saturating_add(SLACK_NS) < began_ns);
     let whole = !shared && made_ns.is_some_and(|made_ns| made_ns.saturating_add(SLACK_NS) >= began_ns);
     Artefact {
         path,
         mechanism: it.mechanism,
         unit: it.unit,
-        certain: it.certainty == Certainty::Certain,
+        file: it.file.as_ref().map(|file| (file.device, file.inode)),
+        inside: it.file.is_some().then(|| PathBuf::from(&it.path)),
+        certain: it.certainty == Certainty::Certain && !is_older,
         whole,
         lines: it.added.iter().map(|command| line_of(command)).filter(|line| line.len() > 3).collect(),
     }

@@ -149,10 +149,15 @@ impl Containments {
     }
 
     pub fn artefact(&self, artefact: &Artefact) {
-        let artefacts = &mut self.feed.lock().artefacts;
+        let mut fed = self.feed.lock();
         // Those that find no room are in the index.
-        if artefacts.len() < FEED_MAX {
-            artefacts.insert((artefact.agent.clone(), artefact.path.clone()), artefact.clone());
+        if fed.artefacts.len() < FEED_MAX {
+            fed.artefacts.insert((artefact.agent.clone(), artefact.path.clone()), artefact.clone());
+        }
+        let is_out = fed.members.contains_key(&artefact.agent);
+        drop(fed);
+        if is_out {
+            self.give(Job::Look { agent: artefact.agent.clone() });
         }
     }
 }
@@ -193,12 +198,37 @@ impl Outside for Around<'_> {
         self.shared.feed.members(&self.agent)
     }
 
+    fn planted(&self, known: &BTreeSet<PathBuf>) -> Vec<muster_contain::Artefact> {
+        let is_new = |path: &str| !known.contains(Path::new(path));
+        let mut late = self.shared.feed.artefacts(&self.agent);
+        late.retain(|it| !it.gone && is_new(&it.path));
+        if late.is_empty() {
+            return Vec::new();
+        }
+        let paths: BTreeSet<PathBuf> = late.iter().map(|it| PathBuf::from(&it.path)).collect();
+        let Shared { data, products, config, .. } = self.shared;
+        let built = StoreReader::open(data).map_err(anyhow::Error::from).and_then(|reader| {
+            target::build(&reader, products, config, &self.agent, &self.known(), late, false)
+        });
+        let mut all = built.map_or_else(|_| Vec::new(), |target| target.artefacts);
+        all.retain(|it| paths.contains(it.inside.as_ref().unwrap_or(&it.path)));
+        all
+    }
+
     fn post(&self, url: &str, agent: &str, credential: &str, limit: Duration) -> Result<(), String> {
         seal::post(url, agent, credential, limit)
     }
 
     fn seal(&self, folder: &Path) -> Result<String, String> {
         seal::seal_soon(&self.shared.data, &self.agent, folder)
+    }
+
+    fn silence(&self, id: &str, groups: &[PathBuf], sockets: &[u64]) -> Result<(), String> {
+        seal::silence(id, groups, sockets, false)
+    }
+
+    fn unsilence(&self) {
+        seal::unsilence(&self.shared.data, &self.agent);
     }
 }
 
@@ -383,6 +413,7 @@ fn thaw(shared: &Shared, agent: &str, by: &str) -> Result<Value> {
         }
         lock(&shared.standing).remove(&id);
         let thawed = restore::thaw(&folder)?;
+        muster_sensor::unsilence(&id);
         let around = Around { shared, id: id.clone(), agent: agent.to_owned(), by: by.to_owned() };
         let (state, text) = match &thawed {
             Ok(()) => ("done", "it goes on".to_owned()),
@@ -466,6 +497,8 @@ fn resume_one(shared: &Shared, id: &str) -> Result<()> {
         let _busy = Busy::take(shared, &agent)?;
         out.carry_out(&Around { shared, id: id.to_owned(), agent, by: it.by })?;
         note_told(&folder);
+    } else {
+        out.cut_again(&Around { shared, id: id.to_owned(), agent, by: it.by }, &it.frozen);
     }
     stand(shared, out);
     Ok(())

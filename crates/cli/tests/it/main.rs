@@ -11,6 +11,7 @@
 
 mod agents;
 mod claims;
+mod contain;
 mod continued;
 mod disk;
 mod drill;

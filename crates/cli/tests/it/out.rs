@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use crate::rig::{Daemon, MUSTER, text};
 
 /// A number that only this test's processes sleep for.
-fn mark(test: u32) -> String {
+pub fn mark(test: u32) -> String {
     format!("{}{test}", 900_000 + std::process::id())
 }
 
 /// Command lines of live processes that hold this word.
-fn alive(word: &str) -> Vec<String> {
+pub fn alive(word: &str) -> Vec<String> {
     let pids =
         fs::read_dir("/proc").unwrap().filter_map(|it| it.unwrap().file_name().to_str()?.parse::<u32>().ok());
     let command = |pid: u32| {
@@ -31,9 +31,9 @@ fn alive(word: &str) -> Vec<String> {
     pids.filter_map(command).collect()
 }
 
-struct Lineage {
+pub struct Lineage {
     child: Child,
-    agent: String,
+    pub agent: String,
 }
 
 impl Drop for Lineage {
@@ -44,7 +44,7 @@ impl Drop for Lineage {
 }
 
 /// Starts a script as an agent, and waits until so many sleepers of it are there.
-fn lineage(daemon: &Daemon, script: &str, word: &str, sleepers: usize) -> Lineage {
+pub fn lineage(daemon: &Daemon, script: &str, word: &str, sleepers: usize) -> Lineage {
     let child = Command::new("sh")
         // What the shell had started before it became the agent is the user's.
         .args(["-c", r#"sleep "$1".5 & sleep 0.2; shift; exec "$@""#, "sh", &format!("1{word}"), MUSTER])
@@ -65,7 +65,7 @@ fn lineage(daemon: &Daemon, script: &str, word: &str, sleepers: usize) -> Lineag
     Lineage { child, agent }
 }
 
-fn bystander(word: &str) -> String {
+pub fn bystander(word: &str) -> String {
     format!("sleep 1{word}.5")
 }
 
@@ -82,12 +82,12 @@ fn end_all(word: &str) {
     }
 }
 
-fn end_bystander(word: &str) {
+pub fn end_bystander(word: &str) {
     end_all(&bystander(word));
 }
 
 #[track_caller]
-fn json(out: &Output) -> Value {
+pub fn json(out: &Output) -> Value {
     serde_json::from_slice(&out.stdout).unwrap_or_else(|_| {
         panic!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
     })
@@ -331,4 +331,64 @@ fn files_are_put_away_and_back_whatever_fails() {
             fs::remove_dir_all(data.path().join("out")).unwrap();
         }
     }
+}
+
+/// Starts an agent in a folder of its own that runs a script to its end; gives its name.
+pub fn ended(daemon: &Daemon, label: &str, dir: &Path, script: &str) -> String {
+    let ran = Command::new(MUSTER)
+        .args(["run", "--label", label, "--data"])
+        .arg(daemon.data.path())
+        .args(["--", "sh", "-c", script])
+        .current_dir(dir)
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(ran.success(), "{script}");
+    let agent = daemon
+        .wait(label, || daemon.roll().into_iter().find(|it| it["label"] == label && it["state"] == "ended"));
+    text(&agent, "agent")
+}
+
+#[test]
+fn what_was_planted_before_a_restart() {
+    let data = tempfile::tempdir().unwrap();
+    let Some(daemon) = Daemon::start_at(data.path(), &[]) else { return };
+    let word = mark(9);
+    let dir = tempfile::tempdir().unwrap();
+    let repo = fs::canonicalize(dir.path()).unwrap().join("other");
+    fs::create_dir(dir.path().join("project")).unwrap();
+    let git = |arguments: &[&str]| {
+        let mut command = Command::new("git");
+        command.arg("-C").arg(&repo).args(["-c", "user.name=a", "-c", "user.email=a@b"]).args(arguments);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    assert!(Command::new("git").args(["init", "-q"]).arg(&repo).status().unwrap().success());
+    let hook = repo.join(".git/hooks/pre-commit");
+    let script = format!(
+        "printf '#!/bin/sh\\n(setsid sleep {word}.1 </dev/null >/dev/null 2>&1 &)\\n' >{0}; chmod +x {0}; sleep 2",
+        hook.display()
+    );
+    let agent = ended(&daemon, &word, &dir.path().join("project"), &script);
+    drop(daemon.kill());
+
+    let next = Daemon::start_at(data.path(), &[]).unwrap();
+    assert!(git(&["commit", "--allow-empty", "-qm", "x"]).status().unwrap().success());
+    next.wait("what the hook started", || {
+        let events = next.list(&["events", "--agent", &agent, "--kind", "exec"]);
+        events.iter().any(|it| it["argv"][1] == format!("{word}.1")).then_some(())
+    });
+    let planned = json(&next.muster(&["out", &agent, "--dry-run", "--json"]));
+    let report = json(&next.muster(&["out", &agent, "--yes", "--json"]));
+    assert_eq!(report["left"], json!([]), "{report}");
+    assert_eq!(planned["files"], report["touched"]["files"]);
+    assert_eq!(commands(&planned), BTreeSet::from([format!("sleep {word}.1")]), "{planned}");
+    assert_eq!(alive(&format!("sleep {word}")), Vec::<String>::new());
+    assert!(!hook.exists());
+    assert!(next.muster(&["restore", &text(&report, "id")]).status.success());
+    assert!(fs::read_to_string(&hook).unwrap().contains(&word));
+    drop(next);
+    // The same inputs give the same again.
+    let replay = Command::new(MUSTER).args(["replay", "--data"]).arg(data.path()).output().unwrap();
+    assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stdout));
 }

@@ -194,6 +194,9 @@ impl Engine {
         if planted.packaged {
             return Some("a package manager put it there");
         }
+        if planted.artefact.file.as_ref().is_some_and(|file| file.path != planted.artefact.path) {
+            return Some("the agent has mounts of its own, in which that file is another");
+        }
         if planted.mechanism.quiet {
             return Some("it is part of a project that others build too");
         }
@@ -224,8 +227,10 @@ impl Engine {
                 }
             }
             Reach::Project | Reach::Agent => {
-                let agent = self.agents.get(&planted.artefact.agent);
-                if agent.is_none_or(|agent| agent.works_in(&planted.artefact.path)) {
+                let id = planted.artefact.agent.as_str();
+                let agent = self.agents.get(id).map(|agent| agent.state.cwd.as_str());
+                let cwd = agent.or_else(|| self.dormant.cwd(id));
+                if cwd.is_none_or(|cwd| crate::agent::works_in(cwd, &planted.artefact.path)) {
                     return Some("it is in the project that the agent works in: its user may want it");
                 }
                 found.command.as_ref().map(|_| "whether the file said so before is not known")

@@ -19,6 +19,7 @@ mod opinion;
 mod persistence;
 mod reconcile;
 mod recorded;
+mod remembered;
 mod replay;
 mod result;
 mod rig;

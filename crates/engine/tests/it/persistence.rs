@@ -47,6 +47,7 @@ impl Life {
             place: None,
             marks: Vec::new(),
             error: None,
+            file: None,
         }));
     }
 

@@ -741,7 +741,7 @@ fn loopback() -> Address {
     Address::Ip { ip: "127.0.0.1".parse().unwrap(), port: 80 }
 }
 
-fn key(pid: u32) -> ProcessKey {
+pub fn key(pid: u32) -> ProcessKey {
     // The first few began before Muster.
     let since = if pid < 10 { 0 } else { BOOT_NS };
     ProcessKey { pid, start_ns: since + u64::from(pid) * 10_000_000 }

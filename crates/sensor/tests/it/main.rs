@@ -11,6 +11,7 @@
 )]
 
 mod acts;
+mod cut;
 mod extras;
 mod kernel;
 mod outputs;

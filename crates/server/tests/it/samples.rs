@@ -6,9 +6,9 @@ use muster_account::{Actor, Body, Class as Tool, Decision as Decided, Item, Orig
 use muster_engine::claims::{Class as Topic, Source};
 use muster_engine::{
     AccountFile, AccountRecord, AgentState, Artefact, ArtefactRead, Before, Canaries, Canary, Certainty,
-    Cited, Claim, Code, Containment, Coverage, Descent, Enrol, Evidence, Finding, Gap, GapCause, HooksRead,
-    Identified, Imported, Input, Interval, Join, Judgement, Label, Member, Opinion, Opinions, Review,
-    Severity, Stage, Start, State, Strength, Verdict, Via,
+    Cited, Claim, Code, Containment, Coverage, Descent, Enrol, Evidence, FileAt, Finding, Gap, GapCause,
+    HooksRead, Identified, Imported, Input, Interval, Join, Judgement, Label, Living, Member, Opinion,
+    Opinions, Remembered, Review, Severity, Stage, Start, State, Strength, Verdict, Via, Written,
 };
 use muster_event::{
     Access, Address, Attribution, Event, Identity, Kind, Lost, MemoryOp, ProbeState, ProcessKey, Queue,
@@ -52,7 +52,8 @@ pub fn artefact() -> Artefact {
         added: Vec::new(),
         unit: Some(odd()),
         gone: true,
-        place: None,
+        stood: None,
+        file: None,
     }
 }
 
@@ -478,6 +479,7 @@ fn later() -> Vec<Entry> {
     later.extend(reviews());
     later.extend(mandates());
     later.extend(gates());
+    later.extend(remembered());
     later
 }
 
@@ -567,9 +569,9 @@ fn descents() -> Vec<Entry> {
             time_ns: T0,
             commands: vec![vec![odd()]],
             unit: None,
-            place: None,
             marks: Vec::new(),
             error: Some(odd()),
+            file: None,
         }),
         Input::Containment(Box::new(Containment {
             id: "out-1".to_owned(),
@@ -588,6 +590,31 @@ fn descents() -> Vec<Entry> {
     ];
     let inputs = inputs.into_iter().map(|input| Entry::Input(Box::new(input)));
     inputs.chain(outputs.into_iter().map(Entry::Output)).collect()
+}
+
+fn remembered() -> Vec<Entry> {
+    let file = FileAt { path: odd(), device: 7, inode: 8 };
+    let written = Written { path: odd(), seq: 3, process: key(7), time_ns: T0, origin: Some(odd()) };
+    let artefact = Artefact { stood: Some(true), file: Some(file.clone()), ..artefact() };
+    let inputs = [
+        Input::Remembered(Box::new(Remembered {
+            time_ns: T0,
+            state: Box::new(agent()),
+            artefacts: vec![artefact],
+            files: vec![written.clone(), Written { origin: None, ..written }],
+            live: vec![Living { process: key(8), from_seq: 4, by: Attribution::Artefact }],
+        })),
+        Input::ArtefactRead(ArtefactRead {
+            agent: "one".to_owned(),
+            path: odd(),
+            time_ns: T0,
+            commands: Vec::new(),
+            unit: None,
+            error: None,
+            file: Some(file),
+        }),
+    ];
+    inputs.into_iter().map(|input| Entry::Input(Box::new(input))).collect()
 }
 
 /// The words of the enums that are words alone.
