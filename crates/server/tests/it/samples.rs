@@ -468,6 +468,8 @@ fn later() -> Vec<Entry> {
     let outside = Log::Outside { time_ns: T0, who: odd(), what: "back".to_owned(), text: odd() };
     later.push(Entry::Log(Box::new(outside)));
     later.extend(descents());
+    let plan = Log::Plan { time_ns: T0, by: odd(), file: odd(), plan: odd() };
+    later.push(Entry::Log(Box::new(plan)));
     later
 }
 
