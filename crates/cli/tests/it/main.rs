@@ -11,6 +11,7 @@
 
 mod agents;
 mod claims;
+mod compare;
 mod continued;
 mod disk;
 mod drill;
