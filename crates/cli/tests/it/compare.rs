@@ -354,3 +354,35 @@ fn agents_by_label() {
     let report = desk.json_in(data, &["label:tested", "label:deployed", "--outcomes", &outcomes], 0);
     assert!((report["answer"]["estimate"].as_f64().unwrap() + 1.0 / 6.0).abs() < 1e-12, "{report}");
 }
+
+/// Every object that it prints has the fields of `docs/json.md`, and no other.
+#[test]
+fn documented() {
+    let desk = Desk::new();
+    let plan = desk.write("plan.toml", "metric = \"success\"\n");
+    let (a, b) = (inspect("tested.eval"), inspect("deployed.eval"));
+    let report = desk.json(&[&a, &b, "--plan", &plan], 0);
+    let check = |table: &str, value: &Value| {
+        let (_, _, fields, _) =
+            muster_server::reference::TABLES.iter().find(|(name, ..)| *name == table).unwrap();
+        let mut documented: Vec<&str> = fields.iter().map(|(name, ..)| *name).collect();
+        documented.sort_unstable();
+        let mut there: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        there.sort_unstable();
+        assert_eq!(there, documented, "{table}");
+    };
+    check("compare", &report);
+    for (table, value) in [
+        ("compare.answer", &report["answer"]),
+        ("compare.interval", &report["answer"]["interval"]),
+        ("compare.plan", &report["plan"]),
+        ("compare.arm", &report["arms"][0]),
+        ("compare.pairing", &report["pairing"]),
+        ("compare.test", &report["tests"][0]),
+        ("compare.sequential", &report["sequential"]),
+        ("compare.pattern", &report["patterns"][0]),
+        ("compare.task", &report["tasks"][0]),
+    ] {
+        check(table, value);
+    }
+}
