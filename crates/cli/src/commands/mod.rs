@@ -1,5 +1,6 @@
 //! One file per verb.
 
+pub mod assess;
 pub mod claims;
 pub mod compare;
 pub mod doctor;
