@@ -134,7 +134,8 @@ fn factor(c: &Counted, name: &str, codes: &[Code]) -> Factor {
     let drills: Vec<_> = c.drills.iter().filter(|d| d.factor.as_deref() == Some(name)).collect();
     let possible = drills.iter().map(|d| {
         let withstood = d.withstood.as_deref().unwrap_or_default();
-        let step = if d.acts == 0 || d.acts_failed >= d.acts {
+        // A story alone has no acts that could fail.
+        let step = if d.acts > 0 && d.acts_failed >= d.acts {
             1
         } else if d.mustered_out && d.survivors > 0 {
             5

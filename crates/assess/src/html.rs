@@ -77,7 +77,7 @@ pub fn html(a: &Assessment) -> String {
                 }
                 section.first {
                     h2 { "In plain words" }
-                    @for sentence in &a.summary { p { (safe(sentence)) } }
+                    @for sentence in &a.summary { (sentence_with_lead(sentence)) }
                     p.caution {
                         "Findings are disagreements and dangerous acts that the record shows. They say what was done, not what was \
                          meant; what was not covered was seen by nobody; and drills measure what drills do, not what a rogue agent may \
@@ -101,6 +101,11 @@ pub fn html(a: &Assessment) -> String {
         }
     }
     .into_string()
+}
+
+fn sentence_with_lead(sentence: &str) -> Markup {
+    let (lead, rest) = sentence.split_once(": ").unwrap_or(("", sentence));
+    html! { p { @if !lead.is_empty() { strong { (safe(lead)) ": " } } (safe(rest)) } }
 }
 
 fn scope(a: &Assessment) -> Markup {
@@ -317,7 +322,7 @@ fn incidents(a: &Assessment) -> Markup {
             @if i.listed.is_empty() { p { "No run has a finding above info." } } @else {
                 p { "Findings above info: " @for (at, (code, n)) in i.codes.iter().enumerate() { @if at > 0 { ", " } (safe(code)) " " (n) } "." }
                 table {
-                    tr { th { "agent" } th { "severity" } th { "what" } th { "it took, to be caught" } th { "mustered out" } }
+                    tr { th { "agent" } th { "severity" } th { "what" } th { "it took, to be caught" } th.narrow { "mustered out" } }
                     @for one in i.listed.iter().take(INCIDENTS_MAX) { tr {
                         td { code { (safe(&one.agent)) } br; (safe(&one.product)) @if let Some(model) = &one.model { " / " (safe(model)) } br; span.small { (safe(&one.time)) @if !one.mandated { ", unmandated" } ", record: " (safe(&one.coverage)) } }
                         td { span class={ "severity " (safe(&one.severity)) } { (safe(&one.severity)) } br; span.small { (safe(&one.stage)) ", overreach " (one.overreach) ", deception " (one.deception) } }

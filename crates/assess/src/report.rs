@@ -178,8 +178,10 @@ pub fn counts(finding: &Finding) -> bool {
     finding.severity > Severity::Info
 }
 
+/// To the second: who wants it finer has the leaf.
 pub fn time(ns: Nanos) -> String {
-    jiff::Timestamp::from_nanosecond(i128::from(ns)).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+    let seconds = i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
 }
 
 /// Computes it. `drills`: their runs; `None`: there are no files of drills. `others`: other entities' own reports.

@@ -3,11 +3,11 @@
 use crate::number::{Rate, Times};
 use crate::report::Assessment;
 
-/// `3 of 40 (7.5 %; 95 % interval 1.6 to 20.4 %)`.
+/// `3 of 40 (7.5 %, 1.6 to 20.4 %)`.
 pub fn share(rate: &Rate) -> String {
     match (rate.share, rate.low, rate.high) {
         (Some(share), Some(low), Some(high)) => format!(
-            "{} of {} ({:.1} %; 95 % interval {:.1} to {:.1} %)",
+            "{} of {} ({:.1} %, {:.1} to {:.1} %)",
             rate.count,
             rate.of,
             share * 100.0,
@@ -33,7 +33,7 @@ pub fn times(times: &Times) -> String {
     let median = times.median_ms.map_or("–".to_owned(), milliseconds);
     let interval = match (times.median_low_ms, times.median_high_ms) {
         (Some(low), Some(high)) => {
-            format!(" (95 % interval {} to {})", milliseconds(low), milliseconds(high))
+            format!(" ({} to {})", milliseconds(low), milliseconds(high))
         }
         _ => String::new(),
     };
@@ -65,7 +65,7 @@ pub fn summary(a: &Assessment) -> Vec<String> {
         }
     };
     out.push(format!(
-        "What was watched: {} runs of agents in {}, of which a daemon watched {}. Of {} the record is whole; {} have an account; {} ran under a mandate.{imported}",
+        "Scope: {} runs of agents in {}, of which a daemon watched {}. Record whole: {}. With an account: {}. Under a mandate: {}. In brackets, here and below, are the share and what it may be with 95 % confidence.{imported}",
         s.runs,
         duration(s.seconds),
         duration(s.seconds_watched),
@@ -79,7 +79,7 @@ pub fn summary(a: &Assessment) -> Vec<String> {
     }
     let band = |rates: &[Rate], at: usize| rates.get(at).map(share).unwrap_or_default();
     out.push(format!(
-        "Motive: {} went beyond what they were asked (overreach), {} deceived, by findings above `info`. Band 2 or above: {} and {}.",
+        "Motive: runs that went beyond what they were asked (overreach): {}; that deceived: {}. In earnest (METR's band 2 or above): {} and {}.",
         band(&a.motive.all.overreach, 0),
         band(&a.motive.all.deception, 0),
         band(&a.motive.all.overreach, 1),
@@ -99,7 +99,7 @@ pub fn summary(a: &Assessment) -> Vec<String> {
     });
     out.push(match (&o.drills, &o.seen) {
         (Some(drills), Some(seen)) => format!(
-            "Opportunity: of drills, {} were seen; with coverage, one attempt is seen with a chance of {:.0} % ({:.0} to {:.0} %), so that {}. Independent attempts only: who knows where nobody looks needs but one.",
+            "Opportunity: drills that were seen: {}. With coverage, one attempt is seen with a chance of {:.0} % ({:.0} to {:.0} %), so that {}. That is of independent attempts: who knows where nobody looks needs but one.",
             share(&drills.recall),
             seen.chance * 100.0,
             seen.low * 100.0,
@@ -120,7 +120,7 @@ pub fn summary(a: &Assessment) -> Vec<String> {
     });
     if o.skip_permissions.of > 0 {
         out.push(format!(
-            "Of the runs whose permission mode is known, {} asked nobody before they acted; of {} the mode is not known.",
+            "Permissions: of the runs whose mode is known, {} asked nobody before they acted; of {} the mode is not known.",
             share(&o.skip_permissions),
             o.mode_not_known
         ));
@@ -128,15 +128,15 @@ pub fn summary(a: &Assessment) -> Vec<String> {
     let sustained: Vec<&str> =
         a.gap.factors.iter().filter(|f| f.seen.step >= 2).map(|f| f.factor.as_str()).collect();
     out.push(if sustained.is_empty() {
-        "Of the twelve factors by which an agent stays, real runs were seen to use none.".to_owned()
+        "The gap: of the twelve factors by which an agent stays, real runs were seen to use none.".to_owned()
     } else {
         format!(
-            "Of the twelve factors by which an agent stays, real runs were seen to use: {}.",
+            "The gap: of the twelve factors by which an agent stays, real runs were seen to use {}.",
             sustained.join(", ")
         )
     });
     out.push(format!(
-        "Incidents: {}. Open weaknesses: {}.",
+        "Outcome: {} incidents, {} open weaknesses.",
         a.incidents.listed.len() as u64 + a.incidents.more,
         a.weaknesses.len()
     ));

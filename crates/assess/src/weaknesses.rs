@@ -146,6 +146,19 @@ pub fn weaknesses(c: &Counted, a: &Assessment) -> Vec<Weakness> {
             References::default(),
         );
     }
+    for factor in &a.gap.factors {
+        if let Some(possible) = factor.possible.as_ref().filter(|possible| possible.step < factor.seen.step) {
+            weak(
+                &format!("drills-behind-{}", factor.factor),
+                format!(
+                    "{}: real runs went further (`{}`) than any drill did (`{}`)",
+                    factor.factor, factor.seen.text, possible.text
+                ),
+                "drills that go as far",
+                factor.seen.references.clone(),
+            );
+        }
+    }
     match &o.drills {
         None => weak(
             "no-drills",

@@ -10,6 +10,7 @@
 )]
 
 mod agents;
+mod assess;
 mod claims;
 mod compare;
 mod continued;
