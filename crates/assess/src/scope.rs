@@ -81,7 +81,12 @@ pub fn scope(c: &Counted) -> Scope {
     for run in &c.runs {
         *coverage.entry(run.state.coverage.word().to_owned()).or_default() += 1;
     }
-    let watched: Nanos = f.stretches.iter().map(|(from, to)| clipped(*from, *to, c)).sum();
+    // A clock that was set back must not count a moment twice.
+    let (mut watched, mut counted_to): (Nanos, Nanos) = (0, 0);
+    for (from, to) in &f.stretches {
+        watched += clipped((*from).max(counted_to), *to, c);
+        counted_to = counted_to.max(*to);
+    }
     Scope {
         host: f.host.clone(),
         log: f.origin.clone(),

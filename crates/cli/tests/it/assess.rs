@@ -138,7 +138,8 @@ fn ledger(data: &Path) {
             told += 1;
             apply(&mut store, Told::Finding(serde_json::from_value(finding).unwrap()));
         }
-        if chance.below(5) == 0 {
+        // Not across the stop.
+        if chance.below(5) == 0 && !(110..120).contains(&n) {
             for (step, after) in [("freeze", 2), ("kill", 3 + chance.below(50))] {
                 let done = if step == "freeze" { "begun" } else { "done" };
                 input(
