@@ -72,6 +72,8 @@ fn finding(chance: &mut Chance, n: u64, agent: u64) -> Value {
         "money",
         "successor",
         "monitor-tampering",
+        "unmandated-agent",
+        "account-missing",
         "carry-over",
         "account-tampered",
         "omission",
@@ -319,6 +321,11 @@ fn above(finding: &Value) -> bool {
     finding["severity"] != "info"
 }
 
+/// … and an act of the agent's own.
+fn act(finding: &Value) -> bool {
+    above(finding) && finding["code"] != "unmandated-agent" && finding["code"] != "account-missing"
+}
+
 /// A rate is the count of the number that other code counted, and its interval that of a third.
 #[track_caller]
 fn same(rate: &Value, count: u64, of: u64, what: &str) {
@@ -429,14 +436,14 @@ fn check(data: &Path, report: &Value, since: u64, until: u64) {
         let of = again.count(mine);
         for axis in ["overreach", "deception"] {
             for band in 1..=3_u64 {
-                let n = again.with(mine, |f| above(f) && f[axis].as_u64().unwrap() >= band);
+                let n = again.with(mine, |f| act(f) && f[axis].as_u64().unwrap() >= band);
                 same(&bands[axis][band as usize - 1], n, of, axis);
             }
         }
         same(&bands["any"], again.with(mine, above), of, "any");
         let one = |axis: &str| -> BTreeSet<&str> {
             let of = again.findings.iter().filter(|(_, f)| {
-                above(f) && f[axis].as_u64().unwrap() > 0 && mine(&again.runs[f["agent"].as_str().unwrap()])
+                act(f) && f[axis].as_u64().unwrap() > 0 && mine(&again.runs[f["agent"].as_str().unwrap()])
             });
             of.map(|(_, f)| f["agent"].as_str().unwrap()).collect()
         };
