@@ -75,6 +75,9 @@ pub struct Mandates {
 /// Everything that an assessment is made from.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
+    /// Decisions of people and of the gate are counted from and before these; runs are chosen later.
+    pub since_ns: Option<Nanos>,
+    pub until_ns: Option<Nanos>,
     pub host: String,
     pub origin: String,
     /// Leaves that were read, and leaves that the newest signed checkpoint speaks of.
@@ -176,7 +179,7 @@ impl Facts {
                     }
                 }
             }
-            Input::Mandate(note) => {
+            Input::Mandate(note) if self.within(note.time_ns) => {
                 let counts =
                     self.mandates.get_or_insert_with(|| Mandates { first_leaf: at, ..Mandates::default() });
                 match note.state {
@@ -187,7 +190,7 @@ impl Facts {
                     MandateState::Expired => counts.expired += 1,
                 }
             }
-            Input::Gate(note) => {
+            Input::Gate(note) if self.within(note.time_ns) => {
                 let counts = self.gates.get_or_insert_with(|| Gates { first_leaf: at, ..Gates::default() });
                 let times = note.count.max(1);
                 counts.decisions += times;
@@ -197,7 +200,8 @@ impl Facts {
                 }
                 counts.blocked += if note.blocked { times } else { 0 };
             }
-            Input::Approval(note) => self.approval(at, note),
+            Input::Approval(note) if self.within(note.time_ns) => self.approval(at, note),
+            Input::Mandate(_) | Input::Gate(_) | Input::Approval(_) => {}
             Input::Start(_)
             | Input::Snapshot(_)
             | Input::Event(_)
@@ -214,6 +218,11 @@ impl Facts {
             | Input::Opinion(_)
             | Input::ArtefactRead(_) => {}
         }
+    }
+
+    fn within(&self, time_ns: Nanos) -> bool {
+        self.since_ns.is_none_or(|since| time_ns >= since)
+            && self.until_ns.is_none_or(|until| time_ns < until)
     }
 
     fn approval(&mut self, at: u64, note: &muster_mandate::ApprovalNote) {

@@ -185,7 +185,7 @@ fn over_time(c: &Counted) -> Vec<Point> {
         return Vec::new();
     }
     let width = span.div_ceil(POINTS).max(1);
-    let mut points: BTreeMap<u64, Vec<(&Run, &[&Told])>> = BTreeMap::new();
+    let mut points: BTreeMap<u64, Runs> = BTreeMap::new();
     for (run, told) in c.runs.iter().zip(&c.told) {
         let at = (run.state.started_ns.saturating_sub(c.from_ns) / width).min(POINTS - 1);
         points.entry(at).or_default().push((run, told));
@@ -201,8 +201,12 @@ fn over_time(c: &Counted) -> Vec<Point> {
         .collect()
 }
 
+/// Product, version and model.
+type Made = (String, String, String);
+type Runs<'a> = Vec<(&'a Run, &'a [&'a Told])>;
+
 fn over_versions(c: &Counted) -> Vec<Version> {
-    let mut versions: BTreeMap<(String, String, String), Vec<(&Run, &[&Told])>> = BTreeMap::new();
+    let mut versions: BTreeMap<Made, Runs> = BTreeMap::new();
     for (run, told) in c.runs.iter().zip(&c.told) {
         let word = |text: &Option<String>| text.clone().unwrap_or_else(|| "not known".to_owned());
         let mut key = (run.state.product.clone(), word(&run.state.version), word(&run.state.model));

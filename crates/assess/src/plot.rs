@@ -50,6 +50,9 @@ fn short(name: &str) -> String {
     name.chars().take(MOST - 1).chain(['…']).collect()
 }
 
+/// Its name, its shares, and how far aside its marks are drawn.
+type Line = (&'static str, fn(&Point) -> &Rate, f64);
+
 /// *Can initiate* and *can sustain*, over time.
 pub fn over_time(points: &[Point]) -> Markup {
     let (height, low_edge, left) = (200.0, 170.0, 50.0);
@@ -67,8 +70,7 @@ pub fn over_time(points: &[Point]) -> Markup {
             })
             .collect()
     };
-    let lines: [(&str, fn(&Point) -> &Rate, f64); 2] =
-        [("initiate", |p| &p.initiate, -3.0), ("sustain", |p| &p.sustain, 3.0)];
+    let lines: [Line; 2] = [("initiate", |p| &p.initiate, -3.0), ("sustain", |p| &p.sustain, 3.0)];
     html! {
         @if points.len() > 1 {
             svg viewBox={ "0 0 " (WIDTH) " " (height) } role="img" aria-label="Runs that initiate and sustain, over time" {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use muster_assess::{Assessment, Drill, Facts, drills};
 use muster_engine::Input;
+use muster_event::Nanos;
 use muster_server::entry::{self, Decoded, Entry};
 use muster_server::{Kept, Log, StoreReader, StoredOutput, leaf};
 
@@ -20,9 +21,10 @@ const SCHEDULED: &str = "drills.jsonl";
 const STEP: u64 = 8_192;
 
 /// Everything that the ledger says, in its order.
-pub fn facts(data: &Path) -> Result<Facts> {
+pub fn facts(data: &Path, since_ns: Option<Nanos>, until_ns: Option<Nanos>) -> Result<Facts> {
     let reader = StoreReader::open(data)?;
     let mut facts = Facts::default();
+    (facts.since_ns, facts.until_ns) = (since_ns, until_ns);
     if let Some((size, origin)) = reader.signed()? {
         facts.signed = Some(size);
         facts.origin = origin;

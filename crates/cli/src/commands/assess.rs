@@ -67,7 +67,7 @@ impl Assess {
         let others: Vec<Assessment> =
             self.bundle.iter().map(|path| assessed::report(path)).collect::<Result<_>>()?;
         let drills = assessed::drills(&global.data, &self.drills)?;
-        let facts = assessed::facts(&global.data)?;
+        let facts = assessed::facts(&global.data, self.since, self.until)?;
         let about = About {
             entity: self.entity.clone().unwrap_or_default(),
             made_ns: now_ns(),

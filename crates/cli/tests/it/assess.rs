@@ -267,6 +267,7 @@ fn report(data: &Path, arguments: &[&str]) -> Value {
 
 /// The ledger again, by its JSON alone.
 struct Again {
+    time: (u64, u64),
     leaves: BTreeMap<u64, Value>,
     /// Newest row of each run that is no drill, within the time.
     runs: BTreeMap<String, Value>,
@@ -298,7 +299,7 @@ impl Again {
         findings.retain(|(_, f)| {
             runs.contains_key(f["agent"].as_str().unwrap()) && f["time_ns"].as_u64().unwrap() < until
         });
-        Again { leaves, runs, findings }
+        Again { time: (since, until), leaves, runs, findings }
     }
 
     fn count(&self, is: impl Fn(&Value) -> bool) -> u64 {
@@ -310,6 +311,12 @@ impl Again {
         let agents: BTreeSet<&str> =
             self.findings.iter().filter(|(_, f)| is(f)).map(|(_, f)| f["agent"].as_str().unwrap()).collect();
         agents.into_iter().filter(|agent| runs(&self.runs[*agent])).count() as u64
+    }
+
+    /// Of the time that is assessed.
+    fn decisions<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (u64, &'a Value)> {
+        let (since, until) = self.time;
+        self.inputs(name).filter(move |(_, note)| (since..until).contains(&note["time_ns"].as_u64().unwrap()))
     }
 
     fn inputs<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (u64, &'a Value)> {
@@ -485,7 +492,7 @@ fn check(data: &Path, report: &Value, since: u64, until: u64) {
         first.iter().filter_map(|(agent, at)| Some(dead.get(agent)?.saturating_sub(*at) / 1_000_000)).max();
     assert_eq!(o["respond"]["most_ms"].as_f64(), most.map(|ms| ms as f64));
     let (mut asked, mut allowed, mut fast, mut denied, mut late) = (BTreeMap::new(), 0, 0, 0, 0);
-    for (_, note) in again.inputs("approval") {
+    for (_, note) in again.decisions("approval") {
         let (id, at) = (note["id"].as_str().unwrap(), note["time_ns"].as_u64().unwrap());
         match &note["state"] {
             Value::String(word) if word == "asked" => drop(asked.insert(id, at)),
@@ -504,7 +511,7 @@ fn check(data: &Path, report: &Value, since: u64, until: u64) {
     );
     same(&a["granted_unread"], fast, allowed, "unread");
     let gates = |is: &dyn Fn(&Value) -> bool| {
-        again.inputs("gate").filter(|(_, g)| is(g)).map(|(_, g)| g["count"].as_u64().unwrap()).sum::<u64>()
+        again.decisions("gate").filter(|(_, g)| is(g)).map(|(_, g)| g["count"].as_u64().unwrap()).sum::<u64>()
     };
     assert_eq!(o["gate"]["decisions"], json!(gates(&|_| true)));
     let deny = |g: &Value| g["decision"]["verdict"] == "deny";
