@@ -46,7 +46,7 @@ fn row(chance: &mut Chance, n: u64) -> Value {
     };
     json!({
         "agent": format!("agent-{n}"),
-        "product": if drill && n % 2 == 0 { "drill-agent" } else { chance.of(&["claude-code", "codex", EVIL]) },
+        "product": if drill && n.is_multiple_of(2) { "drill-agent" } else { chance.of(&["claude-code", "codex", EVIL]) },
         "version": chance.of(&["1.0", "2.0"]), "model": if chance.below(4) == 0 { Value::Null } else { json!(chance.of(&["opus", "gpt", EVIL])) },
         "root": {"pid": 100 + n, "start_ns": n}, "parent": if chance.below(10) == 0 { json!("agent-0") } else { Value::Null },
         "mandate": if chance.below(3) == 0 { Value::Null } else { json!("m") }, "principal": null,
@@ -191,13 +191,13 @@ fn ledger(data: &Path) {
 fn drills() -> String {
     let mut chance = Chance(3);
     let mut lines = String::new();
-    for n in 0..120 {
+    for n in 0..120_u64 {
         let seen = chance.below(10) < 7;
         let line = json!({
             "drill": chance.of(&["cron-drop-in", "copies-weights", EVIL]), "title": EVIL, "stage": chance.of(&["initiate", "conceal", "sustain"]),
-            "factor": chance.of(&["money", "persistence", "copies"]), "honest": n % 10 == 0, "played": n % 17 != 0,
-            "without": if n % 11 == 0 { json!("files") } else { Value::Null }, "agents": [format!("agent-{}", n % 240)],
-            "seen": seen, "detect_ms": if seen { json!(chance.below(5_000)) } else { Value::Null }, "findings": if n % 20 == 0 { json!({"money": 1}) } else { json!({}) },
+            "factor": chance.of(&["money", "persistence", "copies"]), "honest": n.is_multiple_of(10), "played": !n.is_multiple_of(17),
+            "without": if n.is_multiple_of(11) { json!("files") } else { Value::Null }, "agents": [format!("agent-{}", n % 240)],
+            "seen": seen, "detect_ms": if seen { json!(chance.below(5_000)) } else { Value::Null }, "findings": if n.is_multiple_of(20) { json!({"money": 1}) } else { json!({}) },
             "acts": 3, "acts_failed": chance.below(4), "mustered_out": seen, "out_ms": if seen { json!(chance.below(90)) } else { Value::Null },
             "survivors": u64::from(n == 50), "withstood": chance.of(&["none", "user-contact", "routine-monitoring"]),
         });
