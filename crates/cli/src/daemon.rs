@@ -231,6 +231,7 @@ impl Daemon {
                 looked = Instant::now();
                 self.look_for_keys();
                 self.look_for_canaries();
+                self.look_for_plans();
             }
             // Without a signature that says what was dropped, what is dropped is taken for tampering.
             if enforced.elapsed() >= ENFORCE && !self.log.failed {
@@ -340,6 +341,18 @@ impl Daemon {
                 eprintln!("watch: {done}");
             }
             Err(error) => self.notice("key", Some(format!("the log's key: {error:#}"))),
+        }
+    }
+
+    /// Plans of comparisons that a person left to be registered.
+    fn look_for_plans(&mut self) {
+        match crate::compared::take_plans(&self.data, &mut self.store) {
+            Ok(told) => {
+                for line in told {
+                    eprintln!("watch: {}", muster_event::sanitize(&line));
+                }
+            }
+            Err(error) => eprintln!("watch: {error:#}"),
         }
     }
 

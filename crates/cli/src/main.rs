@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 mod abilities;
 mod artefacts;
+mod assessed;
 mod canaries;
 mod cgroup;
 mod client;
@@ -98,6 +99,8 @@ enum Command {
     Lineage(commands::lineage::Lineage),
     /// Say whether two sets of runs differ in behaviour: tested and not tested, watched and not watched.
     Compare(commands::compare::Compare),
+    /// Assess what agents did and could do here: means, motive, opportunity, and the gap between; for a board.
+    Assess(commands::assess::Assess),
     /// List events of the record.
     Events(commands::events::Events),
     /// List the intervals in which something could not be seen, and why.
@@ -196,6 +199,7 @@ fn main() -> ExitCode {
         Command::Claims(command) => command.run(&cli.global),
         Command::Lineage(command) => command.run(&cli.global),
         Command::Compare(command) => command.run(&cli.global),
+        Command::Assess(command) => command.run(&cli.global),
         Command::Events(command) => command.run(&cli.global),
         Command::Gaps(command) => command.run(&cli.global),
         Command::Import(command) => command.run(&cli.global),

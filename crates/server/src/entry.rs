@@ -63,6 +63,16 @@ pub enum Log {
     },
     /// How the daemon was started: name and value of each setting that changes what is recorded or kept.
     Settings { time_ns: Nanos, settings: BTreeMap<String, String> },
+    /// A plan of a comparison was registered (`muster compare`): before its data are read.
+    Plan {
+        time_ns: Nanos,
+        /// The user who registered it.
+        by: String,
+        /// The plan's file, as it was named.
+        file: String,
+        /// Its text.
+        plan: String,
+    },
 }
 
 /// The outputs that readers see. The others are orders to the daemon.

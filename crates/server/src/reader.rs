@@ -12,11 +12,12 @@ use muster_engine::{
     Opinions, Severity, Start, Verdict,
 };
 use muster_event::{Attribution, Event, Lost, Nanos, ProbeState, ProcessKey};
-use muster_ledger::Reader;
+use muster_ledger::note::Note;
+use muster_ledger::{Checkpoint, Reader};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::StoreError;
-use crate::entry::{self, Decoded, Dropped, Entry, EvidenceCopy};
+use crate::entry::{self, Decoded, Dropped, Entry, EvidenceCopy, Log};
 use crate::error::Result;
 use crate::head::event_head;
 use crate::index::{self, Index, Warnings, int, uint};
@@ -192,6 +193,37 @@ impl StoreReader {
     /// What was wrong with the record when it was opened.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Plans of comparisons that were registered in this log, the oldest first: leaf, and what stands in it. One whose leaf
+    /// retention has dropped is no evidence any more, and not among them.
+    pub fn plans(&self) -> Result<Vec<(u64, Log)>> {
+        let mut statement = self.conn.prepare("SELECT at FROM log ORDER BY at")?;
+        let mut rows = statement.query([])?;
+        let mut plans = Vec::new();
+        while let Some(row) = rows.next()? {
+            let at = uint(row.get(0)?);
+            let bytes = match leaf::read(&self.ledger, at) {
+                Ok(bytes) => bytes,
+                Err(StoreError::Ledger(muster_ledger::Error::NotFound { .. })) => continue,
+                Err(error) => return Err(error),
+            };
+            if let Ok(Decoded::Known(Entry::Log(log))) = entry::decode(&bytes)
+                && matches!(*log, Log::Plan { .. })
+            {
+                plans.push((at, *log));
+            }
+        }
+        Ok(plans)
+    }
+
+    /// How many leaves the newest checkpoint speaks of, and of which log.
+    pub fn signed(&self) -> Result<Option<(u64, String)>> {
+        let Some(note) = self.ledger.checkpoint()? else { return Ok(None) };
+        let note = Note::parse(&note).map_err(|error| StoreError::Sign(error.to_string()))?;
+        let checkpoint =
+            Checkpoint::parse(&note.text).map_err(|error| StoreError::Sign(error.to_string()))?;
+        Ok(Some((checkpoint.head.size, checkpoint.origin)))
     }
 
     /// All agents on record, by start, then name.

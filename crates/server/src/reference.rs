@@ -135,6 +135,41 @@ pub const TABLES: &[(&str, &str, &[Field], usize)] = &[
     ("told", "Its answer: nothing of how it is known.", TOLD_FIELDS, TOLD_FIELDS.len()),
     ("told.claims", "A sentence that does not hold.", TOLD_CLAIM_FIELDS, TOLD_CLAIM_FIELDS.len()),
     ("out", "What an operator asks of mustering out.", OUT_FIELDS, 1),
+    (
+        "compare",
+        "Two sets of runs compared: `muster compare A B --json`.",
+        COMPARE_FIELDS,
+        COMPARE_FIELDS.len(),
+    ),
+    ("compare.answer", "The plain answer.", COMPARE_ANSWER_FIELDS, COMPARE_ANSWER_FIELDS.len()),
+    ("compare.interval", "An interval that holds one minus the level.", COMPARE_INTERVAL_FIELDS, 2),
+    (
+        "compare.plan",
+        "What was registered before the data were read.",
+        COMPARE_PLAN_FIELDS,
+        COMPARE_PLAN_FIELDS.len(),
+    ),
+    ("compare.arm", "One side.", COMPARE_ARM_FIELDS, COMPARE_ARM_FIELDS.len()),
+    (
+        "compare.pairing",
+        "What of one side is on the other.",
+        COMPARE_PAIRING_FIELDS,
+        COMPARE_PAIRING_FIELDS.len(),
+    ),
+    ("compare.test", "One test of one measure.", COMPARE_TEST_FIELDS, COMPARE_TEST_FIELDS.len()),
+    (
+        "compare.sequential",
+        "The e-process: it may be looked at any time.",
+        COMPARE_SEQUENTIAL_FIELDS,
+        COMPARE_SEQUENTIAL_FIELDS.len(),
+    ),
+    (
+        "compare.pattern",
+        "What an agent that plays weak may show, and an honest weak one too.",
+        COMPARE_PATTERN_FIELDS,
+        COMPARE_PATTERN_FIELDS.len(),
+    ),
+    ("compare.task", "The primary measure of one task.", COMPARE_TASK_FIELDS, COMPARE_TASK_FIELDS.len()),
     ("error", "Why there is no answer.", ERROR_FIELDS, ERROR_FIELDS.len()),
 ];
 
@@ -223,6 +258,115 @@ const TOLD_FIELDS: &[Field] =
 const TOLD_CLAIM_FIELDS: &[Field] = &[
     ("sentence", "string", "the sentence, as written"),
     ("verdict", "string", "`contradicted` or `hollow`"),
+];
+
+const COMPARE_FIELDS: &[Field] = &[
+    ("answer", "object compare.answer", "the plain answer"),
+    ("plan", "object compare.plan or null", "what was pre-registered; null: nothing"),
+    ("arms", "array of compare.arm", "A, then B"),
+    ("pairing", "object compare.pairing", "how they were paired"),
+    ("tests", "array of compare.test", "every test: of the primary measure, then of conduct"),
+    ("sequential", "object compare.sequential or null", "the e-process; null: it does not fit these data"),
+    ("patterns", "array of compare.pattern", "patterns of malingering"),
+    ("tasks", "array of compare.task", "tasks that both sides have"),
+    ("cannot_conclude", "array of string", "what does not follow from this"),
+    ("notes", "array of string", "what there is to say of the sources"),
+    ("format", "string", "`muster-compare/1`"),
+];
+
+const COMPARE_ANSWER_FIELDS: &[Field] = &[
+    ("verdict", "string", "`difference`, `no_difference_shown` or `cannot_conclude`"),
+    ("text", "string", "the answer in words"),
+    ("metric", "string", "the primary measure"),
+    ("test", "string", "the test that decides; empty: none fits"),
+    ("estimate", "number or null", "A − B"),
+    ("interval", "object compare.interval or null", "of the estimate"),
+    ("p", "number or null", "of the deciding test"),
+    ("level", "number", "the level"),
+    ("detectable", "number or null", "the difference that such data show in 8 of 10 studies"),
+];
+
+const COMPARE_INTERVAL_FIELDS: &[Field] =
+    &[("low", "number", "its lower end"), ("high", "number", "its upper end")];
+
+const COMPARE_PLAN_FIELDS: &[Field] = &[
+    ("title", "string", "what was expected, in words"),
+    ("metric", "string", "the planned primary measure"),
+    ("level", "number", "the planned level"),
+    ("test", "string", "the planned test; empty: chosen by the kind of data"),
+    ("registered", "time or null", "when it was registered"),
+    ("where", "string", "the leaf of the ledger, or the signed file and its key"),
+    ("deviations", "array of string", "ways in which what was done departs from it"),
+];
+
+const COMPARE_ARM_FIELDS: &[Field] = &[
+    ("name", "string", "what the person called it"),
+    ("runs", "integer", "runs that count"),
+    ("tasks", "integer", "tasks of these"),
+    ("left_out", "integer", "runs that were left out by the rules of the plan"),
+    ("with_value", "integer", "runs with a value of the primary measure"),
+    ("mean", "number or null", "mean of these"),
+    (
+        "interval",
+        "object compare.interval or null",
+        "of a rate: Clopper–Pearson, as if runs were independent",
+    ),
+];
+
+const COMPARE_PAIRING_FIELDS: &[Field] = &[
+    ("paired", "boolean", "compared task by task"),
+    ("tasks_both", "integer", "tasks that both sides have"),
+    ("only_a", "integer", "tasks of A only"),
+    ("only_b", "integer", "tasks of B only"),
+    ("epochs_least", "integer", "fewest runs of a task on one side"),
+    ("epochs_most", "integer", "most runs of a task on one side"),
+];
+
+const COMPARE_TEST_FIELDS: &[Field] = &[
+    ("name", "string", "name of the test"),
+    ("metric", "string", "the measure"),
+    ("role", "string", "`primary` (it decides), `supporting` or `conduct`"),
+    ("statistic", "number or null", "its statistic"),
+    ("p", "number or null", "two-sided, as if it were the only test"),
+    ("estimate", "number or null", "what it estimates"),
+    ("of", "string", "what the estimate is of"),
+    ("interval", "object compare.interval or null", "of the estimate"),
+    ("p_holm", "number or null", "p after Holm, among the measures of conduct"),
+    ("p_bh", "number or null", "… after Benjamini and Hochberg"),
+    ("note", "string or null", "what else there is to say"),
+];
+
+const COMPARE_SEQUENTIAL_FIELDS: &[Field] = &[
+    ("pairs", "integer", "pairs of runs"),
+    ("discordant", "integer", "pairs that differ"),
+    ("a_more", "integer", "of these, the ones in which A has more"),
+    ("e", "number", "evidence against `A and B are alike`"),
+    ("e_largest", "number", "the largest so far"),
+    ("threshold", "number", "one over the level: there is a difference where it was reached"),
+    ("anytime_p", "number", "a p that holds at all times"),
+    (
+        "a_more_share",
+        "object compare.interval",
+        "share of `a_more`, at all times; one half without a difference",
+    ),
+    ("crossed_at", "integer or null", "the pair at which the threshold was reached"),
+    ("unpaired", "integer", "runs without a counterpart"),
+];
+
+const COMPARE_PATTERN_FIELDS: &[Field] = &[
+    ("name", "string", "`below-chance`, `difficulty` or `guttman`"),
+    ("arm", "string", "the side"),
+    ("statistic", "number or null", "share, rank correlation, or share of pairs"),
+    ("p", "number or null", "of the statistic"),
+    ("text", "string", "in words"),
+];
+
+const COMPARE_TASK_FIELDS: &[Field] = &[
+    ("task", "string", "the task"),
+    ("a", "number", "mean in A"),
+    ("b", "number", "mean in B"),
+    ("a_runs", "integer", "runs in A"),
+    ("b_runs", "integer", "runs in B"),
 ];
 
 const ERROR_FIELDS: &[Field] =

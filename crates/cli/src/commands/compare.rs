@@ -17,7 +17,7 @@ use muster_compare::set::Set;
 use muster_compare::stats::detector;
 use muster_compare::stats::power::Study;
 
-use crate::compared::{self, Place, Reading, Registered, Source};
+use crate::compared::{self, Place, Reading, Registered, Registering, Source};
 use crate::exit::{Exit, usage};
 use crate::{Global, style};
 
@@ -43,6 +43,9 @@ pub struct Compare {
     /// that was done before (`muster compare register`); what departs from it is shown.
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
+    /// Register the plan in the ledger of the folder `--data`, not in a signed file beside it.
+    #[arg(long, requires = "plan")]
+    in_ledger: bool,
     /// The key that signs plans. Made where it is not there. [default: ~/.config/muster/plan.key]
     #[arg(long, value_name = "FILE")]
     plan_key: Option<PathBuf>,
@@ -98,6 +101,9 @@ enum Part {
 struct Register {
     #[arg(value_name = "PLAN")]
     plan: PathBuf,
+    /// Register it in the ledger of the folder `--data`, not in a signed file beside it.
+    #[arg(long)]
+    in_ledger: bool,
     /// The key that signs it. [default: ~/.config/muster/plan.key]
     #[arg(long, value_name = "FILE")]
     plan_key: Option<PathBuf>,
@@ -157,7 +163,7 @@ struct DetectorArgs {
 impl Compare {
     pub fn run(self, global: &Global) -> Result<Exit> {
         match self.command {
-            Some(Part::Register(ref part)) => part.run(),
+            Some(Part::Register(ref part)) => part.run(global),
             Some(Part::Tasks(ref part)) => part.run(),
             Some(Part::Detector(ref part)) => part.run(),
             None => self.compare(global),
@@ -166,11 +172,13 @@ impl Compare {
 
     fn compare(&self, global: &Global) -> Result<Exit> {
         // The plan first: it is registered before a byte of data is read.
-        let registered = self
-            .plan
-            .as_deref()
-            .map(|plan| compared::consult(plan, self.plan_key.as_deref(), self.plan_signer.as_deref()))
-            .transpose()?;
+        let how = Registering {
+            key: self.plan_key.as_deref(),
+            signer: self.plan_signer.as_deref(),
+            data: &global.data,
+            ledger: self.in_ledger,
+        };
+        let registered = self.plan.as_deref().map(|plan| compared::consult(plan, &how)).transpose()?;
         let mut done = self.done(registered.as_ref());
         done.check().map_err(|error| usage(error.to_string()))?;
         let outcomes = match &self.outcomes {
@@ -389,17 +397,19 @@ fn bar(total: u64) -> ProgressBar {
 }
 
 impl Register {
-    fn run(&self) -> Result<Exit> {
-        let (path, registered) = compared::register(&self.plan, self.plan_key.as_deref())?;
+    fn run(&self, global: &Global) -> Result<Exit> {
+        let how = Registering {
+            key: self.plan_key.as_deref(),
+            signer: None,
+            data: &global.data,
+            ledger: self.in_ledger,
+        };
+        let registered = compared::register(&self.plan, &how)?;
         println!(
             "registered {}: `{}`, {}",
             registered.time,
             registered.plan.metric.escape_debug(),
             registered.place
-        );
-        eprintln!(
-            "hint: keep a copy of `{}` where you cannot change it; its time is this machine's word",
-            path.display()
         );
         Ok(Exit::Nothing)
     }

@@ -1,6 +1,7 @@
 //! One file per verb.
 
 pub mod approve;
+pub mod assess;
 pub mod canary;
 pub mod claims;
 pub mod compare;

@@ -3,6 +3,7 @@
 
 mod agents;
 mod files;
+mod in_ledger;
 mod registered;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,8 @@ use muster_compare::set::{File, Set};
 use crate::exit::usage;
 
 pub use files::{measure, scores, table_outcomes};
-pub use registered::{Registered, consult, register};
+pub use in_ledger::take as take_plans;
+pub use registered::{Registered, Registering, consult, register};
 
 /// One side, as a person names it: `PATH[@ARM]` or `label:NAME[@ARM]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! Plans and their registration: a signed copy beside the plan, made before any data are read.
+//! Plans and their registration, before any data are read: a signed copy beside the plan, or an entry of the ledger
+//! (`in_ledger.rs`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use muster_ledger::note::{Note, Signer, Verifier};
 use muster_sensor::now_ns;
 use muster_server::views;
 
+use super::in_ledger;
 use crate::exit::usage;
 use crate::log_key;
 
@@ -26,6 +28,17 @@ pub struct Registered {
     pub place: String,
     /// What is to be shown of it.
     pub deviations: Vec<String>,
+}
+
+/// How a plan is to be registered.
+pub struct Registering<'a> {
+    /// The key that signs the file; `None`: this user's own.
+    pub key: Option<&'a Path>,
+    /// Whose signature counts; `None`: this user's own.
+    pub signer: Option<&'a str>,
+    pub data: &'a Path,
+    /// In the ledger, not in a file.
+    pub ledger: bool,
 }
 
 /// The file beside the plan.
@@ -65,14 +78,22 @@ fn bounded(path: &Path, most: u64) -> Result<String> {
     fs::read_to_string(path).map_err(wrong)
 }
 
-fn parse(path: &Path, text: &str) -> Result<Plan> {
+pub fn parse(path: &Path, text: &str) -> Result<Plan> {
     Plan::parse(text).map_err(|error| usage(format!("`{}`: {error}", path.display())))
 }
 
 /// Registers a plan now.
-pub fn register(path: &Path, key_file: Option<&Path>) -> Result<(PathBuf, Registered)> {
+pub fn register(path: &Path, how: &Registering) -> Result<Registered> {
     let text = bounded(path, PLAN_MAX as u64)?;
     let plan = parse(path, &text)?;
+    if how.ledger {
+        in_ledger::register(path, &text, plan, how.data)
+    } else {
+        in_file(path, &text, plan, how.key)
+    }
+}
+
+fn in_file(path: &Path, text: &str, plan: Plan, key_file: Option<&Path>) -> Result<Registered> {
     let target = beside(path);
     if target.exists() {
         return Err(usage(format!(
@@ -84,7 +105,7 @@ pub fn register(path: &Path, key_file: Option<&Path>) -> Result<(PathBuf, Regist
     let key = key(key_file)?;
     let now = now_ns();
     let time = views::time(now);
-    let mut note = Note::new(registration(&time, &text.replace('\t', "    ").replace('\r', "")))
+    let mut note = Note::new(registration(&time, &plain(text)))
         .map_err(|error| usage(format!("`{}`: {error}", path.display())))?;
     note.sign(&key).map_err(usage)?;
     // Never over one that another process has just made.
@@ -93,35 +114,51 @@ pub fn register(path: &Path, key_file: Option<&Path>) -> Result<(PathBuf, Regist
     std::io::Write::write_all(&mut file, &note.to_bytes())?;
     file.sync_all()?;
     let place = format!("signed in `{}` by {}", target.display(), key.verifier());
-    Ok((target, Registered { plan, time, time_ns: Some(now), place, deviations: Vec::new() }))
+    eprintln!(
+        "hint: keep a copy of `{}` where you cannot change it; its time is this machine's word",
+        target.display()
+    );
+    Ok(Registered { plan, time, time_ns: Some(now), place, deviations: Vec::new() })
+}
+
+/// As it is signed: notes have no tabs.
+fn plain(text: &str) -> String {
+    text.replace('\t', "    ").replace('\r', "")
+}
+
+/// Whether what is now in the plan's file is what was registered.
+pub fn unchanged(now: &str, registered: &str) -> bool {
+    plain(now).trim_end() == plain(registered).trim_end()
+}
+
+pub fn changed(file: &Path) -> String {
+    format!("`{}` was changed after it was registered; what was registered counts", file.display())
 }
 
 /// The plan that a comparison goes by: registered before, or now, before the data are read.
-pub fn consult(path: &Path, key_file: Option<&Path>, known: Option<&str>) -> Result<Registered> {
+pub fn consult(path: &Path, how: &Registering) -> Result<Registered> {
     let text = bounded(path, REGISTRATION_MAX)?;
     if text.starts_with(REGISTERED) {
-        return read(path, &text, None, key_file, known);
+        return read(path, &text, None, how);
     }
-    parse(path, &text)?;
+    let plan = parse(path, &text)?;
     let target = beside(path);
-    if target.exists() {
-        return read(&target, &bounded(&target, REGISTRATION_MAX)?, Some((path, &text)), key_file, known);
+    if target.exists() && !how.ledger {
+        return read(&target, &bounded(&target, REGISTRATION_MAX)?, Some((path, &text)), how);
     }
-    register(path, key_file).map(|(_, registered)| registered)
+    match in_ledger::find(path, &text, how)? {
+        Some(registered) => Ok(registered),
+        None if how.ledger => in_ledger::register(path, &text, plan, how.data),
+        None => in_file(path, &text, plan, how.key),
+    }
 }
 
-fn read(
-    path: &Path,
-    text: &str,
-    now: Option<(&Path, &str)>,
-    key_file: Option<&Path>,
-    known: Option<&str>,
-) -> Result<Registered> {
+fn read(path: &Path, text: &str, now: Option<(&Path, &str)>, how: &Registering) -> Result<Registered> {
     let wrong = |why: String| usage(format!("`{}`: {why}", path.display()));
     let note = Note::parse(text.as_bytes()).map_err(|error| wrong(error.to_string()))?;
-    let verifier: Verifier = match known {
+    let verifier: Verifier = match how.signer {
         Some(text) => text.parse().map_err(|error| usage(format!("`{text}`: {error}")))?,
-        None => key(key_file)?.verifier().clone(),
+        None => key(how.key)?.verifier().clone(),
     };
     note.verify([&verifier]).map_err(|error| {
         wrong(format!("{error}\nhint: whose it is, `--plan-signer VKEY` says; a plan that was changed must be registered anew"))
@@ -130,12 +167,9 @@ fn read(
     let plan = parse(path, registered_text)?;
     let mut deviations = Vec::new();
     if let Some((file, text)) = now
-        && text.replace('\t', "    ").replace('\r', "").trim_end() != registered_text.trim_end()
+        && !unchanged(text, registered_text)
     {
-        deviations.push(format!(
-            "`{}` was changed after it was registered; what was registered counts",
-            file.display()
-        ));
+        deviations.push(changed(file));
     }
     Ok(Registered {
         plan,

@@ -10,7 +10,9 @@
 )]
 
 mod agents;
+mod assess;
 mod claims;
+mod compare;
 mod contain;
 mod continued;
 mod disk;

@@ -19,14 +19,19 @@ pub fn csv(reader: impl Read, sink: Sink) -> Result<(), ReadError> {
         return Err(ReadError::Refused("it is empty".to_owned()));
     };
     let columns: Vec<String> =
-        head.iter().map(|c| c.trim().trim_start_matches('\u{feff}').to_owned()).collect();
+        head.iter().map(|c| known(c.trim().trim_start_matches('\u{feff}').trim())).collect();
     if columns.len() > COLUMNS_MAX {
         return Err(ReadError::Refused(format!("it has more than {COLUMNS_MAX} columns")));
     }
     if !columns.iter().any(|c| c == "task") {
-        return Err(ReadError::Refused(
-            "its first line names no column `task`; needed are `task,arm,epoch,outcome`".to_owned(),
-        ));
+        let other =
+            [';', '\t', '|'].into_iter().find(|c| head.len() == 1 && head.iter().any(|h| h.contains(*c)));
+        let other = other.map_or(String::new(), |c| {
+            format!("; its fields stand between `{}`, but must between commas", c.escape_default())
+        });
+        return Err(ReadError::Refused(format!(
+            "its first line names no column `task`; needed are `task,arm,epoch,outcome`{other}"
+        )));
     }
     let mut seen = columns.clone();
     seen.sort();
@@ -50,6 +55,15 @@ pub fn csv(reader: impl Read, sink: Sink) -> Result<(), ReadError> {
         sink(run(values.collect(), line)?)?;
     }
     Ok(())
+}
+
+/// Columns with a meaning are known however their letters are written.
+fn known(column: &str) -> String {
+    let lower = column.to_lowercase();
+    match lower.as_str() {
+        "task" | "arm" | "epoch" | "outcome" | "difficulty" | "chance" | "error" => lower,
+        _ => column.to_owned(),
+    }
 }
 
 pub fn jsonl(reader: impl Read, sink: Sink) -> Result<(), ReadError> {

@@ -42,8 +42,8 @@ pub fn text(comparison: &Comparison, width: usize) -> String {
         "compared {how}: {} tasks in both, {} in A only, {} in B only; {} to {} epochs",
         p.tasks_both, p.only_a, p.only_b, p.epochs_least, p.epochs_most
     );
-    table(&mut out, "\ntests of the primary measure", comparison, |t| t.role != Role::Conduct);
-    table(&mut out, "\nconduct (p after Holm, and after Benjamini–Hochberg)", comparison, |t| {
+    table(&mut out, "\ntests of the primary measure", comparison, width, |t| t.role != Role::Conduct);
+    table(&mut out, "\nconduct (p after Holm, and after Benjamini–Hochberg)", comparison, width, |t| {
         t.role == Role::Conduct
     });
     if let Some(line) = evidence(comparison) {
@@ -66,13 +66,22 @@ pub fn text(comparison: &Comparison, width: usize) -> String {
     out
 }
 
-fn table(out: &mut String, title: &str, comparison: &Comparison, wanted: impl Fn(&Test) -> bool) {
+fn table(
+    out: &mut String,
+    title: &str,
+    comparison: &Comparison,
+    width: usize,
+    wanted: impl Fn(&Test) -> bool,
+) {
     let rows: Vec<&Test> = comparison.tests.iter().filter(|test| wanted(test)).collect();
     if rows.is_empty() {
         return;
     }
     let _ = writeln!(out, "{title}");
     let conduct = rows.iter().all(|test| test.role == Role::Conduct);
+    // What did not differ at all is named, not listed.
+    let (alike, rows): (Vec<&Test>, Vec<&Test>) =
+        rows.into_iter().partition(|test| conduct && test.estimate == Some(0.0) && test.p == Some(1.0));
     for test in rows {
         let name = if conduct { sanitize(&test.metric) } else { test.name.clone() };
         let tail = if conduct {
@@ -95,6 +104,10 @@ fn table(out: &mut String, title: &str, comparison: &Comparison, wanted: impl Fn
         if let (false, Some(note)) = (conduct, &test.note) {
             let _ = writeln!(out, "  {:<24} {note}", "");
         }
+    }
+    if !alike.is_empty() {
+        let names: Vec<&str> = alike.iter().map(|test| test.metric.as_str()).collect();
+        paragraph(out, "  no difference, p 1: ", &names.join(", "), width);
     }
 }
 

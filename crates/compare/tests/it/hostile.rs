@@ -6,6 +6,8 @@ use muster_compare::read::{self, Ask, Notes, ReadError};
 use muster_compare::set::{File, Set};
 use muster_compare::{Run, analysis, plan::Plan};
 
+use crate::packed::zip_with as zip;
+
 fn collect(
     read: impl FnOnce(&mut Notes, read::Sink) -> Result<(), ReadError>,
 ) -> Result<(Vec<Run>, Notes), String> {
@@ -39,37 +41,6 @@ fn refuses(result: Result<(Vec<Run>, Notes), String>, because: &str) {
 }
 
 const REAL: &[u8] = include_bytes!("../data/inspect/tested.eval");
-
-/// A ZIP of members: name, method, packed bytes, length that the directory says.
-fn zip(members: &[(&str, u16, &[u8], u32)]) -> Vec<u8> {
-    let (mut out, mut directory) = (Vec::new(), Vec::new());
-    for (name, method, bytes, plain) in members {
-        let offset = out.len() as u32;
-        let mut sizes = method.to_le_bytes().to_vec();
-        sizes.extend([0; 8]);
-        sizes.extend((bytes.len() as u32).to_le_bytes());
-        sizes.extend(plain.to_le_bytes());
-        sizes.extend((name.len() as u16).to_le_bytes());
-        sizes.extend([0; 2]);
-        out.extend(b"PK\x03\x04\x3f\0\0\0");
-        out.extend(&sizes);
-        out.extend(name.bytes());
-        out.extend(*bytes);
-        directory.extend(b"PK\x01\x02\x3f\0\x3f\0\0\0");
-        directory.extend(&sizes);
-        directory.extend([0; 10]);
-        directory.extend(offset.to_le_bytes());
-        directory.extend(name.bytes());
-    }
-    let at = out.len() as u32;
-    out.extend(&directory);
-    out.extend(b"PK\x05\x06\0\0\0\0");
-    out.extend([(members.len() as u16).to_le_bytes(), (members.len() as u16).to_le_bytes()].concat());
-    out.extend((directory.len() as u32).to_le_bytes());
-    out.extend(at.to_le_bytes());
-    out.extend([0; 2]);
-    out
-}
 
 #[test]
 fn zips() {

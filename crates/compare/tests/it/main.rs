@@ -5,6 +5,10 @@
 mod hostile;
 mod logs;
 mod null;
+/// One builder of ZIP files for these and for the properties.
+#[path = "../../src/fuzzing/packed.rs"]
+#[allow(dead_code, reason = "shared: the properties need only parts of it")]
+mod packed;
 mod reference;
 mod reports;
 mod scipy;

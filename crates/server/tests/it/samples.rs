@@ -480,6 +480,8 @@ fn later() -> Vec<Entry> {
     later.extend(mandates());
     later.extend(gates());
     later.extend(remembered());
+    let plan = Log::Plan { time_ns: T0, by: odd(), file: odd(), plan: odd() };
+    later.push(Entry::Log(Box::new(plan)));
     later
 }
 
