@@ -80,6 +80,8 @@ enum Command {
     Lineage(commands::lineage::Lineage),
     /// Say whether two sets of runs differ in behaviour: tested and not tested, watched and not watched.
     Compare(commands::compare::Compare),
+    /// Check what comes from outside: proposals and votes of governance, hosts, messages, wallet requests, addresses.
+    Check(commands::check::Check),
     /// List events of the record.
     Events(commands::events::Events),
     /// List the intervals in which something could not be seen, and why.
@@ -151,6 +153,7 @@ fn main() -> ExitCode {
         Command::Claims(command) => command.run(&cli.global),
         Command::Lineage(command) => command.run(&cli.global),
         Command::Compare(command) => command.run(&cli.global),
+        Command::Check(command) => command.run(),
         Command::Events(command) => command.run(&cli.global),
         Command::Gaps(command) => command.run(&cli.global),
         Command::Import(command) => command.run(&cli.global),

@@ -1,5 +1,6 @@
 //! One file per verb.
 
+pub mod check;
 pub mod claims;
 pub mod compare;
 pub mod doctor;
