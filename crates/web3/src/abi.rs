@@ -69,7 +69,8 @@ impl Function {
         }
         let compact: String = signature.chars().filter(|c| !c.is_whitespace()).collect();
         let (name, rest) = compact.split_once('(').ok_or_else(bad)?;
-        let named = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '$');
+        let named =
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '$');
         let inner = rest.strip_suffix(')').filter(|_| named).ok_or_else(bad)?;
         let inputs = kinds(inner, 0)?;
         let hash = keccak256(compact.as_bytes());
@@ -177,7 +178,8 @@ fn kind(text: &str, depth: usize) -> Result<Kind, AbiError> {
     if let Some(inner) = text.strip_prefix('(') {
         return Ok(Kind::Tuple(kinds(inner.strip_suffix(')').ok_or_else(bad)?, depth + 1)?));
     }
-    let sized = |rest: &str, max: u32| rest.is_empty() || rest.parse::<u32>().is_ok_and(|n| n >= 1 && n <= max);
+    let sized =
+        |rest: &str, max: u32| rest.is_empty() || rest.parse::<u32>().is_ok_and(|n| n >= 1 && n <= max);
     match text {
         "address" => Ok(Kind::Address),
         "bool" => Ok(Kind::Bool),
@@ -213,9 +215,9 @@ impl Kind {
         }
         match self {
             Kind::Fixed(element, length) => element.head()?.checked_mul(*length).ok_or(AbiError::TooMany),
-            Kind::Tuple(members) => members.iter().try_fold(0usize, |sum, member| {
-                sum.checked_add(member.head()?).ok_or(AbiError::TooMany)
-            }),
+            Kind::Tuple(members) => members
+                .iter()
+                .try_fold(0usize, |sum, member| sum.checked_add(member.head()?).ok_or(AbiError::TooMany)),
             _ => Ok(32),
         }
     }
@@ -331,7 +333,9 @@ mod tests {
 
     #[test]
     fn what_is_no_signature() {
-        for bad in ["", "x", "x(", "x(uint257)", "x(bytes33)", "x((address)", "(address)", "x(address))", "x(a b)"] {
+        for bad in
+            ["", "x", "x(", "x(uint257)", "x(bytes33)", "x((address)", "(address)", "x(address))", "x(a b)"]
+        {
             assert!(Function::parse(bad).is_err(), "{bad}");
         }
         let deep = format!("x({}uint256{})", "(".repeat(50), ")".repeat(50));
