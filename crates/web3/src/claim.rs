@@ -180,6 +180,10 @@ impl Claims {
         let money = numbers.iter().any(|(_, unit)| is_token(unit) || unit == "$");
         for (topic, at) in topics(&sentence.words, money) {
             let denied = is_denied(&sentence.words, at);
+            // What somebody else does not do is no word on what this does.
+            if denied && !is_of_itself(&sentence.words) {
+                continue;
+            }
             let said = self.said.entry(topic).or_default();
             if denied {
                 said.no += 1;
@@ -442,6 +446,19 @@ fn is_denied(words: &[String], at: usize) -> bool {
         .take(at)
         .any(|word| matches!(word.as_str(), "if" | "unless" | "until" | "when" | "who" | "which"));
     next != Some("only") && !conditional
+}
+
+/// "No funds …", "this proposal does not …", as against "Chaos Labs has not …".
+fn is_of_itself(words: &[String]) -> bool {
+    let first = words.first().map(String::as_str);
+    matches!(first, Some("no" | "neither" | "none" | "nothing"))
+        || words.iter().any(|word| {
+            matches!(
+                word.as_str(),
+                "proposal" | "payload" | "vote" | "change" | "update" | "upgrade" | "transaction"
+            )
+        }) && words.iter().any(|word| matches!(word.as_str(), "this" | "the" | "our" | "no"))
+        || words.iter().take(3).any(|word| matches!(word.as_str(), "it" | "this"))
 }
 
 fn sentences(text: &str) -> impl Iterator<Item = Sentence<'_>> {

@@ -10,8 +10,10 @@ pub mod judge;
 pub mod known;
 mod party;
 pub mod proposal;
+pub mod protocol;
 pub mod unwrap;
 mod verdict;
+pub mod votes;
 
 pub use alloy_primitives;
 

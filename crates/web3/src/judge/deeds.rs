@@ -64,7 +64,11 @@ fn strangers(case: &Case, into: &mut Vec<Reason>) {
         if effect.seen == Seen::Reported && matches!(effect.act, Act::Move | Act::Mint | Act::Allow) {
             continue;
         }
-        let verdict = softened(case, effect, verdict);
+        // Without a text there is nothing that could name anybody.
+        let verdict = match case.proposal.text {
+            None => verdict.min(Verdict::Notice),
+            Some(_) => softened(case, effect, verdict),
+        };
         if told.insert((effect.act, who)) && told.len() <= 8 {
             into.push(
                 Reason::new(code, CHANNEL, verdict, text)

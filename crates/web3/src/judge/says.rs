@@ -95,8 +95,13 @@ fn of_effect(case: &Case, effect: &Effect) -> Option<Reason> {
     let about = topics(effect);
     let line = effect.line();
     let first = *about.first()?;
-    let make = |code: &str, verdict, text: String| {
-        Some(Reason::new(code, CHANNEL, verdict, text).evidence(line.clone()))
+    // Another's report does not say whose money it was that moved.
+    let most = match (effect.seen, effect.act) {
+        (Seen::Reported, Act::Move | Act::Allow | Act::Mint) => Verdict::Notice,
+        _ => Verdict::High,
+    };
+    let make = |code: &str, verdict: Verdict, text: String| {
+        Some(Reason::new(code, CHANNEL, verdict.min(most), text).evidence(line.clone()))
     };
     let named = effect.who.as_ref().is_some_and(|who| claims.names(who));
     let said = about.iter().any(|topic| claims.says(*topic));
