@@ -4,8 +4,12 @@
 
 pub mod abi;
 pub mod bytecode;
+pub mod chain;
 pub mod claim;
 pub mod effect;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+mod joined;
 pub mod judge;
 pub mod known;
 mod party;
@@ -17,5 +21,6 @@ pub mod votes;
 
 pub use alloy_primitives;
 
+pub use joined::*;
 pub use party::*;
 pub use verdict::*;

@@ -57,6 +57,8 @@ pub struct Context {
     /// Of the fork in force: `selfdestruct` ends other code only before `cancun`.
     pub fork: Option<String>,
     pub proposer: Option<Party>,
+    /// Who makes the calls: the timelock, or the governor itself.
+    pub executor: Option<Party>,
     pub accounts: BTreeMap<Party, Account>,
     /// Addresses that are known to be the protocol's, with their names.
     pub known: BTreeMap<Party, String>,
@@ -169,6 +171,7 @@ fn context(object: &Map<String, Json>) -> Context {
     let text = |names: &[&str]| get(names).and_then(Json::as_str).map(str::to_owned);
     let number = |names: &[&str]| get(names).and_then(float);
     context.chain = text(&["chain", "network"]);
+    context.executor = text(&["executor", "timelock", "from"]).as_deref().and_then(Party::read);
     context.fork = text(&["fork", "hardfork"]);
     let proposer = get(&["proposer", "creator", "author"]);
     match proposer {

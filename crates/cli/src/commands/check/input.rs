@@ -10,6 +10,7 @@ use crate::exit::usage;
 /// The largest file that is read. The largest honest proposals have some 350 kB, a mail with pictures a few MB.
 pub const FILE_MAX: usize = 32 << 20;
 /// Host names and addresses are shorter by far; a longer line is cut there and shown as such by its check.
+#[allow(dead_code, reason = "as `each_line`")]
 pub const LINE_MAX: usize = 4096;
 
 /// Each file with its name; standard input where there is none, or where one is called `-`.
@@ -44,6 +45,7 @@ fn bounded(from: impl Read, max: usize) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+#[allow(dead_code, reason = "the checks of hosts and addresses read so (crates/phish)")]
 /// Each word of the command line; where there is none, each line of standard input, as it comes.
 pub fn each_line(words: &[String], mut take: impl FnMut(&str) -> Result<()>) -> Result<()> {
     if !words.is_empty() {

@@ -11,7 +11,9 @@ mod input;
 mod output;
 mod proposal;
 mod protocol;
+mod rpc;
 mod votes;
+mod watch;
 
 #[derive(Args)]
 pub struct Check {
@@ -35,6 +37,8 @@ enum What {
     Votes(votes::Votes),
     /// Say what it would cost to capture a protocol's governance, and what would be gained.
     Protocol(protocol::Protocol),
+    /// Follow governors on a chain, and check each proposal in the block in which it comes.
+    Watch(watch::Watch),
 }
 
 impl Check {
@@ -43,6 +47,7 @@ impl Check {
             What::Proposal(command) => command.run(),
             What::Votes(command) => command.run(),
             What::Protocol(command) => command.run(),
+            What::Watch(command) => command.run(),
         }
     }
 }

@@ -8,7 +8,7 @@ use muster_web3::proposal::Proposal as Read;
 use muster_web3::{Checked, judge, proposal};
 
 use super::output::Answers;
-use super::{Printed, input};
+use super::{Printed, input, watch};
 use crate::exit::Exit;
 
 #[derive(Args)]
@@ -17,6 +17,14 @@ pub struct Proposal {
     /// Governor, Governor Bravo, Aave payloads, Snapshot, Realms, OpenGov (JSON); reports of Aave's seatbelt (Markdown).
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Ask a node for the proposals of `--governor` instead of reading files.
+    #[arg(long, value_name = "URL", requires = "governor", conflicts_with = "files")]
+    rpc: Option<String>,
+    #[arg(long, value_name = "ADDR", requires = "rpc")]
+    governor: Option<String>,
+    /// The first block that is asked for.
+    #[arg(long, value_name = "BLOCK", default_value_t = 0, requires = "rpc")]
+    from: u64,
     #[command(flatten)]
     printed: Printed,
 }
@@ -25,7 +33,12 @@ impl Proposal {
     pub fn run(self) -> Result<Exit> {
         let mut answers = Answers::to_stdout(self.printed);
         let mut all: Vec<(String, Read)> = Vec::new();
-        for (name, bytes) in input::files(&self.files, input::FILE_MAX)? {
+        if let (Some(rpc), Some(governor)) = (&self.rpc, &self.governor) {
+            let live = watch::proposals(rpc, governor, self.from)?;
+            all.extend(live.into_iter().map(|read| (read.id.clone().unwrap_or_default(), read)));
+        }
+        let files = if self.rpc.is_some() { Vec::new() } else { input::files(&self.files, input::FILE_MAX)? };
+        for (name, bytes) in files {
             match proposal::read(&bytes) {
                 Ok(read) => {
                     let several = read.len() > 1;
