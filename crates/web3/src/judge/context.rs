@@ -48,6 +48,12 @@ fn freshness(account: &Account) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
+/// Few transactions alone are usual for who only receives or votes.
+fn by_more_than_nonce(account: &Account) -> Verdict {
+    let strong = account.age_days.is_some_and(|age| age < FRESH_DAYS) || mixer(account).is_some();
+    if strong { Verdict::Warning } else { Verdict::Info }
+}
+
 fn mixer(account: &Account) -> Option<&str> {
     let funder = account.funder.as_deref()?;
     let lower = funder.to_lowercase();
@@ -58,12 +64,12 @@ fn proposer(case: &Case, into: &mut Vec<Reason>) {
     let context = &case.proposal.context;
     let Some(proposer) = &context.proposer else { return };
     let account = context.accounts.get(proposer);
-    if let Some(why) = account.and_then(freshness) {
+    if let Some((account, why)) = account.and_then(|account| Some((account, freshness(account)?))) {
         into.push(
             Reason::new(
                 "fresh-proposer",
                 "party",
-                Verdict::Warning,
+                by_more_than_nonce(account),
                 format!("The proposer is an account without a past: {why}."),
             )
             .evidence(proposer.shown())
@@ -111,7 +117,7 @@ fn grantees(case: &Case, into: &mut Vec<Reason>) {
             (Some(why), false) => why.clone(),
             (None, _) => "one key and no contract".to_owned(),
         };
-        let verdict = if fresh.is_some() { Verdict::Warning } else { Verdict::Notice };
+        let verdict = by_more_than_nonce(account).max(if plain { Verdict::Notice } else { Verdict::Info });
         into.push(
             Reason::new(
                 "fresh-grantee",

@@ -10,6 +10,8 @@ const SITTING_SECONDS: f64 = 2.0 * 3_600.0;
 const NEIGHBOURS_MAX: usize = 1_000;
 /// How many times delays are shuffled at most. The smallest chance that it can show is one in as many.
 const SHUFFLES: usize = 20_000;
+/// Delays that go together more often than this by shuffling say nothing, with whatever else.
+const HABIT_MAX: f64 = 0.05;
 /// After as many that were as near, more say nothing new.
 const ENOUGH: usize = 10;
 /// More sittings tell no more, and cost.
@@ -301,9 +303,8 @@ fn closely(
         let ballot = usual.ballots.get(one.proposal)?;
         let gap = (one.time - two.time).abs();
         // The others on this proposal, and the others near either of the two.
-        let others = near(votes, ballot, fellow, (a, b), one.time, gap);
-        let p = usual.share(ballot, gap).max(others).min(1.0);
-        let unit = Unit { p, gap, one: one.time - ballot.start, two: two.time - ballot.start };
+        let p = usual.share(ballot, gap);
+        let unit = Unit { p, gap, at: *x, one: one.time - ballot.start, two: two.time - ballot.start };
         let same = last.is_some_and(|(t, u)| {
             (one.time - t).abs() <= SITTING_SECONDS || (two.time - u).abs() <= SITTING_SECONDS
         });
@@ -318,8 +319,21 @@ fn closely(
     if units.len() < SITTINGS_MIN {
         return None;
     }
-    let sum: f64 = units.iter().map(|unit| -unit.p.ln()).sum();
-    let times = fisher(sum, units.len());
+    let product = |units: &[Unit]| fisher(units.iter().map(|unit| -unit.p.ln()).sum(), units.len());
+    if product(&units) > TIMES {
+        return None;
+    }
+    let p = habit(&units, a as u64 ^ (b as u64) << 32);
+    if p > HABIT_MAX {
+        return None;
+    }
+    // Last, because it looks through the ballots: what the others on each proposal did.
+    for unit in &mut units {
+        let one = vote(unit.at)?;
+        let ballot = usual.ballots.get(one.proposal)?;
+        unit.p = unit.p.max(near(votes, ballot, fellow, (a, b), one.time, unit.gap)).min(1.0);
+    }
+    let times = product(&units);
     if times > TIMES {
         return None;
     }
@@ -333,7 +347,7 @@ fn closely(
         sittings: units.len(),
         alike,
         gap_seconds: gaps.get(gaps.len() / 2).copied().unwrap_or_default(),
-        p: habit(&units, a as u64 ^ (b as u64) << 32),
+        p,
         times,
         chosen: fisher(chosen, weeks.max(1)),
     })
@@ -343,6 +357,8 @@ fn closely(
 struct Unit {
     p: f64,
     gap: f64,
+    /// The one voter's vote.
+    at: usize,
     one: f64,
     two: f64,
 }
@@ -358,7 +374,11 @@ fn middle(units: &mut Vec<Unit>) -> Option<Unit> {
 fn habit(units: &[Unit], seed: u64) -> f64 {
     // Ten minutes: closer is no closer.
     let apart = |one: f64, two: f64| ((one - two).abs() + 600.0).ln();
-    let observed: f64 = units.iter().map(|unit| apart(unit.one, unit.two)).sum();
+    let n = units.len();
+    // All that shuffling can put together, once.
+    let table: Vec<f64> =
+        units.iter().flat_map(|one| units.iter().map(move |two| apart(one.one, two.two))).collect();
+    let observed: f64 = (0..n).filter_map(|at| table.get(at * n + at)).sum();
     let mut order: Vec<usize> = (0..units.len()).collect();
     let mut state = seed.wrapping_mul(0x2545_f491_4f6c_dd1d) | 1;
     let (mut as_near, mut done) = (0usize, 0usize);
@@ -368,11 +388,7 @@ fn habit(units: &[Unit], seed: u64) -> f64 {
             let to = random(&mut state) as usize % (at + 1);
             order.swap(at, to);
         }
-        let sum: f64 = units
-            .iter()
-            .zip(&order)
-            .filter_map(|(unit, other)| units.get(*other).map(|other| apart(unit.one, other.two)))
-            .sum();
+        let sum: f64 = order.iter().enumerate().filter_map(|(at, other)| table.get(at * n + other)).sum();
         as_near += usize::from(sum <= observed + 1e-9);
     }
     (1 + as_near) as f64 / (1 + done) as f64

@@ -63,6 +63,7 @@ impl Watch {
         };
         let mut answers = Answers::to_stdout(self.printed);
         let mut from = self.from;
+        follower.recall()?;
         loop {
             match follower.poll(from.take(), &mut answers) {
                 Ok(()) => {
@@ -126,6 +127,31 @@ struct Follower {
 }
 
 impl Follower {
+    /// After a restart: what was told of before is history again.
+    fn recall(&mut self) -> Result<()> {
+        let (Some(first), Some(next)) = (self.followed.told.values().min().copied(), self.followed.next())
+        else {
+            return Ok(());
+        };
+        let mut at = first;
+        while at < next {
+            let to = (at + BLOCKS_MAX).min(next) - 1;
+            for governor in &self.governors {
+                for log in self.node.logs(governor.as_str(), at, to)? {
+                    if let Some(Said::Created(proposal)) = chain::log(&log)
+                        && let Some(id) = proposal.id.clone()
+                        && self.followed.told.contains_key(&id)
+                        && self.kept.len() < KEPT_MAX
+                    {
+                        self.kept.insert(id, *proposal);
+                    }
+                }
+            }
+            at = to + 1;
+        }
+        Ok(())
+    }
+
     fn poll<W: std::io::Write>(&mut self, from: Option<u64>, answers: &mut Answers<W>) -> Result<()> {
         let head = self.node.head()?;
         let node = &self.node;
