@@ -70,9 +70,11 @@ static WRAPPERS: LazyLock<BTreeMap<[u8; 4], Wrapper>> = LazyLock::new(|| {
     lines.filter_map(wrapper).map(|wrapper| (wrapper.function.selector, wrapper)).collect()
 });
 
+/// Of targets, values, signatures and data.
+type Places = [Option<usize>; 4];
+
 /// In what a message to another chain may be encoded.
-static MESSAGES: LazyLock<Vec<(Vec<Kind>, [Option<usize>; 4])>> = LazyLock::new(|| {
-    // Places: targets, values, signatures, data.
+static MESSAGES: LazyLock<Vec<(Vec<Kind>, Places)>> = LazyLock::new(|| {
     [
         ("f((address[],uint256[],bytes[],bytes32))", [Some(0), Some(1), None, Some(2)]),
         ("f(address[],uint256[],bytes[],bytes32)", [Some(0), Some(1), None, Some(2)]),
