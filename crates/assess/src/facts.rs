@@ -203,6 +203,10 @@ impl Facts {
             Input::Approval(note) if self.within(note.time_ns) => self.approval(at, note),
             Input::Mandate(_) | Input::Gate(_) | Input::Approval(_) => {}
             Input::Start(_)
+            | Input::Review(_)
+            | Input::Hooks(_)
+            | Input::Canaries(_)
+            | Input::Remembered(_)
             | Input::Snapshot(_)
             | Input::Event(_)
             | Input::Lost(_)

@@ -77,8 +77,13 @@ fn tactic(code: Code) -> &'static str {
         | Code::ModelOpinion
         | Code::DisguisedRetry
         | Code::LogTampering
+        | Code::OversightBroken
+        | Code::MandateTouched
         | Code::MonitorTampering => "Defense Evasion",
-        Code::DeniedAction => "Privilege Escalation",
+        Code::DeniedAction | Code::OutsideMandate | Code::ExpiredMandate | Code::MandateRefused => {
+            "Privilege Escalation"
+        }
+        Code::OutlivedTask => "Persistence",
         Code::Persistence | Code::Successor | Code::CarryOver | Code::Entrenchment => "Persistence",
         Code::Credentials => "Credential Access",
         Code::CovertChannel => "Command and Control",

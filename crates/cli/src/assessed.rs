@@ -77,7 +77,7 @@ fn take(facts: &mut Facts, at: u64, entry: Entry) {
             // What went before is gone: the daemon's start is not.
             Kept::Start(start) if facts.host.is_empty() => facts.input(at, &Input::Start(start)),
             Kept::Member(member) => facts.member(&member.member),
-            Kept::Start(_) | Kept::Probe { .. } | Kept::Snapshot(_) => {}
+            Kept::Start(_) | Kept::Probe { .. } | Kept::Snapshot(_) | muster_server::Kept::Review(_) => {}
         },
         Entry::Log(log) => {
             if let Log::Begun { origin, .. } = *log

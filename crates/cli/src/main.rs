@@ -101,6 +101,8 @@ enum Command {
     Compare(commands::compare::Compare),
     /// Assess what agents did and could do here: means, motive, opportunity, and the gap between; for a board.
     Assess(commands::assess::Assess),
+    /// Check what comes from outside: proposals and votes of governance, hosts, messages, wallet requests, addresses.
+    Check(commands::check::Check),
     /// List events of the record.
     Events(commands::events::Events),
     /// List the intervals in which something could not be seen, and why.
@@ -200,6 +202,7 @@ fn main() -> ExitCode {
         Command::Lineage(command) => command.run(&cli.global),
         Command::Compare(command) => command.run(&cli.global),
         Command::Assess(command) => command.run(&cli.global),
+        Command::Check(command) => command.run(),
         Command::Events(command) => command.run(&cli.global),
         Command::Gaps(command) => command.run(&cli.global),
         Command::Import(command) => command.run(&cli.global),

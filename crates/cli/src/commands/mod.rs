@@ -3,6 +3,7 @@
 pub mod approve;
 pub mod assess;
 pub mod canary;
+pub mod check;
 pub mod claims;
 pub mod compare;
 pub mod doctor;

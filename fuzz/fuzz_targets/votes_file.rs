@@ -1,0 +1,5 @@
+//! `votes_file` of crates/web3/src/fuzzing.rs.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| muster_web3::fuzzing::votes_file(bytes));
