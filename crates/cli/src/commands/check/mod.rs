@@ -11,6 +11,7 @@ mod input;
 mod output;
 mod proposal;
 mod protocol;
+mod url;
 mod votes;
 
 #[derive(Args)]
@@ -35,6 +36,8 @@ enum What {
     Votes(votes::Votes),
     /// Say what it would cost to capture a protocol's governance, and what would be gained.
     Protocol(protocol::Protocol),
+    /// Say whom a host imitates, and whether its name is like those of phishing.
+    Url(url::Url),
 }
 
 impl Check {
@@ -43,6 +46,7 @@ impl Check {
             What::Proposal(command) => command.run(),
             What::Votes(command) => command.run(),
             What::Protocol(command) => command.run(),
+            What::Url(command) => command.run(),
         }
     }
 }
