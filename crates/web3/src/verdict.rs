@@ -55,7 +55,13 @@ impl Checked {
             *entry = entry.max(weight);
         }
         let doubt: f64 = best.values().map(|weight| 1.0 - weight).product();
-        Self { input: input.into(), verdict, score: ((1.0 - doubt) * 1000.0).round() / 1000.0, brand: None, reasons }
+        Self {
+            input: input.into(),
+            verdict,
+            score: ((1.0 - doubt) * 1000.0).round() / 1000.0,
+            brand: None,
+            reasons,
+        }
     }
 }
 
