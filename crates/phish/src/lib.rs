@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod host;
+pub mod sign;
 
 use std::collections::BTreeSet;
 
