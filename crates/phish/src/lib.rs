@@ -2,7 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod address;
+pub mod agent;
+pub mod campaign;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod host;
+pub mod message;
 pub mod sign;
 
 use std::collections::BTreeSet;

@@ -25,6 +25,8 @@ pub struct Context {
     /// Seconds since 1970.
     pub now: u64,
     pub lists: Lists,
+    /// The page that asks, where the request itself does not say.
+    pub origin: Option<String>,
 }
 
 /// Who a spender is, where it is known.
@@ -84,11 +86,12 @@ pub fn check(name: &str, request: &Request, context: &Context) -> Checked {
             "code at that address",
         ));
     }
-    if let Some(origin) = &request.origin {
+    let origin = request.origin.as_deref().or(context.origin.as_deref());
+    if let Some(origin) = origin {
         brand = asks(origin, &mut reasons, context);
     }
     if let Asked::Message(bytes) = &request.asked {
-        sign_in(bytes, request.origin.as_deref(), &mut reasons);
+        sign_in(bytes, origin, &mut reasons);
     }
     outcome(request, &mut reasons);
     let score = score(&reasons);

@@ -6,7 +6,7 @@ const NOW: u64 = 1_795_000_000;
 
 #[track_caller]
 fn check(text: &str, verdict: Verdict, codes: &[&str]) {
-    let context = Context { now: NOW, lists: Lists::default() };
+    let context = Context { now: NOW, lists: Lists::default(), origin: None };
     let said = check_text("x", text, &context).unwrap();
     let said = said.first().unwrap();
     assert_eq!(said.verdict, verdict, "{said:#?}");

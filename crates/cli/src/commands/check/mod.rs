@@ -7,10 +7,13 @@ use clap::{Args, Subcommand};
 
 use crate::exit::Exit;
 
+mod address;
 mod input;
+mod message;
 mod output;
 mod proposal;
 mod protocol;
+mod sign;
 mod url;
 mod votes;
 
@@ -38,6 +41,12 @@ enum What {
     Protocol(protocol::Protocol),
     /// Say whom a host imitates, and whether its name is like those of phishing.
     Url(url::Url),
+    /// Say whether a message is a lure: whom it imitates, where it leads, what it asks, how many variants came before.
+    Message(message::Message),
+    /// Say what signing a wallet's request would do, for whom, and on what terms.
+    Sign(sign::Sign),
+    /// Say whether an address looks like one that was paid before.
+    Address(address::Address),
 }
 
 impl Check {
@@ -47,6 +56,9 @@ impl Check {
             What::Votes(command) => command.run(),
             What::Protocol(command) => command.run(),
             What::Url(command) => command.run(),
+            What::Message(command) => command.run(),
+            What::Sign(command) => command.run(),
+            What::Address(command) => command.run(),
         }
     }
 }
