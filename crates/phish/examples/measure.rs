@@ -11,10 +11,14 @@ use muster_phish::{Checked, Verdict, message, sign};
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [what, folder, more @ ..] = args.as_slice() else { bail!("usage: measure hosts|sign|messages FOLDER [--high]") };
+    let [what, folder, more @ ..] = args.as_slice() else {
+        bail!("usage: measure hosts|sign|messages FOLDER [--high]")
+    };
     let name_high = more.iter().any(|a| a == "--high");
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(folder).with_context(|| folder.clone())?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .with_context(|| folder.clone())?
+        .map(|e| e.map(|e| e.path()))
+        .collect::<Result<_, _>>()?;
     files.sort();
     let context = sign::Context { now: 1_795_000_000, ..Default::default() };
     let lists = Lists::default();

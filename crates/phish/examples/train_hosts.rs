@@ -4,6 +4,8 @@
 //! `--tune` fits on scams first seen up to 2023-10 and shows those of 2023-11 and 12; nothing later is read. `--test` opens the
 //! test part: scams of 2024, and honest names of no group that was trained on.
 
+#![expect(clippy::indexing_slicing, reason = "a tool for whoever trains: it may stop")]
+
 use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -205,7 +207,6 @@ fn freeze(weights: Vec<f32>, rows: &[Row]) -> Model {
     sizes.sort_by(f32::total_cmp);
     let top = sizes.get(sizes.len() * 9995 / 10000).copied().unwrap_or(1.0);
     let scale = top / 127.0;
-    #[expect(clippy::cast_possible_truncation, reason = "clamped")]
     let weights = weights.iter().map(|w| (w / scale).round().clamp(-127.0, 127.0) as i8).collect();
     let none = Stratum { warning: 0.0, strong: 0.0 };
     let mut model = Model { strata: [none; 2], scale, weights };
@@ -261,7 +262,6 @@ fn show(model: &Model, rows: &[Row], part: Part) {
             n[2] += usize::from(said.strong);
         }
     }
-    #[expect(clippy::cast_precision_loss, reason = "counts")]
     for ((bad, source), [all, over, strong, ..]) in &groups {
         println!(
             "{} {source:32} {all:7} over {:6.2} % strong {:6.2} %",
@@ -280,7 +280,6 @@ fn show(model: &Model, rows: &[Row], part: Part) {
                 reason = "a share"
             )]
             let at = good.get((good.len() as f64 * share) as usize).copied().unwrap_or(1.0);
-            #[expect(clippy::cast_precision_loss, reason = "counts")]
             let caught = 100.0 * evil.iter().filter(|s| **s > at).count() as f64 / evil.len().max(1) as f64;
             println!("one threshold at {:.1} % of {what} names: {caught:.1} % caught", share * 100.0);
         }

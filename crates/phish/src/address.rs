@@ -225,8 +225,9 @@ impl History {
 
 /// Digits alike at the front and at the back.
 fn alike(a: [u8; 20], b: [u8; 20]) -> (usize, usize) {
-    let digit =
-        |x: [u8; 20], n: usize| x.get(n / 2).map_or(0, |byte| if n % 2 == 0 { byte >> 4 } else { byte & 15 });
+    let digit = |x: [u8; 20], n: usize| {
+        x.get(n / 2).map_or(0, |byte| if n.is_multiple_of(2) { byte >> 4 } else { byte & 15 })
+    };
     let front = (0..40).take_while(|n| digit(a, *n) == digit(b, *n)).count();
     let back = (0..40 - front).take_while(|n| digit(a, 39 - n) == digit(b, 39 - n)).count();
     (front, back)

@@ -268,7 +268,6 @@ fn sketch(text: &str) -> Option<Sketch> {
         let mut hash = shingle.iter().fold(0xcbf2_9ce4_8422_2325, |h, w| w.bytes().fold(h ^ 0x1f, step));
         for value in &mut sketch {
             hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) ^ (hash >> 17);
-            #[expect(clippy::cast_possible_truncation, reason = "the upper half")]
             let new = (hash >> 32) as u32;
             *value = (*value).min(new);
         }
@@ -282,9 +281,7 @@ fn step(h: u64, byte: u8) -> u64 {
 
 fn likeness(a: &Sketch, b: &Sketch) -> f64 {
     let same = a.iter().zip(b).filter(|(a, b)| a == b).count();
-    #[expect(clippy::cast_precision_loss, reason = "at most 48")]
-    let share = same as f64 / VALUES as f64;
-    share
+    same as f64 / VALUES as f64
 }
 
 fn bands(sketch: &Sketch) -> Vec<u64> {
@@ -366,7 +363,7 @@ mod tests {
         for n in 0..CAMPAIGNS_MAX + 200 {
             let w = |k: usize| {
                 ((n * 31 + k * 7919) % 99_991).to_string().replace(|c: char| c.is_ascii_digit(), "x")
-                    + &"abcdefghij"[k % 7..]
+                    + &"abcdefghij".chars().skip(k % 7).collect::<String>()
             };
             let text: Vec<String> =
                 (0..12).map(|k| format!("{}{}", w(k), char::from(b'a' + ((n >> k) % 26) as u8))).collect();

@@ -78,7 +78,6 @@ impl Model {
             sum += self.weights.get(at as usize).map_or(0, |w| i32::from(*w));
             pieces += 1;
         });
-        #[expect(clippy::cast_precision_loss, reason = "a sum of some hundred bytes")]
         let sum = sum as f32;
         sum * self.scale / norm(pieces)
     }
