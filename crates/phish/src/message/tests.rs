@@ -1,3 +1,5 @@
+//! Lures, and honest messages that are worded like them.
+
 use super::*;
 
 #[track_caller]

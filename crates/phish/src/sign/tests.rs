@@ -1,3 +1,5 @@
+//! Requests of wallets, honest ones and those of drainers.
+
 use super::*;
 
 const STRANGER: &str = "0x1234567890123456789012345678901234567890";
