@@ -613,6 +613,7 @@ fn remembered() -> Vec<Entry> {
             commands: Vec::new(),
             unit: None,
             error: None,
+            marks: Vec::new(),
             file: Some(file),
         }),
     ];

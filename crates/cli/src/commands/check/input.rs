@@ -69,3 +69,33 @@ pub fn each_line(words: &[String], mut take: impl FnMut(&str) -> Result<()>) -> 
         }
     }
 }
+
+/// A message of a stream; a longer line is cut there.
+pub const MESSAGE_MAX: usize = 16 << 20;
+
+/// Each line of a file, or of standard input where it is called `-`, as it comes.
+pub fn lines(path: &Path, take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    if path.as_os_str() == "-" {
+        return lines_of(std::io::stdin().lock(), take);
+    }
+    let file = std::fs::File::open(path).map_err(|error| usage(format!("`{}`: {error}", path.display())))?;
+    lines_of(std::io::BufReader::new(file), take)
+}
+
+fn lines_of(mut input: impl BufRead, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let limit = u64::try_from(MESSAGE_MAX).unwrap_or(u64::MAX);
+        if input.by_ref().take(limit).read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        if line.last() != Some(&b'\n') && line.len() >= MESSAGE_MAX {
+            input.skip_until(b'\n')?;
+        }
+        let text = line.trim_ascii();
+        if !text.is_empty() {
+            take(text)?;
+        }
+    }
+}

@@ -7,11 +7,15 @@ use clap::{Args, Subcommand};
 
 use crate::exit::Exit;
 
+mod address;
 mod input;
+mod message;
 mod output;
 mod proposal;
 mod protocol;
 mod rpc;
+mod sign;
+mod url;
 mod votes;
 mod watch;
 
@@ -39,6 +43,14 @@ enum What {
     Protocol(protocol::Protocol),
     /// Follow governors on a chain, and check each proposal in the block in which it comes.
     Watch(watch::Watch),
+    /// Say whom a host imitates, and whether its name is like those of phishing.
+    Url(url::Url),
+    /// Say whether a message is a lure: whom it imitates, where it leads, what it asks, how many variants came before.
+    Message(message::Message),
+    /// Say what signing a wallet's request would do, for whom, and on what terms.
+    Sign(sign::Sign),
+    /// Say whether an address looks like one that was paid before.
+    Address(address::Address),
 }
 
 impl Check {
@@ -48,6 +60,10 @@ impl Check {
             What::Votes(command) => command.run(),
             What::Protocol(command) => command.run(),
             What::Watch(command) => command.run(),
+            What::Url(command) => command.run(),
+            What::Message(command) => command.run(),
+            What::Sign(command) => command.run(),
+            What::Address(command) => command.run(),
         }
     }
 }

@@ -1,0 +1,5 @@
+//! `host_name` of crates/phish/src/fuzzing.rs.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| muster_phish::fuzzing::host_name(bytes));

@@ -1,0 +1,5 @@
+//! `lure_message` of crates/phish/src/fuzzing.rs.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| muster_phish::fuzzing::lure_message(bytes));
