@@ -361,8 +361,8 @@ fn open(supervisor: &Supervisor, caller: &Caller, held: &Held, at: bool, how: Ho
         }
     }
     let temporary = flags.contains(OFlags::TMPFILE);
-    let follow = !flags.contains(OFlags::NOFOLLOW)
-        && !(flags.contains(OFlags::CREATE) && flags.contains(OFlags::EXCL));
+    let makes_new = flags.contains(OFlags::CREATE) && flags.contains(OFlags::EXCL);
+    let follow = !(flags.contains(OFlags::NOFOLLOW) || makes_new);
     match caller.place(directory, &path, follow) {
         Ok(place) => {
             let real = flags.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::TRUNC) || temporary;

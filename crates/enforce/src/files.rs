@@ -208,7 +208,13 @@ impl Cutter<'_> {
                 // Below it, too: by this glob, and by none that takes away.
                 let below = PathGlob::new(&format!("{}/**", escape(text)));
                 let inside = below.is_ok_and(|below| glob.includes(&below));
-                (inside && !self.may_be_cut(&path)) || (self.walk(glob, &path, depth - 1) && inside)
+                if inside && !self.may_be_cut(&path) {
+                    true
+                } else {
+                    // What of it may be given is, in any case.
+                    let is_whole = self.walk(glob, &path, depth - 1);
+                    is_whole && inside
+                }
             } else {
                 // A second name of a file that may be elsewhere: decided by itself.
                 let alone =

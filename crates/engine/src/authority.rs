@@ -55,6 +55,9 @@ pub(crate) struct Mandates {
 /// Files remembered: as many as mandates.
 const FILES_MAX: usize = muster_mandate::KNOWN_MAX;
 
+/// Mandate, product and home.
+type MadeFor = (String, String, Option<String>);
+
 /// What one agent runs under.
 #[derive(Default)]
 pub(crate) struct Held {
@@ -62,7 +65,7 @@ pub(crate) struct Held {
     own: bool,
     chain: Option<Arc<Chain>>,
     /// What the chain was made for.
-    made_for: Option<(String, String, Option<String>)>,
+    made_for: Option<MadeFor>,
     pending: VecDeque<Pending>,
     names: BTreeSet<String>,
     /// It asks a service for names: the record does not show which.
@@ -216,7 +219,7 @@ impl Engine {
     }
 
     /// Its mandate, product and home, and what binds the mandate to it.
-    fn bound(&self, id: &str) -> Option<((String, String, Option<String>), Binding)> {
+    fn bound(&self, id: &str) -> Option<(MadeFor, Binding)> {
         let agent = self.agents.get(id)?;
         let mandate = agent.state.mandate.clone()?;
         self.mandates.register.get(&mandate)?;

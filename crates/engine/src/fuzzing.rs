@@ -324,6 +324,7 @@ impl Choices<'_> {
             calls_joined: 0,
             doing: String::new(),
             containment: None,
+            mandate_until_ns: None,
             coverage: Coverage::default(),
         };
         Remembered { time_ns: self.time(), state: Box::new(state), artefacts, files, live }

@@ -1,5 +1,14 @@
 //! `cargo bench -p muster-mandate`: one decision with 100 mandates in force, each of 40 lines, half of them with Cedar files.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
 use divan::Bencher;
 use muster_mandate::{Action, Binding, Chain, Protocol, Register, Signed, id_of};
 

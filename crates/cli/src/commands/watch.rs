@@ -256,7 +256,7 @@ impl Watch {
             data.join("operator-token").display()
         );
         let publisher = Arc::clone(&told);
-        let notice: Arc<dyn Fn(&str, Option<String>) + Send + Sync> = Arc::new(move |about, text| {
+        let notice: Arc<notify::Notice> = Arc::new(move |about, text| {
             publisher.publish(Update::Notice { about: about.to_owned(), text });
         });
         notify::start(notified, data, &stop, &notice)?;

@@ -73,13 +73,11 @@ impl Position {
     }
 }
 
+/// Tells, about a place, what does not work; `None`: it works again.
+pub type Notice = dyn Fn(&str, Option<String>) + Send + Sync;
+
 /// Starts a thread for each place. `notice` is told what does not work, and when it does again.
-pub fn start(
-    targets: Vec<Target>,
-    data: &Path,
-    stop: &Arc<AtomicBool>,
-    notice: &Arc<dyn Fn(&str, Option<String>) + Send + Sync>,
-) -> Result<()> {
+pub fn start(targets: Vec<Target>, data: &Path, stop: &Arc<AtomicBool>, notice: &Arc<Notice>) -> Result<()> {
     for target in targets {
         let (data, stop, notice) = (data.to_owned(), Arc::clone(stop), Arc::clone(notice));
         thread::Builder::new().name(format!("notify-{}", target.name)).spawn(move || {
@@ -100,7 +98,7 @@ struct Teller {
 type Found = (u64, Finding);
 
 impl Teller {
-    fn run(mut self, stop: &AtomicBool, notice: &(dyn Fn(&str, Option<String>) + Send + Sync)) {
+    fn run(mut self, stop: &AtomicBool, notice: &Notice) {
         let about = format!("notify {}", self.target.name);
         let mut wait = LOOK;
         let mut fails = false;

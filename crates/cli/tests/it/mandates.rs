@@ -155,8 +155,8 @@ fn beyond_its_mandate_is_found_once_for_each_kind() {
     });
     let out = outside.path().display();
     let script = Script::new([
-        Step::shell(&format!("for n in 1 2 3 4 5 6 7 8 9 10 11 12; do echo x > {out}/$n; done")),
-        Step::shell(&format!("cp /bin/true {out}/tool && {out}/tool")),
+        Step::shell(format!("for n in 1 2 3 4 5 6 7 8 9 10 11 12; do echo x > {out}/$n; done")),
+        Step::shell(format!("cp /bin/true {out}/tool && {out}/tool")),
         Step::shell("git tag mine"),
         Step::last("All is done."),
     ]);

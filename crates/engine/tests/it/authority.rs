@@ -57,11 +57,11 @@ fn under_mandate() -> Rig {
 }
 
 fn agent(rig: &Rig) -> String {
-    let agents = rig.outputs.iter().filter_map(|output| match output {
+    let mut agents = rig.outputs.iter().filter_map(|output| match output {
         Output::Agent(state) => Some(state.agent.clone()),
         _ => None,
     });
-    agents.last().unwrap()
+    agents.next_back().unwrap()
 }
 
 /// Findings that are about the mandate.

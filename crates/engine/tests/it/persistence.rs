@@ -44,7 +44,6 @@ impl Life {
             time_ns: T0,
             commands,
             unit: None,
-            place: None,
             marks: Vec::new(),
             error: None,
             file: None,

@@ -32,6 +32,7 @@ fn read(rig: &mut Rig, agent: &str, path: &str, commands: &[&str]) {
         },
         unit: None,
         error: None,
+        marks: Vec::new(),
         file: None,
     }));
 }

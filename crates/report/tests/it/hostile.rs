@@ -88,7 +88,8 @@ fn lineage(agents: Vec<Lineage>) -> Lineage {
         added: Vec::new(),
         unit: Some(text()),
         gone: true,
-        place: None,
+        stood: None,
+        file: None,
     };
     let mut state = agent();
     state.coverage.lineage_forgotten = 7;
