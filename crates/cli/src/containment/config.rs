@@ -32,7 +32,8 @@ struct File_ {
     #[serde(default)]
     #[expect(dead_code, reason = "it is another command's")]
     notify: Option<toml::Value>,
-    #[expect(dead_code, reason = "it is the gate's")]
+    #[serde(default)]
+    #[expect(dead_code, reason = "it is another command's")]
     approvals: Option<toml::Value>,
 }
 

@@ -41,6 +41,9 @@ struct Sections {
     #[serde(default)]
     #[expect(dead_code, reason = "it is another command's")]
     notify: Option<toml::Value>,
+    #[serde(default)]
+    #[expect(dead_code, reason = "it is another command's")]
+    approvals: Option<toml::Value>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -220,6 +223,15 @@ mod tests {
     fn what_a_configuration_may_say() {
         assert!(parse("").unwrap().is_none());
         assert!(parse("[contain]\ndeadman = true").unwrap().is_none());
+        // One file holds the sections of all.
+        let all = "[contain]\ndeadman = true\n[approvals]\nseconds = 9\n[rules]\n[drill]\nevery = \"6h\"\n\
+             [[notify]]\nname = \"a\"\nkind = \"syslog\"\nurl = \"udp://127.0.0.1:9\"\n";
+        assert!(parse(all).unwrap().is_some());
+        assert!(crate::containment::config::parse(all).unwrap().deadman);
+        assert_eq!(crate::notify::config::parse(all).unwrap().len(), 1);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config.toml"), all).unwrap();
+        crate::gate::config::Config::read(folder.path(), None).unwrap();
         let config = parse("[drill]\nevery = \"6h\"\nnames = [\"git-hook\"]").unwrap().unwrap();
         assert_eq!(config.every(), Some(Duration::from_secs(6 * 3_600)));
         assert_eq!(config.pause(0.0), Duration::from_secs(3 * 3_600));

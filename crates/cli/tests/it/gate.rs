@@ -193,7 +193,7 @@ fn an_agent_approves_nothing() {
     };
     let data = daemon.data.path().display();
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"}}"#;
-    let token = fs::read_to_string(daemon.data.path().join("token")).unwrap();
+    let token = fs::read_to_string(daemon.data.path().join("operator-token")).unwrap();
     let page = daemon.ready.split_whitespace().find_map(|w| w.strip_prefix("page=")).unwrap();
     let page = page.split_once("/login").unwrap().0;
     let out = as_agent(
@@ -203,7 +203,7 @@ fn an_agent_approves_nothing() {
             "(echo '{call}'; sleep 3) | {MUSTER} mcp-proxy --data {data} --name x -- cat > answer & sleep 1
              id=$({MUSTER} approve --data {data} --json | sed 's/.*\"id\":\"\\([^\"]*\\)\".*/\\1/'); echo \"id $id\"
              {MUSTER} approve --data {data} $id; echo \"code $?\"
-             curl -s -X POST -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{{\"allow\":true}}' {page}/api/v1/approvals/answer; wait"
+             curl -s -X POST -H 'Authorization: Bearer {token}' -H 'X-Muster: 1' -H 'Content-Type: application/json' -d '{{\"allow\":true}}' {page}/api/v1/approvals/answer; wait"
         ),
     );
     let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));

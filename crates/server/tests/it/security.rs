@@ -8,7 +8,10 @@ use muster_server::reference::openapi;
 
 use crate::rig::{HOSTILE, Rig};
 
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 14] = [
+    "/approvals",
+    "/approvals/list",
+    "/mandates",
     "/",
     "/fragment",
     "/agents/one",

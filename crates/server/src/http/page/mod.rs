@@ -3,6 +3,7 @@
 //! can influence goes through `sanitize` and the template's escape.
 
 mod agent;
+mod authority;
 mod findings;
 mod graph;
 mod lanes;
@@ -23,9 +24,11 @@ use super::access::Role;
 use crate::views::{FindingView, RollView};
 
 /// Where the page leads, and under which name.
-const PLACES: [(&str, &str); 5] = [
+const PLACES: [(&str, &str); 7] = [
     ("/", "Roll"),
     ("/findings", "Findings"),
+    ("/approvals", "Approvals"),
+    ("/mandates", "Mandates"),
     ("/drills", "Drills"),
     ("/ledger", "Ledger"),
     ("/health", "Health"),
@@ -39,6 +42,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/icon.svg", get(icon))
         .merge(roll::routes())
         .merge(agent::routes())
+        .merge(authority::routes())
         .merge(findings::routes())
         .merge(machine::routes())
 }

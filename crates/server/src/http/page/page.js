@@ -153,6 +153,19 @@ async function judge(finding, judgement, note) {
   }
 }
 
+async function answer(question, how) {
+  const { question: id, pattern } = question.dataset;
+  const request = { id, allow: how !== "deny" };
+  if (how === "pattern") request.pattern = pattern;
+  try {
+    await post("/api/v1/approvals/answer", request);
+    toast(how === "deny" ? "refused" : "allowed");
+    refresh();
+  } catch (error) {
+    await ask("That was not answered", error.message, "", "", false);
+  }
+}
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button?.dataset.act) act(button.closest("[data-agent]").dataset.agent, button.dataset.act);
@@ -160,6 +173,7 @@ document.addEventListener("click", (event) => {
     const form = button.closest("form");
     judge(form.dataset.finding, button.dataset.judgement, form.elements.note.value);
   }
+  if (button?.dataset.answer) answer(button.closest("[data-question]"), button.dataset.answer);
   if (button?.id === "prove") prove(byId("proof"));
 });
 for (const form of document.querySelectorAll("form.judge")) form.addEventListener("submit", (event) => event.preventDefault());

@@ -132,7 +132,10 @@ fn roll_table(roll: &[RollView], asked: &Asked, may: Role) -> Markup {
                     td { a href={ "/agents/" (agent.agent) } { (sanitize(&agent.agent)) } }
                     td { (sanitize(&agent.product)) " " small { (sanitize(agent.version.as_deref().unwrap_or_default())) " pid " (agent.root_pid) } }
                     td { @match &agent.mandate {
-                        Some(mandate) => { (sanitize(mandate)) " " small { (sanitize(agent.principal.as_deref().unwrap_or_default())) } }
+                        Some(mandate) => {
+                            (short_id(mandate)) " " small { (sanitize(agent.principal.as_deref().unwrap_or_default()))
+                                @if let Some(until) = &agent.mandate_until { " until " (super::short_time(until)) } }
+                        }
                         None => span.unmandated { "unmandated" }
                     } }
                     td { span class={ "state " (agent.state) } { (agent.state) } }
@@ -155,6 +158,12 @@ fn roll_table(roll: &[RollView], asked: &Asked, may: Role) -> Markup {
         }
         @if all == 0 { p.empty { "No agent has these words." } }
     }
+}
+
+/// A mandate's id is a hash: its beginning is enough for people.
+fn short_id(id: &str) -> String {
+    const SHOWN: usize = 16;
+    sanitize(id).chars().take(SHOWN).collect()
 }
 
 /// How far its findings go, as three steps.
