@@ -163,8 +163,10 @@ pub fn install_folders(path: &str, script: Option<&str>, cwd: &str) -> Vec<Strin
                 let own =
                     depth >= 2 && !OF_ALL.contains(&folder) && folder != cwd && !folder.ends_with("/bin");
                 // `…/x/bin/x` is `x`'s.
+                let shared = OF_ALL.contains(&folder);
                 let up = folder
                     .strip_suffix("/bin")
+                    .filter(|_| !shared)
                     .filter(|up| up.matches('/').count() >= 2 && !OF_ALL.contains(up));
                 let home = up.is_some_and(|up| up.ends_with("/.local"));
                 return if own { Some(folder.to_owned()) } else { up.filter(|_| !home).map(str::to_owned) };

@@ -121,7 +121,10 @@ fn beyond_it_each_kind_is_found_once() {
 fn it_runs_out() {
     check(
         &format!("{SHELL}\n later 3700\n wait 2\n open 101 /w/a"),
-        &["high expired-mandate: goes on to act though its mandate expired at 2026-01-01T01:00:00Z"],
+        &[
+            "medium expired-mandate: still runs though its mandate expired at 2026-01-01T01:00:00Z",
+            "high expired-mandate: goes on to act though its mandate expired at 2026-01-01T01:00:00Z",
+        ],
     );
 }
 
