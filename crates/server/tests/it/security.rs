@@ -211,7 +211,7 @@ fn agents_are_enrolled_on_the_unix_socket_only() {
     let headers = [("Host", host.as_str()), ("Authorization", &token), ("Content-Type", "application/json")];
     assert_eq!(rig.send("POST /api/v1/runs", &headers, body).status, 403);
     assert_eq!(rig.send_unix("POST /api/v1/runs", body).json(), serde_json::json!({"agent": "one"}));
-    let huge = format!(r#"{{"pid":7,"principal":"{}","command":[]}}"#, "p".repeat(3 << 20));
+    let huge = format!(r#"{{"pid":7,"principal":"{}","command":[]}}"#, "p".repeat(2 << 20));
     assert_eq!(rig.send_unix("POST /api/v1/runs", &huge).status, 413);
 }
 
