@@ -10,7 +10,6 @@ use crate::exit::usage;
 /// The largest file that is read. The largest honest proposals have some 350 kB, a mail with pictures a few MB.
 pub const FILE_MAX: usize = 32 << 20;
 /// Host names and addresses are shorter by far; a longer line is cut there and shown as such by its check.
-#[allow(dead_code, reason = "as `each_line`")]
 pub const LINE_MAX: usize = 4096;
 
 /// Each file with its name; standard input where there is none, or where one is called `-`.
@@ -45,29 +44,16 @@ fn bounded(from: impl Read, max: usize) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-#[allow(dead_code, reason = "the checks of hosts and addresses read so (crates/phish)")]
 /// Each word of the command line; where there is none, each line of standard input, as it comes.
 pub fn each_line(words: &[String], mut take: impl FnMut(&str) -> Result<()>) -> Result<()> {
     if !words.is_empty() {
         return words.iter().try_for_each(|word| take(word));
     }
-    let mut input = std::io::stdin().lock();
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let limit = u64::try_from(LINE_MAX).unwrap_or(u64::MAX);
-        if input.by_ref().take(limit).read_until(b'\n', &mut line).context("standard input")? == 0 {
-            return Ok(());
-        }
-        if line.last() != Some(&b'\n') && line.len() >= LINE_MAX {
-            input.skip_until(b'\n').context("standard input")?;
-        }
-        let text = String::from_utf8_lossy(&line);
+    lines_of(std::io::stdin().lock(), LINE_MAX, |line| {
+        let text = String::from_utf8_lossy(line);
         let text = text.trim();
-        if !text.is_empty() {
-            take(text)?;
-        }
-    }
+        if text.is_empty() { Ok(()) } else { take(text) }
+    })
 }
 
 /// A message of a stream; a longer line is cut there.
@@ -76,22 +62,22 @@ pub const MESSAGE_MAX: usize = 16 << 20;
 /// Each line of a file, or of standard input where it is called `-`, as it comes.
 pub fn lines(path: &Path, take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
     if path.as_os_str() == "-" {
-        return lines_of(std::io::stdin().lock(), take);
+        return lines_of(std::io::stdin().lock(), MESSAGE_MAX, take);
     }
     let file = std::fs::File::open(path).map_err(|error| usage(format!("`{}`: {error}", path.display())))?;
-    lines_of(std::io::BufReader::new(file), take)
+    lines_of(std::io::BufReader::new(file), MESSAGE_MAX, take)
 }
 
-fn lines_of(mut input: impl BufRead, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+fn lines_of(mut input: impl BufRead, max: usize, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let mut line = Vec::new();
     loop {
         line.clear();
-        let limit = u64::try_from(MESSAGE_MAX).unwrap_or(u64::MAX);
-        if input.by_ref().take(limit).read_until(b'\n', &mut line)? == 0 {
+        let limit = u64::try_from(max).unwrap_or(u64::MAX);
+        if input.by_ref().take(limit).read_until(b'\n', &mut line).context("cannot read")? == 0 {
             return Ok(());
         }
-        if line.last() != Some(&b'\n') && line.len() >= MESSAGE_MAX {
-            input.skip_until(b'\n')?;
+        if line.last() != Some(&b'\n') && line.len() >= max {
+            input.skip_until(b'\n').context("cannot read")?;
         }
         let text = line.trim_ascii();
         if !text.is_empty() {

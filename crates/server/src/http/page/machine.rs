@@ -132,7 +132,9 @@ async fn drills(State(app): State<App>, may: Option<Extension<Role>>) -> Result<
     let runs = tokio::task::spawn_blocking(move || read_drills(&folder)).await.unwrap_or_default();
     let body = html! {
         h1 { "Drills" }
-        p { "Harmless simulated rogue deployments, played on this machine through the real sensor. " code { "sudo muster drill --all" } " plays them now; " code { "[drill]" } " in " code { "config.toml" } " plays them unannounced." }
+        p { "Harmless simulated rogue deployments, played on this machine through the real sensor. " code { "[drill]" } " in "
+            code { "config.toml" } " plays them unannounced, and their results stand here; " code { "sudo muster drill --all --json" }
+            " plays them now, and adds to these where its output is added to " code { "drills.jsonl" } " in the data folder." }
         @if runs.is_empty() { p.empty { "None is on record." } } @else { (drill_tables(&runs)) }
     };
     Ok(html_page(StatusCode::OK, "Drills", Some(role(may)), true, &body))
@@ -180,7 +182,12 @@ impl Tally {
 }
 
 fn drill_tables(runs: &[Value]) -> Markup {
-    let played: Vec<&Value> = runs.iter().filter(|run| run.get("error").is_none_or(Value::is_null)).collect();
+    // What was played with a part of the sensor off, or was honest work, says nothing of how much is seen.
+    let counts = |run: &&Value| {
+        let null = |name: &str| run.get(name).is_none_or(Value::is_null);
+        null("error") && null("without") && run.get("honest").and_then(Value::as_bool) != Some(true)
+    };
+    let played: Vec<&Value> = runs.iter().filter(counts).collect();
     let word = |run: &Value, name: &str| run.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut by_drill: BTreeMap<String, Tally> = BTreeMap::new();
     let mut by_stage: BTreeMap<String, Tally> = BTreeMap::new();
