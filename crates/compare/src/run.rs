@@ -12,8 +12,8 @@ pub const NAME_MAX: usize = 512;
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Run {
     pub task: String,
-    /// From 1; 0: not given.
-    pub epoch: u64,
+    /// As the source counts them; `None`: it does not say. In a `Set` each run has one.
+    pub epoch: Option<u64>,
     pub arm: Option<String>,
     /// `success` and the measures of conduct that its source shows. What is not here is not known, never zero.
     pub measures: BTreeMap<String, f64>,

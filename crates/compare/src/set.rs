@@ -45,17 +45,22 @@ impl Set {
         }
         let arm = run.arm.clone().unwrap_or_default();
         let key = |epoch: u64| (run.task.clone(), arm.clone(), epoch);
-        if run.epoch > 0 && !file.seen.insert(key(run.epoch)) {
-            return Err(SetError::Twice { task: run.task, epoch: run.epoch });
+        if let Some(epoch) = run.epoch
+            && !file.seen.insert(key(epoch))
+        {
+            return Err(SetError::Twice { task: run.task, epoch });
         }
-        if run.epoch == 0 || self.taken.contains(&key(run.epoch)) {
-            self.renumbered += u64::from(run.epoch > 0);
-            // The next free one: after the greatest, so that many runs of one task take no time.
-            let greatest =
-                self.taken.range(key(0)..=key(u64::MAX)).next_back().map_or(0, |(_, _, epoch)| *epoch);
-            run.epoch = greatest.saturating_add(1);
-        }
-        self.taken.insert((run.task.clone(), arm, run.epoch));
+        let epoch = match run.epoch {
+            Some(epoch) if !self.taken.contains(&key(epoch)) => epoch,
+            given => {
+                self.renumbered += u64::from(given.is_some());
+                // The next free one: after the greatest, so that many runs of one task take no time.
+                let greatest = self.taken.range(key(0)..=key(u64::MAX)).next_back();
+                greatest.map_or(1, |(_, _, epoch)| epoch.saturating_add(1))
+            }
+        };
+        run.epoch = Some(epoch);
+        self.taken.insert((run.task.clone(), arm, epoch));
         self.runs.push(run);
         Ok(())
     }
@@ -71,7 +76,7 @@ impl Set {
 
     /// Values of a measure by task, in order of epochs.
     pub fn by_task(&self, measure: &str) -> BTreeMap<&str, Vec<f64>> {
-        let mut tasks: BTreeMap<&str, Vec<(u64, f64)>> = BTreeMap::new();
+        let mut tasks: BTreeMap<&str, Vec<(Option<u64>, f64)>> = BTreeMap::new();
         for run in &self.runs {
             if let Some(value) = run.measure(measure) {
                 tasks.entry(&run.task).or_default().push((run.epoch, value));

@@ -307,7 +307,7 @@ impl Compare {
 
     fn follow(&self, global: &Global, done: &Plan, outcomes: &BTreeMap<String, f64>) -> Result<Exit> {
         let mut monitor = Monitor::new(done.level);
-        let mut seen: BTreeSet<(bool, String, u64)> = BTreeSet::new();
+        let mut seen: BTreeSet<(bool, String, Option<u64>)> = BTreeSet::new();
         let mut told = String::new();
         loop {
             let read = self.sides(global, done, outcomes, &mut Vec::new());

@@ -178,7 +178,7 @@ impl Trajectory {
         let mut run = Run { measures: self.tally.measures(), ..Run::default() };
         let task = self.extra.task.or(self.id).unwrap_or_default();
         run.task = name(&task)?;
-        run.epoch = self.extra.epoch.unwrap_or(0);
+        run.epoch = self.extra.epoch;
         run.arm = self.extra.arm.map(|arm| name(&arm)).transpose()?;
         run.difficulty = self.extra.difficulty;
         run.chance = self.extra.chance;

@@ -101,7 +101,7 @@ impl Sample {
         let id = self.id.map(|id| id.text).unwrap_or_default();
         let task = header.eval.task.as_ref().map(|t| t.text.as_str()).unwrap_or_default();
         run.task = name(&if task.is_empty() { id } else { format!("{task}/{id}") })?;
-        run.epoch = self.epoch.unwrap_or(1);
+        run.epoch = Some(self.epoch.unwrap_or(1));
         let arms = [Some(&self.metadata), header.eval.metadata.as_ref(), header.eval.task_args.as_ref()];
         run.arm =
             arms.into_iter().flatten().find_map(|wanted| wanted.arm.clone()).map(|a| name(&a)).transpose()?;

@@ -92,11 +92,11 @@ fn run(mut fields: BTreeMap<String, Loose>, line: u64) -> Result<Run, ReadError>
     let mut run = Run { task: name(&task.text).map_err(|e| wrong(e.to_string()))?, ..Run::default() };
     run.arm = take("arm").map(|arm| name(&arm.text)).transpose().map_err(|e| wrong(e.to_string()))?;
     if let Some(epoch) = take("epoch") {
-        run.epoch = epoch
+        let number = epoch
             .number
             .filter(|n| *n >= 0.0 && n.fract() == 0.0 && *n < 1e15)
-            .ok_or_else(|| wrong(format!("epoch `{}` is no whole number", epoch.text)))?
-            as u64;
+            .ok_or_else(|| wrong(format!("epoch `{}` is no whole number", epoch.text)))?;
+        run.epoch = Some(number as u64);
     }
     let mut number = |column: &str| match take(column) {
         None => Ok(None),

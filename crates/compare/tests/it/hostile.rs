@@ -143,12 +143,22 @@ fn duplicates() {
     let mut set = Set::new("a");
     let run = |epoch| Run { task: "t".to_owned(), epoch, ..Run::default() };
     let mut file = File::default();
-    set.push(&mut file, run(1)).unwrap();
-    let error = set.push(&mut file, run(1)).unwrap_err();
+    set.push(&mut file, run(Some(1))).unwrap();
+    let error = set.push(&mut file, run(Some(1))).unwrap_err();
     assert_eq!(error.to_string(), "task `t`, epoch 1 is there twice");
-    set.push(&mut File::default(), run(1)).unwrap();
-    assert_eq!(set.runs.iter().map(|run| run.epoch).collect::<Vec<_>>(), [1, 2]);
+    set.push(&mut File::default(), run(Some(1))).unwrap();
+    assert_eq!(set.runs.iter().map(|run| run.epoch).collect::<Vec<_>>(), [Some(1), Some(2)]);
     assert_eq!(set.renumbered, 1);
+    // Some count from 0, and some do not count.
+    let mut set = Set::new("b");
+    let mut file = File::default();
+    for epoch in [Some(0), Some(1), None] {
+        set.push(&mut file, run(epoch)).unwrap();
+    }
+    assert_eq!(set.runs.iter().map(|run| run.epoch).collect::<Vec<_>>(), [Some(0), Some(1), Some(2)]);
+    assert_eq!(set.renumbered, 0, "nobody is told of another log");
+    let error = set.push(&mut file, run(Some(0))).unwrap_err();
+    assert_eq!(error.to_string(), "task `t`, epoch 0 is there twice");
 }
 
 /// Sides that share no task are compared without pairs, and it is said.
@@ -157,7 +167,7 @@ fn mismatched_arms() {
     let side = |name: &str, tasks: std::ops::Range<u32>, wins: u32| {
         let mut set = Set::new(name);
         for task in tasks {
-            let mut run = Run { task: format!("t{task}"), epoch: 1, ..Run::default() };
+            let mut run = Run { task: format!("t{task}"), epoch: Some(1), ..Run::default() };
             run.measures.insert("success".to_owned(), f64::from(u8::from(task % 10 < wins)));
             set.push(&mut File::default(), run).unwrap();
         }

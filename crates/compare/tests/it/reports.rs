@@ -11,7 +11,7 @@ fn side(name: &str, rate: u64, tasks: u64, epochs: u64) -> Set {
         for epoch in 1..=epochs {
             let mut run = Run {
                 task: format!("t{task}"),
-                epoch,
+                epoch: Some(epoch),
                 difficulty: Some(task as f64),
                 chance: Some(0.25),
                 ..Run::default()
