@@ -125,9 +125,8 @@ impl Engine {
                 self.on_daemons_files(&event, path);
             }
             Kind::Open { path, result, .. } => {
-                if *result < 0 {
-                    self.on_data_dir(&event, path, "tried to read");
-                }
+                // Of those that succeed, the kernel tells those of secrets: keys, and the operator's token.
+                self.on_data_dir(&event, path, if *result < 0 { "tried to read" } else { "read" });
                 self.on_daemons_files(&event, path);
             }
             Kind::Unlink { path, .. } => self.on_data_dir(&event, path, "tried to remove"),

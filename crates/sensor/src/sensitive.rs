@@ -54,6 +54,8 @@ const FILES: &[&str] = &[
     "environ",
     "mem",
     "redaction.key",
+    "log.key",
+    "operator-token",
 ];
 /// Names of folders: everything in them.
 const FOLDERS: &[&str] = &[

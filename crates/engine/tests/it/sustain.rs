@@ -222,6 +222,10 @@ fn what_is_tried_on_musters_own_files() {
         &format!("{AGENT}exec 101 path=/bin/bash argv=bash\nrefusedwrite 101 /var/lib/muster/index.db"),
         "critical monitor-tampering: tried to write to Muster's own file `/var/lib/muster/index.db`",
     );
+    check(
+        &format!("{AGENT}exec 101 path=/bin/cat argv=cat\nread 101 /var/lib/muster/operator-token"),
+        "critical monitor-tampering: read Muster's own file `/var/lib/muster/operator-token`",
+    );
     // Who lists all processes, or looks through all folders, means none.
     check(
         &format!(
